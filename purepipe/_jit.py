@@ -1,0 +1,58 @@
+"""The one decorator of compiled code.
+
+Kernels release the GIL, so threads outside run them side by side; they are cached on disk under
+the user's cache directory, in a folder that changes with the version and the kernels' sources, so
+that an update never meets stale machine code. Floating-point rules stay strict: ``fast_kernel`` relaxes the order of
+additions and is only for loops proved to be free of NaN and infinities.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, cast
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def _cache_directory() -> str:
+    """A writable folder for machine code; a temporary one when the user's cache is read-only."""
+    import platformdirs
+
+    from purepipe import __version__
+
+    # numba checks the file of a kernel, but not those of the kernels that it calls.
+    sources = hashlib.blake2b(digest_size=6)
+    for path in sorted(Path(__file__).parent.rglob("*_nb.py")):
+        stat = path.stat()
+        sources.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    name = f"numba-{__version__}-{sources.hexdigest()}"
+    folder = Path(platformdirs.user_cache_dir("purepipe")) / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        return tempfile.mkdtemp(prefix="purepipe-numba-")
+    return str(folder)
+
+
+# Worker processes inherit the variable, so all of them share one cache.
+os.environ.setdefault("NUMBA_CACHE_DIR", _cache_directory())
+
+import numba  # noqa: E402
+
+
+def kernel(function: F) -> F:
+    """Compile `function` strictly: IEEE order of operations, no GIL, cached on disk."""
+    return cast(F, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
+
+
+def fast_kernel(function: F) -> F:
+    """Compile `function` with reordered sums and fused multiply-adds; inputs must be finite."""
+    flags = {"reassoc", "contract", "nsz", "arcp", "afn"}
+    decorate = numba.njit(nogil=True, error_model="numpy", cache=True, fastmath=flags)
+    return cast(F, decorate(function))

@@ -1,0 +1,125 @@
+"""Columns as data: a step builds its table from here, so that names and units have one home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+# The modules that hold the columns of one step each.
+_GROUPS = ("detect", "psf", "shapes", "survey")
+_COLUMNS: dict[str, Column] = {}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One catalogue column.
+
+    Attributes
+    ----------
+    name
+        As in the files, SExtractor's or ShapePipe's where they have one.
+    dtype
+        NumPy type code, e.g. ``"f4"``, ``"f8"``, ``"i4"``, ``"i2"``, ``"U7"``.
+    unit
+        Unit string that FITS knows; empty for pure numbers.
+    definition
+        One sentence.
+    source
+        Where the formula comes from, e.g. ``"SExtractor manual, 'Windowed positions'"``.
+    alias
+        The same column's name in ShapePipe 2, when it differs.
+    """
+
+    name: str
+    dtype: str
+    unit: str
+    definition: str
+    source: str = ""
+    alias: str = ""
+
+    @property
+    def missing(self) -> Any:
+        """The value of a row that was not measured: NaN, or the NOT_ATTEMPTED bit of flags."""
+        kind = np.dtype(self.dtype).kind
+        if kind == "f":
+            return np.nan
+        if kind in "iu":
+            return 1 << 30 if self.dtype == "i4" and "FLAG" in self.name.upper() else 0
+        return ""
+
+
+def register(columns: Iterable[Column]) -> None:
+    """Add columns to the table; a name may have one definition only."""
+    for item in columns:
+        if _COLUMNS.setdefault(item.name, item) != item:
+            raise ValueError(f"column {item.name} is defined twice")
+
+
+def all_columns() -> Mapping[str, Column]:
+    """Every column by name."""
+    for group in _GROUPS:
+        import_module(f"purepipe.catalogue.columns_{group}")
+    return _COLUMNS
+
+
+def column(name: str) -> Column:
+    """The definition of one column.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown; the nearest name is suggested.
+    """
+    known = all_columns()
+    if name not in known:
+        raise ConfigError("unknown column", key=name, remedy=did_you_mean(name, known))
+    return known[name]
+
+
+def build_table(
+    values: Mapping[str, NDArray[Any] | Any],
+    *,
+    rows: int | None = None,
+    meta: Mapping[str, Any] | None = None,
+) -> Table:
+    """An astropy table with the registered types, units and descriptions.
+
+    Parameters
+    ----------
+    values
+        Column name to array; scalars and None are broadcast (None: the column's missing value).
+    rows
+        Number of rows; taken from the first array when not given.
+    meta
+        Copied into ``table.meta``.
+
+    Raises
+    ------
+    ConfigError
+        A name is not in the column table.
+    """
+    from astropy.table import Table
+
+    if rows is None:
+        rows = next(len(v) for v in values.values() if v is not None and np.ndim(v) > 0)
+    table = Table(meta=dict(meta or {}))
+    for name, array in values.items():
+        item = column(name)
+        if array is None:
+            array = np.full(rows, item.missing, dtype=item.dtype)
+        elif np.ndim(array) == 0:
+            array = np.full(rows, array, dtype=item.dtype)
+        table[name] = np.asarray(array).astype(item.dtype, copy=False)
+        table[name].unit = item.unit or None
+        table[name].description = item.definition
+    return table

@@ -1,0 +1,151 @@
+"""The Exposure: one calibrated image with everything that belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import DataError
+
+if TYPE_CHECKING:
+    from purepipe.wcs import WCS
+
+
+class WeightKind(StrEnum):
+    """What the numbers of a weight map mean."""
+
+    MASK = "mask"  # zero is bad, anything else good
+    RELATIVE = "relative"  # proportional to the inverse variance
+    INVERSE_VARIANCE = "inverse variance"
+    VARIANCE = "variance"
+    RMS = "rms"
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """One CCD of an exposure, or one tile: checked once, read-only afterwards.
+
+    Attributes
+    ----------
+    image
+        (ny, nx) float32, ADU, background included unless it was subtracted before.
+    weight
+        (ny, nx) float32, or None; `weight_kind` says what the numbers mean.
+    weight_kind
+        Must be given with a weight.
+    flags
+        (ny, nx) int32 mask planes (`purepipe.flags.MaskFlag`), zero is good; or None.
+    wcs
+        World coordinates, or None.
+    gain
+        Electrons per ADU; 0 means no photon noise.
+    saturation
+        Level at which pixels saturate, ADU.
+    zero_point
+        Magnitude of one ADU.
+    flux_scale
+        Factor to the flux scale of the tile (FSCALE).
+    name
+        Shown in messages: file and HDU, or ``"2100001-3"``.
+    header
+        FITS header cards as text, to be copied into products; may be empty.
+    """
+
+    image: NDArray[np.float32]
+    weight: NDArray[np.float32] | None = None
+    weight_kind: WeightKind | None = None
+    flags: NDArray[np.int32] | None = None
+    wcs: WCS | None = None
+    gain: float = 0.0
+    saturation: float = float("inf")
+    zero_point: float = 0.0
+    flux_scale: float = 1.0
+    name: str = "exposure"
+    header: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        image = _plane(self.image, np.float32, "image", self.name)
+        object.__setattr__(self, "image", image)
+        if self.weight is not None:
+            if self.weight_kind is None:
+                raise DataError(
+                    "a weight map needs its kind", file=self.name, key="weight_kind",
+                    allowed=", ".join(WeightKind),
+                    remedy="Say what the numbers mean; purepipe does not guess.",
+                )  # fmt: skip
+            object.__setattr__(self, "weight_kind", WeightKind(self.weight_kind))
+            weight = _plane(self.weight, np.float32, "weight", self.name, image.shape)
+            object.__setattr__(self, "weight", weight)
+        if self.flags is not None:
+            flags = _plane(self.flags, np.int32, "flags", self.name, image.shape)
+            object.__setattr__(self, "flags", flags)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows and columns."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def replace(self, **changes: Any) -> Exposure:
+        """A copy with some attributes changed, checked again."""
+        return replace(self, **changes)
+
+    def with_flags(self, flags: ArrayLike) -> Exposure:
+        """A copy that carries `flags` as its mask planes."""
+        return replace(self, flags=np.asarray(flags))
+
+    def require_data(self) -> None:
+        """Raise DataError when no pixel can be used.
+
+        Raises
+        ------
+        DataError
+            All pixels are NaN or infinite, or no pixel has a usable weight.
+        """
+        if not np.isfinite(self.image).any():
+            raise DataError(
+                "no finite pixel in the image", file=self.name,
+                remedy="The image is lost; take the CCD out of the survey or replace the file.",
+            )  # fmt: skip
+        if self.weight is None:
+            return
+        finite = np.isfinite(self.weight)
+        if self.weight_kind in (WeightKind.VARIANCE, WeightKind.RMS):
+            usable = finite & (self.weight >= 0)
+        else:
+            usable = finite & (self.weight > 0)
+        if not usable.any():
+            raise DataError(
+                "no pixel has a usable weight", file=self.name,
+                remedy="Check that the weight file belongs to this image and that its kind"
+                f" ({self.weight_kind}) is right.",
+            )  # fmt: skip
+
+
+def _plane(
+    array: ArrayLike,
+    dtype: type[np.generic],
+    what: str,
+    name: str,
+    shape: tuple[int, ...] | None = None,
+) -> NDArray[Any]:
+    """A contiguous, native-endian, read-only 2-D view or copy of `array`."""
+    plane = np.asarray(array)
+    if plane.ndim != 2 or 0 in plane.shape:
+        raise DataError(
+            f"the {what} must be a two-dimensional, non-empty array", file=name, got=plane.shape
+        )
+    if shape is not None and plane.shape != shape:
+        raise DataError(
+            f"the {what} has another size than the image", file=name,
+            got=f"{plane.shape[1]} x {plane.shape[0]}", allowed=f"{shape[1]} x {shape[0]}",
+            remedy="Image, weight and flag files must belong to the same CCD.",
+        )  # fmt: skip
+    plane = np.ascontiguousarray(plane, dtype=dtype)
+    if plane.flags.writeable:
+        plane = plane.view()
+        plane.flags.writeable = False
+    return plane

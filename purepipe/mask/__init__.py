@@ -1,0 +1,1 @@
+"""Masks: rules, rasteriser, star catalogues."""

@@ -1,0 +1,1 @@
+"""Running a survey: steps, plan, store, executors."""

@@ -1,0 +1,1 @@
+"""PSF model, its evaluation, adaptive moments, spread model."""

@@ -1,0 +1,1 @@
+"""Selection of objects, stars above all."""

@@ -1,0 +1,1 @@
+"""Shapes by metacalibration, and their calibration."""

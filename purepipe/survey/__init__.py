@@ -1,0 +1,1 @@
+"""What belongs together: numbering, exposures and CCDs, headers, epochs, stamps."""

@@ -1,0 +1,211 @@
+"""World coordinates: one projection (TAN, SIP, TPV) used by every step.
+
+Pixel positions are 0-based: the centre of the first pixel is (0, 0). The local Jacobian follows
+the convention of the shape measurement: u grows towards west, v towards north, both in arcsec.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import DataError
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
+
+ARCSEC = 3600.0
+
+
+@dataclass(frozen=True)
+class WCS:
+    """Celestial coordinates of one image, made from FITS header cards.
+
+    Attributes
+    ----------
+    cards
+        FITS header cards as text (80 characters each, no line breaks).
+    shape
+        (ny, nx) of the image, or (0, 0) when unknown.
+    """
+
+    cards: str
+    shape: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def from_header(cls, header: Header | str, shape: tuple[int, int] | None = None) -> WCS:
+        """World coordinates of a FITS header.
+
+        Parameters
+        ----------
+        header
+            An astropy header, or its cards as text.
+        shape
+            (ny, nx); taken from the NAXIS cards when not given.
+
+        Raises
+        ------
+        DataError
+            The header has no celestial coordinates, or they are singular.
+        """
+        from astropy.io.fits import Header
+
+        if isinstance(header, str):
+            header = Header.fromstring(header)
+        if shape is None:
+            shape = (_integer(header, "NAXIS2"), _integer(header, "NAXIS1"))
+        kept = Header()
+        for card in header.cards:
+            if card.keyword not in ("HISTORY", "COMMENT", "", "CONTINUE"):
+                kept.append(card)
+        wcs = cls(kept.tostring(padding=False, endcard=False), shape)
+        _ = wcs._astropy  # a header without coordinates is refused here, not later
+        return wcs
+
+    @cached_property
+    def _astropy(self) -> Any:
+        import warnings
+
+        from astropy.io.fits import Header
+        from astropy.wcs import WCS as AstropyWCS  # noqa: N811
+        from astropy.wcs import FITSFixedWarning
+
+        header = Header.fromstring(self.cards)
+        _tan_with_pv_is_tpv(header)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FITSFixedWarning)
+                wcs = AstropyWCS(header, relax=True)
+            if wcs.naxis != 2 or not wcs.has_celestial:
+                raise DataError("the header has no celestial coordinates")
+            if abs(np.linalg.det(wcs.pixel_scale_matrix)) < 1e-30:
+                raise DataError("the CD matrix is singular")
+        except (ValueError, np.linalg.LinAlgError) as error:
+            raise DataError(f"the world coordinates cannot be used: {error}") from error
+        return wcs
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.cards, self.shape))
+
+    def pixel_to_sky(
+        self, x: ArrayLike, y: ArrayLike
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Right ascension and declination (degrees) of 0-based pixel positions."""
+        ra, dec = self._astropy.all_pix2world(_flat(x), _flat(y), 0)
+        return np.asarray(ra).reshape(np.shape(x)), np.asarray(dec).reshape(np.shape(x))
+
+    def sky_to_pixel(
+        self, ra: ArrayLike, dec: ArrayLike
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """0-based pixel positions of sky positions (degrees).
+
+        Positions on the other side of the sky, or so far away that the distortion cannot be
+        inverted, give NaN.
+        """
+        from astropy.wcs import NoConvergence
+
+        with np.errstate(all="ignore"):
+            try:
+                x, y = self._astropy.all_world2pix(_flat(ra), _flat(dec), 0, tolerance=1e-6)
+            except NoConvergence as error:
+                x, y = error.best_solution.T.copy()
+                bad = np.zeros(len(x), bool)
+                for rows in (error.divergent, error.slow_conv):
+                    if rows is not None:
+                        bad[rows] = True
+                x[bad] = y[bad] = np.nan
+            x, y = np.asarray(x), np.asarray(y)
+            back_ra, back_dec = self._astropy.all_pix2world(x, y, 0)
+            # A gnomonic projection maps the far hemisphere onto the near one.
+            gap = _separation(_flat(ra), _flat(dec), back_ra, back_dec)
+            far = ~(gap < 1e-4)
+        x[far] = y[far] = np.nan
+        return x.reshape(np.shape(ra)), y.reshape(np.shape(ra))
+
+    def jacobian(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Local Jacobian d(u, v)/d(x, y) at 0-based pixel positions.
+
+        Returns
+        -------
+        (..., 2, 2) array, arcsec per pixel; u grows towards west, v towards north.
+        """
+        x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+        columns = []
+        for dx, dy in ((0.5, 0.0), (0.0, 0.5)):
+            ra1, dec1 = self.pixel_to_sky(x + dx, y + dy)
+            ra0, dec0 = self.pixel_to_sky(x - dx, y - dy)
+            du, dv = _tangent_offset(ra0, dec0, ra1, dec1)
+            columns.append(np.stack([du, dv], axis=-1))
+        return np.stack(columns, axis=-1)
+
+    def pixel_area(self, x: ArrayLike | None = None, y: ArrayLike | None = None) -> NDArray[Any]:
+        """Area of the pixels at 0-based positions (default: the image centre), arcsec^2."""
+        if x is None or y is None:
+            x, y = (self.shape[1] - 1) / 2, (self.shape[0] - 1) / 2
+        return np.abs(np.linalg.det(self.jacobian(x, y)))
+
+    @property
+    def pixel_scale(self) -> float:
+        """Square root of the pixel area at the image centre, arcsec."""
+        return float(np.sqrt(self.pixel_area()))
+
+    @property
+    def parity(self) -> int:
+        """+1 when east is to the left of a north-up image (the usual sky), -1 when mirrored."""
+        centre = self.jacobian((self.shape[1] - 1) / 2, (self.shape[0] - 1) / 2)
+        return 1 if np.linalg.det(centre) > 0 else -1
+
+    def footprint(self) -> NDArray[np.float64]:
+        """(4, 2) right ascension and declination (degrees) of the corners of the image."""
+        ny, nx = self.shape
+        ra, dec = self.pixel_to_sky(
+            np.array([-0.5, nx - 0.5, nx - 0.5, -0.5]), np.array([-0.5, -0.5, ny - 0.5, ny - 0.5])
+        )
+        return np.stack([ra, dec], axis=-1)
+
+
+def _flat(values: ArrayLike) -> NDArray[np.float64]:
+    flat: NDArray[np.float64] = np.array(values, dtype=np.float64, ndmin=1).ravel()
+    return flat
+
+
+def _integer(header: Any, key: str) -> int:
+    return int(header.get("Z" + key, header.get(key, 0)))
+
+
+def _tan_with_pv_is_tpv(header: Any) -> None:
+    """Read TAN with PVi_j distortion terms as TPV, as SExtractor and SCAMP do."""
+    for axis in (1, 2):
+        ctype = str(header.get(f"CTYPE{axis}", ""))
+        distorted = any(f"PV{i}_{j}" in header for i in (1, 2) for j in range(1, 40))
+        if ctype.endswith("-TAN") and distorted:
+            header[f"CTYPE{axis}"] = ctype[:-3] + "TPV"
+
+
+def _separation(
+    ra0: NDArray[Any], dec0: NDArray[Any], ra1: NDArray[Any], dec1: NDArray[Any]
+) -> NDArray[Any]:
+    """Angular distance in degrees, good for small angles (haversine)."""
+    r0, d0, r1, d1 = (np.radians(angle) for angle in (ra0, dec0, ra1, dec1))
+    half = np.sin((d1 - d0) / 2) ** 2 + np.cos(d0) * np.cos(d1) * np.sin((r1 - r0) / 2) ** 2
+    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1)))))
+
+
+def _tangent_offset(
+    ra0: NDArray[Any], dec0: NDArray[Any], ra1: NDArray[Any], dec1: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Offset (west, north) in arcsec from position 0 to a nearby position 1.
+
+    The declination of the midpoint sets the length of a degree of right ascension, which is good
+    to second order: 2e-7 of the offset half an arcminute from a pole, 1e-10 at declination 70.
+    """
+    dra = np.radians((ra1 - ra0 + 180) % 360 - 180)
+    d0, d1 = np.radians(dec0), np.radians(dec1)
+    middle, half = (d0 + d1) / 2, (d1 - d0) / 2
+    west = -2 * np.sin(dra / 2) * np.cos(middle) * np.cos(half)
+    north = 2 * np.sin(half) * np.cos(half) + np.zeros_like(dra)
+    return np.degrees(west) * ARCSEC, np.degrees(north) * ARCSEC
