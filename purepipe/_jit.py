@@ -2,8 +2,8 @@
 
 Kernels release the GIL, so threads outside run them side by side; they are cached on disk under
 the user's cache directory, in a folder that changes with the version and the kernels' sources, so
-that an update never meets stale machine code. Floating-point rules stay strict: ``fast_kernel`` relaxes the order of
-additions and is only for loops proved to be free of NaN and infinities.
+that an update never meets stale machine code. Floating-point rules stay strict: ``fast_kernel``
+relaxes the order of additions and is only for loops proved to be free of NaN and infinities.
 """
 
 from __future__ import annotations

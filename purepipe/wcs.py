@@ -146,7 +146,7 @@ class WCS:
         """Area of the pixels at 0-based positions (default: the image centre), arcsec^2."""
         if x is None or y is None:
             x, y = (self.shape[1] - 1) / 2, (self.shape[0] - 1) / 2
-        return np.abs(np.linalg.det(self.jacobian(x, y)))
+        return np.asarray(np.abs(np.linalg.det(self.jacobian(x, y))))
 
     @property
     def pixel_scale(self) -> float:
