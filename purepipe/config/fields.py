@@ -31,7 +31,7 @@ def option(
     Parameters
     ----------
     default
-        Value, or a dataclass type for a nested configuration.
+        Value, or a function without arguments that makes it (nested configurations).
     sentence
         What it does, in one sentence.
     unit
@@ -51,7 +51,7 @@ def option(
         "choices": choices,
         "original": original,
     }
-    if isinstance(default, type):
+    if callable(default):
         return dataclasses.field(default_factory=default, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -71,8 +71,21 @@ def check(config: Any) -> None:
         _check_limits(value, field, _key(config, field.name))
 
 
-def from_mapping(cls: type[C], values: Mapping[str, Any], *, file: object = None) -> C:
+def from_mapping(
+    cls: type[C], values: Mapping[str, Any], *, file: object = None, base: C | None = None
+) -> C:
     """Build a configuration from a nested mapping, as read from TOML.
+
+    Parameters
+    ----------
+    cls
+        The dataclass to build.
+    values
+        Key to value; tables for nested configurations.
+    file
+        Named in errors.
+    base
+        Where values come from that the mapping does not give; default: those of the class.
 
     Raises
     ------
@@ -97,9 +110,11 @@ def from_mapping(cls: type[C], values: Mapping[str, Any], *, file: object = None
                     key=f"{_label(cls)}.{name}",
                     got=repr(value),
                 )
-            value = from_mapping(hint, value, file=file)
+            value = from_mapping(hint, value, file=file, base=_nested_base(fields[name], base))
         arguments[name] = value
     try:
+        if base is not None:
+            return dataclasses.replace(base, **arguments)  # type: ignore[type-var]
         return cls(**arguments)
     except ConfigError as error:
         if error.file is None and file is not None:
@@ -118,6 +133,15 @@ def from_mapping(cls: type[C], values: Mapping[str, Any], *, file: object = None
         raise ConfigError(
             f"required key missing: {', '.join(missing)}", file=file, key=_label(cls)
         ) from None
+
+
+def _nested_base(field: dataclasses.Field[Any], base: Any) -> Any:
+    """The nested configuration that a partial table changes: a preset stays a preset."""
+    if base is not None:
+        return getattr(base, field.name)
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
+from purepipe.config.detect import DetectConfig
 from purepipe.config.fields import check, option
+from purepipe.config.mask import MaskConfig
+from purepipe.config.psf import PSFConfig, PSFInterpolationConfig
+from purepipe.config.select import StarConfig
+from purepipe.config.shapes import ShapeConfig, SpreadConfig
+from purepipe.errors import ConfigError
+
+_KINDS = ("mask", "relative", "inverse variance", "variance", "rms")
 
 
 @dataclass(frozen=True)
@@ -21,11 +31,113 @@ class EpochConfig:
 
 
 @dataclass(frozen=True)
+class InputConfig:
+    """The files of a survey.
+
+    A pattern holds ``{number}`` where the exposure or tile number stands; relative paths start
+    at the folder of the configuration file.
+    """
+
+    image: str = option(
+        "exposures/image-{number}.fits", "Exposures: multi-extension FITS files, one HDU per CCD."
+    )
+    weight: str = option("exposures/weight-{number}.fits", "Weight maps of the exposures.")
+    flag: str = option(
+        "exposures/flag-{number}.fits", "Flag maps of the exposures; an empty text for none."
+    )
+    tile_image: str = option("tiles/CFIS_image-{number}.fits", "Tiles: stacked images.")
+    tile_weight: str = option("tiles/CFIS_weight-{number}.fits", "Weight maps of the tiles.")
+    tile_flag: str = option("", "Flag maps of the tiles; an empty text for none.")
+    stars: str = option(
+        "stars.fits", "Star catalogue (ra, dec, mag) for the masks; an empty text for none."
+    )
+    exposure_number: str = option(r"\d{7}", "Regular expression of an exposure number.")
+    tile_number: str = option(r"\d{3}-\d{3}", "Regular expression of a tile number.")
+    weight_kind: str = option(
+        "inverse variance", "What the numbers of the exposures' weight maps mean.", choices=_KINDS
+    )
+    tile_weight_kind: str = option(
+        "inverse variance", "What the numbers of the tiles' weight maps mean.", choices=_KINDS
+    )
+    zero_point: float = option(
+        30.0, "Magnitude of one ADU on the tiles, and of the exposures after FSCALE.", unit="mag"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in ("image", "weight", "flag", "tile_image", "tile_weight", "tile_flag"):
+            pattern = getattr(self, name)
+            optional = name in ("flag", "tile_flag")
+            if pattern.count("{number}") != 1 and not (optional and not pattern):
+                raise ConfigError(
+                    "the pattern must hold {number} once", key=f"inputs.{name}", got=repr(pattern)
+                )
+        for name in ("exposure_number", "tile_number"):
+            try:
+                re.compile(getattr(self, name))
+            except re.error as error:
+                raise ConfigError(
+                    f"not a regular expression: {error}", key=f"inputs.{name}"
+                ) from error
+
+
+@dataclass(frozen=True)
+class CCDConfig:
+    """The steps on one CCD of one exposure."""
+
+    mask: MaskConfig = option(MaskConfig, "Which pixels are masked.")
+    detect: DetectConfig = option(DetectConfig, "How sources are found and measured.")
+    stars: StarConfig = option(StarConfig, "How stars are selected.")
+    psf: PSFConfig = option(PSFConfig, "How the PSF model is fitted.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class TileConfig:
+    """The steps on one tile."""
+
+    mask: MaskConfig = option(MaskConfig, "Which pixels are masked.")
+    detect: DetectConfig = option(DetectConfig, "How sources are found and measured.")
+    epochs: EpochConfig = option(EpochConfig, "Which CCDs saw an object.")
+    psf: PSFInterpolationConfig = option(
+        PSFInterpolationConfig, "Which PSF models are good enough."
+    )
+    spread: SpreadConfig = option(SpreadConfig, "Star-galaxy separation by the spread model.")
+    shapes: ShapeConfig = option(ShapeConfig, "How shapes are measured.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class ShearConfig:
+    """Which objects enter the mean shear; all cuts apply to each metacalibration type alike."""
+
+    min_s2n: float = option(10.0, "Smallest signal-to-noise ratio.", minimum=0)
+    max_s2n: float = option(1e9, "Largest signal-to-noise ratio.", minimum=0)
+    min_size_ratio: float = option(
+        0.5, "Smallest T of the galaxy over T of the reconvolution PSF.", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class SurveyConfig:
     """One run over a survey."""
 
     seed: int = option(0, "Seed of all random numbers of the run.")
-    epochs: EpochConfig = option(EpochConfig, "Which CCDs saw an object.")
+    out: Path = option(Path("purepipe-run"), "Folder of the run: ledger, products, report.")
+    block_size: int = option(
+        250, "Objects per unit of the shape measurement; has no effect on the results.", minimum=1
+    )
+    inputs: InputConfig = option(InputConfig, "The files of the survey.")
+    ccd: CCDConfig = option(CCDConfig, "The steps on one CCD.")
+    tile: TileConfig = option(TileConfig, "The steps on one tile.")
+    shear: ShearConfig = option(ShearConfig, "Which objects enter the mean shear.")
 
     def __post_init__(self) -> None:
         check(self)
