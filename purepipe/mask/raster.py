@@ -1,0 +1,144 @@
+"""From polygons to pixels, by WeightWatcher's rule or by the pixel centre."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import ConfigError, DataError, did_you_mean
+
+RULES = ("weightwatcher", "centre")
+# Beyond it single precision loses the pixel; no image is that large.
+_FARTHEST = 1e9
+
+
+def rasterise(
+    polygons: Sequence[Any],
+    shape: tuple[int, int],
+    *,
+    rule: str = "weightwatcher",
+    origin: int = 0,
+    value: int | ArrayLike = 1,
+    overlap: str = "union",
+    out: NDArray[np.int32] | None = None,
+) -> NDArray[np.int32]:
+    """The map in which the pixels inside each polygon carry its value, bitwise OR-ed.
+
+    Parameters
+    ----------
+    polygons
+        Each an (n, 2) array of vertices x, y; or a tuple of such arrays, which together bound one
+        polygon by the even-odd rule (a polygon with holes). They are closed here; vertices may lie
+        anywhere, also outside the image.
+    shape
+        (ny, nx) of the map.
+    rule
+        ``"weightwatcher"``: exactly as WeightWatcher 1.12 draws, in single precision, which tests
+        a pixel on its centre line at its right edge, and so shifts a polygon half a pixel to the
+        left. ``"centre"``: a pixel is inside when its centre is.
+    origin
+        0 or 1: the coordinates of the centre of the first pixel.
+    value
+        One value for all polygons, or one each.
+    overlap
+        ``"union"``: inside any polygon. ``"even-odd"``: inside an odd number of them
+        (WeightWatcher's ``POLY_INTERSECT N``); needs a single value.
+    out
+        int32 map to OR into; a new one of zeros when not given.
+
+    Returns
+    -------
+    (ny, nx) int32 array: `out`, or the new map.
+
+    Raises
+    ------
+    ConfigError
+        Unknown `rule` or `overlap`, or `origin` other than 0 or 1.
+    DataError
+        Vertices that are not finite (n, 2) arrays, a wrong number of values, or an `out` of
+        another shape or type.
+    """
+    for word, name, words in ((rule, "rule", RULES), (overlap, "overlap", ("union", "even-odd"))):
+        if word not in words:
+            raise ConfigError(
+                "unknown word", key=name, got=repr(word), remedy=did_you_mean(word, words)
+            )
+    if origin not in (0, 1):
+        raise ConfigError("unknown pixel origin", key="origin", got=origin, allowed="0, 1")
+    out = _output(shape, out)
+    rings = [_contours(polygon, number) for number, polygon in enumerate(polygons)]
+    values = np.asarray(value, dtype=np.int32)
+    if overlap == "even-odd":
+        if values.ndim:
+            raise DataError("polygons that cancel each other need one value", got=values.shape)
+        rings = [tuple(ring for polygon in rings for ring in polygon)]
+    if values.ndim and values.shape != (len(rings),):
+        raise DataError(
+            "one value for each polygon is needed", got=values.shape, allowed=len(rings)
+        )
+    _fill(rings, np.broadcast_to(values, (len(rings),)), rule, origin, out)
+    return out
+
+
+def _output(shape: tuple[int, int], out: NDArray[np.int32] | None) -> NDArray[np.int32]:
+    if out is None:
+        return np.zeros(shape, np.int32)
+    if out.shape != tuple(shape) or out.dtype != np.int32 or not out.flags.writeable:
+        raise DataError(
+            "the map to draw into must be a writable int32 array of the given shape",
+            key="out", got=f"{out.dtype} {out.shape}", allowed=f"int32 {tuple(shape)}",
+        )  # fmt: skip
+    return out
+
+
+def _contours(polygon: Any, number: int) -> tuple[NDArray[np.float64], ...]:
+    """The closed lines of one polygon as checked (n, 2) float64 arrays."""
+    lines = polygon if isinstance(polygon, tuple) and np.ndim(polygon[0]) == 2 else (polygon,)
+    contours = []
+    for line in lines:
+        vertices = np.asarray(line, dtype=np.float64)
+        if vertices.ndim != 2 or vertices.shape[1] != 2 or not np.isfinite(vertices).all():
+            raise DataError(
+                f"polygon {number}: the vertices must be a finite (n, 2) array",
+                got=f"shape {vertices.shape}",
+                remedy="Leave out polygons whose sky position has no place on this image.",
+            )
+        contours.append(vertices)
+    return tuple(contours)
+
+
+def _fill(
+    rings: Sequence[tuple[NDArray[np.float64], ...]],
+    values: NDArray[np.int32],
+    rule: str,
+    origin: int,
+    out: NDArray[np.int32],
+) -> None:
+    from purepipe.mask.raster_nb import fill_polygons
+
+    contours = [contour for polygon in rings for contour in polygon]
+    if not contours:
+        return
+    vertices = np.concatenate(contours).clip(-_FARTHEST, _FARTHEST)
+    if rule == "weightwatcher":
+        # The program reads 1-based numbers into single precision, then subtracts 1 and rounds.
+        vertices = (vertices + (1 - origin)).astype(np.float32).astype(np.float64)
+        vertices = (vertices - 1.0).astype(np.float32).astype(np.float64)
+    else:
+        vertices -= origin
+    fill_polygons(
+        np.ascontiguousarray(vertices[:, 0]),
+        np.ascontiguousarray(vertices[:, 1]),
+        _starts([len(contour) for contour in contours]),
+        _starts([len(polygon) for polygon in rings]),
+        np.ascontiguousarray(values),
+        rule == "weightwatcher",
+        out,
+    )
+
+
+def _starts(lengths: Sequence[int]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)

@@ -1,0 +1,172 @@
+"""Compiled loops of the rasteriser: polygons, ellipses, and the count of mask bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import kernel
+
+
+@kernel
+def weightwatcher_column(x1: float, y1: float, x2: float, y2: float, row: int) -> float:
+    """First column inside at the crossing of an edge with a row, by WeightWatcher's rule.
+
+    Single precision is part of the rule. The pixel is in effect tested at its right edge.
+    """
+    fx1, fy1 = np.float32(x1), np.float32(y1)
+    slope = np.float32(np.float32(x2) - fx1) / np.float32(np.float32(y2) - fy1)
+    step = np.float32(np.float32(np.float32(row) - fy1) * slope)
+    crossing = np.float64(np.float32(fx1 + step))
+    return np.trunc(crossing + 0.49999)
+
+
+@kernel
+def centre_column(x1: float, y1: float, x2: float, y2: float, row: int) -> float:
+    """First column whose centre is inside at the crossing of an edge with a row."""
+    # From the lower end always, so that two polygons that share an edge share no pixel.
+    if y1 > y2:
+        x1, y1, x2, y2 = x2, y2, x1, y1
+    return np.ceil(x1 + (row - y1) * ((x2 - x1) / (y2 - y1)))
+
+
+@kernel
+def fill_polygons(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    contours: NDArray[np.int64],
+    polygons: NDArray[np.int64],
+    values: NDArray[np.int32],
+    weightwatcher: bool,
+    out: NDArray[np.int32],
+) -> None:
+    """OR ``values[p]`` into the pixels of `out` inside polygon p (even-odd rule).
+
+    Contour c has the vertices ``contours[c]:contours[c + 1]``, polygon p the contours
+    ``polygons[p]:polygons[p + 1]``; contours are closed here.
+    """
+    ny, nx = out.shape
+    for p in range(values.size):
+        begin, end = polygons[p], polygons[p + 1]
+        first, last = contours[begin], contours[end]
+        if last - first < 3:
+            continue
+        low = max(int(np.floor(y[first:last].min())) + 1, 0)
+        high = min(int(np.floor(y[first:last].max())), ny - 1)
+        if high < low or x[first:last].min() > nx:
+            continue
+        starts = _crossing_starts(y, contours, begin, end, low, high)
+        columns = _crossings(x, y, contours, begin, end, low, high, starts, weightwatcher, nx)
+        for row in range(low, high + 1):
+            _fill_row(columns[starts[row - low] : starts[row - low + 1]], values[p], out[row])
+
+
+@kernel
+def _crossing_starts(
+    y: NDArray[np.float64],
+    contours: NDArray[np.int64],
+    begin: int,
+    end: int,
+    low: int,
+    high: int,
+) -> NDArray[np.int64]:
+    """Where the crossings of each row start in the list of all crossings of a polygon."""
+    starts = np.zeros(high - low + 2, np.int64)
+    for c in range(begin, end):
+        for k in range(contours[c], contours[c + 1]):
+            other = contours[c + 1] - 1 if k == contours[c] else k - 1
+            # y_low < row <= y_high: a vertex on a row counts for one of its two edges.
+            bottom = max(int(np.floor(min(y[k], y[other]))) + 1, low)
+            top = min(int(np.floor(max(y[k], y[other]))), high)
+            for row in range(bottom, top + 1):
+                starts[row - low + 1] += 1
+    return np.cumsum(starts)
+
+
+@kernel
+def _crossings(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    contours: NDArray[np.int64],
+    begin: int,
+    end: int,
+    low: int,
+    high: int,
+    starts: NDArray[np.int64],
+    weightwatcher: bool,
+    nx: int,
+) -> NDArray[np.int64]:
+    """Columns where the parity changes, row after row; beyond the image they are clipped."""
+    columns = np.empty(starts[-1], np.int64)
+    filled = starts.copy()
+    for c in range(begin, end):
+        for k in range(contours[c], contours[c + 1]):
+            j = contours[c + 1] - 1 if k == contours[c] else k - 1
+            bottom = max(int(np.floor(min(y[k], y[j]))) + 1, low)
+            top = min(int(np.floor(max(y[k], y[j]))), high)
+            for row in range(bottom, top + 1):
+                if weightwatcher:
+                    column = weightwatcher_column(x[j], y[j], x[k], y[k], row)
+                else:
+                    column = centre_column(x[j], y[j], x[k], y[k], row)
+                columns[filled[row - low]] = int(min(max(column, 0.0), float(nx)))
+                filled[row - low] += 1
+    return columns
+
+
+@kernel
+def _fill_row(columns: NDArray[np.int64], value: int, line: NDArray[np.int32]) -> None:
+    """OR `value` into the pixels with an odd number of crossings at or before them."""
+    for k in range(1, columns.size):
+        item, place = columns[k], k
+        while place > 0 and columns[place - 1] > item:
+            columns[place] = columns[place - 1]
+            place -= 1
+        columns[place] = item
+    for k in range(0, columns.size - 1, 2):
+        for i in range(columns[k], columns[k + 1]):
+            line[i] |= value
+
+
+@kernel
+def fill_ellipses(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    forms: NDArray[np.float64],
+    limits: NDArray[np.float64],
+    out: NDArray[Any],
+) -> None:
+    """Set the pixels whose centre satisfies ``xx dx^2 + 2 xy dx dy + yy dy^2 <= limit``.
+
+    `forms` is (n, 3): xx, xy, yy of the quadratic form of each ellipse; `out` is boolean.
+    """
+    ny, nx = out.shape
+    for k in range(x.size):
+        xx, xy, yy = forms[k]
+        det = xx * yy - xy * xy
+        half_x, half_y = np.sqrt(limits[k] * yy / det), np.sqrt(limits[k] * xx / det)
+        for j in range(max(np.ceil(y[k] - half_y) - 1, 0), min(np.floor(y[k] + half_y) + 2, ny)):
+            dy = j - y[k]
+            left = max(np.ceil(x[k] - half_x) - 1, 0)
+            for i in range(left, min(np.floor(x[k] + half_x) + 2, nx)):
+                dx = i - x[k]
+                if xx * dx * dx + 2.0 * xy * dx * dy + yy * dy * dy <= limits[k]:
+                    out[j, i] = True
+
+
+@kernel
+def count_bits(mask: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Number of pixels in which each of the 32 bits is set; one more for pixels with any."""
+    counts = np.zeros(33, np.int64)
+    for j in range(mask.shape[0]):
+        for i in range(mask.shape[1]):
+            value = np.uint32(mask[j, i])
+            if value == 0:
+                continue
+            counts[32] += 1
+            for bit in range(32):
+                if (value >> np.uint32(bit)) & np.uint32(1):
+                    counts[bit] += 1
+    return counts
