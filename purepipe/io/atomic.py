@@ -1,0 +1,78 @@
+"""Files appear under their final name only when they are complete."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from purepipe.errors import StoreError
+
+# A scratch file never matches the patterns by which images and catalogues are found.
+SCRATCH_SUFFIX = ".part"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A scratch path beside `path` that takes its place when the block ends without an error.
+
+    The scratch file lies in the same folder, is synchronised to the disk, then renamed. An error
+    inside the block removes it and leaves an earlier file of the final name as it was.
+
+    Parameters
+    ----------
+    path
+        Final name; its folder must exist.
+
+    Raises
+    ------
+    StoreError
+        The folder is missing or cannot be written, the disk is full, or the block wrote nothing.
+    """
+    final = Path(path)
+    if not final.parent.is_dir():
+        raise StoreError(
+            "the folder of the output does not exist", file=final, remedy="Make the folder first."
+        )
+    if final.is_dir():
+        raise StoreError("a folder has the name of the output", file=final)
+    scratch = final.with_name(f".{final.name}.{os.getpid()}-{token_hex(4)}{SCRATCH_SUFFIX}")
+    try:
+        yield scratch
+        if not scratch.exists():
+            raise StoreError("nothing was written", file=final)
+        _synchronise(scratch)
+        scratch.replace(final)
+        _synchronise(final.parent)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            remedy = "Free space on the disk, or choose another output folder."
+        elif error.errno in _REFUSED:
+            remedy = "Check the permissions of the output folder."
+        else:
+            raise
+        raise StoreError(
+            f"cannot be written: {error.strerror}", file=final, remedy=remedy
+        ) from error
+    finally:
+        with suppress(OSError):
+            scratch.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` (UTF-8, line ends kept) so that the file is complete or absent."""
+    with atomic_write(path) as scratch:
+        scratch.write_text(text, encoding="utf-8", newline="")
+
+
+def _synchronise(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

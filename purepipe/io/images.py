@@ -1,0 +1,237 @@
+"""FITS images: whole, by section, multi-extension or compressed; written atomically."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import DataError, InputFileError
+from purepipe.io.atomic import atomic_write
+from purepipe.io.layout import HDULayout, HDUName, find_hdu, fits_layout
+
+_DAMAGE = (OSError, ValueError, TypeError, IndexError, KeyError, RuntimeError, EOFError, zlib.error)
+
+
+def read_image(
+    path: str | os.PathLike[str], hdu: HDUName | None = None
+) -> tuple[NDArray[Any], fits.Header]:
+    """The pixels and the header of one two-dimensional image.
+
+    Parameters
+    ----------
+    path
+        FITS file: plain, tile-compressed (``.fz``) or gzipped.
+    hdu
+        HDU number (0 is the primary one) or EXTNAME; the first HDU with an image when not given.
+
+    Returns
+    -------
+    array, header
+        (ny, nx) array in native byte order, BSCALE and BZERO applied, and the header of the HDU.
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, not FITS, truncated or damaged; the HDU is absent or has no image.
+    """
+    path = Path(path)
+    item = select_image(fits_layout(path), hdu, path)
+    with _opened(path, item) as opened:
+        return _native(opened.data.reshape(_shape(item))), opened.header.copy()
+
+
+def read_section(
+    path: str | os.PathLike[str], hdu: HDUName | None, y0: int, y1: int, x0: int, x1: int
+) -> NDArray[Any]:
+    """The pixels [y0:y1, x0:x1] of an image, without reading the rest of it.
+
+    Parameters
+    ----------
+    path, hdu
+        As for `read_image`.
+    y0, y1, x0, x1
+        0-based, the ends excluded; must lie inside the image.
+
+    Raises
+    ------
+    InputFileError
+        As `read_image`.
+    DataError
+        The section is empty or leaves the image.
+    """
+    path = Path(path)
+    item = select_image(fits_layout(path), hdu, path)
+    ny, nx = _shape(item)
+    if not (0 <= y0 < y1 <= ny and 0 <= x0 < x1 <= nx):
+        raise DataError(
+            "the section is empty or leaves the image", file=path, hdu=item.label,
+            got=f"[{y0}:{y1}, {x0}:{x1}]", allowed=f"within [0:{ny}, 0:{nx}]",
+        )  # fmt: skip
+    with _opened(path, item) as opened:
+        extra = (0,) * (len(item.shape) - 2)
+        return _native(opened.section[(*extra, slice(y0, y1), slice(x0, x1))])
+
+
+def read_header(path: str | os.PathLike[str], hdu: HDUName = 0) -> fits.Header:
+    """The header of one HDU; for a compressed image, the header of the image in it.
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, not FITS or truncated, or the HDU is absent.
+    """
+    path = Path(path)
+    with _opened(path, find_hdu(fits_layout(path), hdu, path)) as opened:
+        return opened.header.copy()
+
+
+def list_ccds(path: str | os.PathLike[str]) -> list[tuple[int, str]]:
+    """HDU number and EXTNAME (possibly empty) of every two-dimensional image in a FITS file.
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, not FITS, or truncated.
+    """
+    return [(item.index, item.name) for item in fits_layout(path) if item.image_shape]
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    array: ArrayLike,
+    header: fits.Header | str | Mapping[str, Any] | None = None,
+    *,
+    compress: bool = False,
+) -> None:
+    """Write one image as a FITS file that is either complete or absent.
+
+    Parameters
+    ----------
+    path
+        Final name; an earlier file is replaced.
+    array
+        (ny, nx); integers and floats keep their type, truth values become uint8.
+    header
+        Cards to be kept: an astropy header, its cards as text, or keyword-value pairs. The cards
+        that describe the array are made anew.
+    compress
+        Write a tile-compressed image (GZIP_2, lossless) in HDU 1 instead of a plain primary one.
+
+    Raises
+    ------
+    DataError
+        The array is not two-dimensional or not numeric.
+    StoreError
+        The folder is missing or cannot be written.
+    """
+    array = np.asarray(array)
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    if array.ndim != 2 or array.dtype.kind not in "iuf":
+        raise DataError(
+            "only a two-dimensional image of numbers can be written", file=path,
+            got=f"{array.dtype} of shape {array.shape}",
+        )  # fmt: skip
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    kept = clean_header(header)
+    if compress:
+        image = fits.CompImageHDU(
+            array, kept, compression_type="GZIP_2", quantize_level=0.0, name=kept.get("EXTNAME", "")
+        )
+        hdus = fits.HDUList([fits.PrimaryHDU(), image])
+    else:
+        hdus = fits.HDUList([fits.PrimaryHDU(array, kept)])
+    with atomic_write(path) as scratch, _quiet():
+        hdus.writeto(scratch, output_verify="fix")
+
+
+def clean_header(header: fits.Header | str | Mapping[str, Any] | None) -> fits.Header:
+    """A copy of a header without the cards that describe the array and its storage."""
+    if header is None:
+        return fits.Header()
+    if isinstance(header, str):
+        kept = fits.Header.fromstring(header)
+    elif isinstance(header, fits.Header):
+        kept = header.copy()
+    else:
+        kept = fits.Header()
+        for key, value in header.items():
+            kept[key] = value
+    kept.strip()
+    for key in ("BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM", "ZCMPTYPE"):
+        kept.remove(key, ignore_missing=True, remove_all=True)
+    return kept
+
+
+def card_text(header: fits.Header) -> str:
+    """The cards of a header as text, 80 characters each, without END and padding."""
+    return str(header.tostring(sep="", endcard=False, padding=False))
+
+
+def select_image(
+    layout: tuple[HDULayout, ...], hdu: HDUName | None, path: str | os.PathLike[str]
+) -> HDULayout:
+    """The HDU with a two-dimensional image: the one asked for, or the first."""
+    if hdu is not None:
+        item = find_hdu(layout, hdu, path)
+        if item.image_shape is None:
+            held = f"{item.kind} of shape {item.shape}" if item.shape else "no data"
+            images = ", ".join(other.label for other in layout if other.image_shape)
+            raise InputFileError(
+                "the HDU holds no two-dimensional image", file=path, hdu=item.label, got=held,
+                remedy=f"HDUs with images: {images}." if images else "The file holds no image.",
+            )  # fmt: skip
+        return item
+    for item in layout:
+        if item.image_shape is not None:
+            return item
+    raise InputFileError(
+        "no HDU holds a two-dimensional image", file=path,
+        got=", ".join(f"HDU {item.label}: {item.kind}" for item in layout),
+        remedy="Give the image, not a catalogue made from it.",
+    )  # fmt: skip
+
+
+def _shape(item: HDULayout) -> tuple[int, int]:
+    shape = item.image_shape
+    assert shape is not None  # noqa: S101 - select_image has seen to it
+    return shape
+
+
+@contextmanager
+def _opened(path: Path, item: HDULayout) -> Iterator[Any]:
+    """The HDU as the FITS library sees it; its complaints about damaged data become errors."""
+    try:
+        # Read, not mapped: a mapped file that another program shortens ends the process.
+        with _quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+            yield hdus[item.index]
+    except InputFileError:
+        raise
+    except _DAMAGE as error:
+        raise InputFileError(
+            f"the data cannot be decoded: {error}", file=path, hdu=item.label,
+            remedy="The file is damaged; fetch or write it again.",
+        ) from error  # fmt: skip
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence about small offences against the standard; `fits_layout` finds the lost data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyUserWarning)
+        yield
+
+
+def _native(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))

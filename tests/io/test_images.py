@@ -1,0 +1,241 @@
+"""Images are read and written without loss; damaged files are refused with a remedy."""
+
+import gzip
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from purepipe.errors import DataError, InputFileError
+from purepipe.io.images import (
+    list_ccds,
+    read_header,
+    read_image,
+    read_section,
+    write_image,
+)
+from purepipe.io.layout import fits_layout
+
+RNG = np.random.default_rng(1)
+IMAGE = RNG.normal(100, 5, (60, 40)).astype(np.float32)
+
+
+def _mef(path, count=3, *, compress=False, shape=(60, 40)):
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for number in range(count):
+        data = np.full(shape, number, np.float32)
+        header = fits.Header([("GAIN", 1.5 + number)])
+        name = f"ccd{number:02d}"
+        if compress:
+            hdus.append(fits.CompImageHDU(data, header, name=name, compression_type="RICE_1"))
+        else:
+            hdus.append(fits.ImageHDU(data, header, name=name))
+    hdus.writeto(path, overwrite=True)
+    return path
+
+
+def _cut(path, size):
+    data = path.read_bytes()
+    path.write_bytes(data[:size])
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4"])
+def test_round_trip_is_exact(tmp_path, dtype, compress):
+    if compress and dtype == "i8":
+        pytest.skip("64-bit integers have no tile compression")
+    path = tmp_path / "a.fits"
+    array = IMAGE.astype(dtype)
+    write_image(path, array, {"GAIN": 2.5, "NAXIS1": 7, "BZERO": 3.0}, compress=compress)
+    back, header = read_image(path)
+    assert np.array_equal(back, array)
+    assert back.dtype == np.dtype(dtype)
+    assert back.dtype.isnative
+    assert header["GAIN"] == 2.5
+    assert np.array_equal(read_section(path, None, 3, 9, 5, 40), array[3:9, 5:40])
+
+
+def test_nan_survives_compression(tmp_path):
+    array = IMAGE.copy()
+    array[3, 4] = np.nan
+    write_image(tmp_path / "a.fits.fz", array, compress=True)
+    assert np.array_equal(read_image(tmp_path / "a.fits.fz")[0], array, equal_nan=True)
+
+
+def test_equal_input_gives_equal_bytes(tmp_path):
+    header = fits.Header([("OBJECT", "M31"), ("HISTORY", "made")])
+    for compress in (False, True):
+        write_image(tmp_path / "a.fits", IMAGE, header, compress=compress)
+        write_image(tmp_path / "b.fits", IMAGE, header, compress=compress)
+        assert (tmp_path / "a.fits").read_bytes() == (tmp_path / "b.fits").read_bytes()
+
+
+def test_truth_values_become_bytes(tmp_path):
+    write_image(tmp_path / "a.fits", IMAGE > 100)
+    assert read_image(tmp_path / "a.fits")[0].dtype == np.uint8
+
+
+def test_header_text_is_accepted(tmp_path):
+    text = fits.Header([("EXPTIME", 30.0)]).tostring()
+    write_image(tmp_path / "a.fits", IMAGE, text)
+    assert read_header(tmp_path / "a.fits")["EXPTIME"] == 30.0
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_multi_extension(tmp_path, compress):
+    path = _mef(tmp_path / "m.fits.fz", compress=compress)
+    assert list_ccds(path) == [(1, "CCD00"), (2, "CCD01"), (3, "CCD02")]
+    assert read_image(path)[0].shape == (60, 40)
+    for hdu in (2, "ccd01", "CCD01"):
+        array, header = read_image(path, hdu)
+        assert array[0, 0] == 1
+        assert header["GAIN"] == 2.5
+
+
+def test_gzip(tmp_path):
+    path = tmp_path / "a.fits"
+    write_image(path, IMAGE)
+    zipped = tmp_path / "a.fits.gz"
+    zipped.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    assert np.array_equal(read_image(zipped)[0], IMAGE)
+    _cut(zipped, zipped.stat().st_size // 2)
+    with pytest.raises(InputFileError, match=r"truncated.*gzip.*Fetch or write"):
+        read_image(zipped)
+
+
+def test_degenerate_axis_is_dropped(tmp_path):
+    fits.PrimaryHDU(IMAGE[None]).writeto(tmp_path / "a.fits")
+    assert read_image(tmp_path / "a.fits")[0].shape == IMAGE.shape
+    assert read_section(tmp_path / "a.fits", 0, 0, 2, 0, 3).shape == (2, 3)
+
+
+def test_scaled_integers_and_blank(tmp_path):
+    hdu = fits.PrimaryHDU(np.array([[1, 2], [3, -32768]], np.int16))
+    hdu.header["BSCALE"], hdu.header["BZERO"], hdu.header["BLANK"] = 2.0, 10.0, -32768
+    with fits.HDUList([hdu]) as hdus:
+        hdus.writeto(tmp_path / "b.fits")
+    raw = bytearray((tmp_path / "b.fits").read_bytes())
+    assert np.allclose(
+        read_image(tmp_path / "b.fits")[0], [[12, 14], [16, np.nan]], equal_nan=True
+    ), bytes(raw[:800])
+
+
+# Errors: file, HDU, remedy.
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputFileError, match=r"no\.fits: the file does not exist.*Check the path"):
+        read_image(tmp_path / "no.fits")
+
+
+def test_folder(tmp_path):
+    with pytest.raises(InputFileError, match=r"folder.*Name one file"):
+        list_ccds(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"SIMPLE", b"not a FITS file at all" * 200])
+def test_not_fits(tmp_path, content):
+    path = tmp_path / "a.fits"
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match=r"a\.fits: this is not a FITS file"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("lost", [1, 2881, 5000])
+@pytest.mark.parametrize("compress", [False, True])
+def test_truncated_data(tmp_path, lost, compress):
+    path = tmp_path / "a.fits"
+    write_image(path, RNG.normal(size=(61, 47)), compress=compress)
+    hdu = fits_layout(path)[-1]
+    _cut(path, hdu.data_start + hdu.data_size - lost)
+    with pytest.raises(InputFileError, match=rf"HDU {hdu.index}.*truncated.*{lost} of .*Fetch"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_truncated_multi_extension_is_refused_for_every_hdu(tmp_path, compress):
+    path = _mef(tmp_path / "m.fits.fz", 4, compress=compress)
+    last = fits_layout(path)[3]
+    _cut(path, last.data_start + last.data_size - 7)
+    for hdu in (1, 3, None):
+        with pytest.raises(InputFileError, match=r"HDU 3 'CCD02'\].*truncated"):
+            read_image(path, hdu)
+
+
+def test_truncated_header(tmp_path):
+    path = _mef(tmp_path / "m.fits")
+    _cut(path, fits_layout(path)[2].header_start + 700)
+    with pytest.raises(InputFileError, match=r"HDU 2\].*truncated.*no END card"):
+        list_ccds(path)
+
+
+def test_lost_extensions_that_the_primary_header_promises(tmp_path):
+    path = _mef(tmp_path / "m.fits")
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header["NEXTEND"] = 3
+    _cut(path, fits_layout(path)[3].header_start)
+    with pytest.raises(InputFileError, match=r"NEXTEND promises 3 extensions, 2 exist"):
+        list_ccds(path)
+
+
+def test_lost_padding_is_harmless(tmp_path):
+    path = tmp_path / "a.fits"
+    write_image(path, IMAGE)
+    hdu = fits_layout(path)[0]
+    _cut(path, hdu.data_start + hdu.data_size)
+    assert np.array_equal(read_image(path)[0], IMAGE)
+
+
+def test_foreign_records_after_the_last_hdu_are_ignored(tmp_path):
+    path = tmp_path / "a.fits"
+    write_image(path, IMAGE)
+    path.write_bytes(path.read_bytes() + b"\0" * 2880)
+    assert np.array_equal(read_image(path)[0], IMAGE)
+
+
+def test_damaged_compressed_data(tmp_path):
+    path = tmp_path / "a.fits.fz"
+    write_image(path, IMAGE, compress=True)
+    hdu = fits_layout(path)[1]
+    data = bytearray(path.read_bytes())
+    data[hdu.data_start + 1000 : hdu.data_start + 1200] = b"\xff" * 200
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputFileError, match=r"HDU 1.*: the data cannot be decoded.*damaged"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("hdu", [9, "ccd99"])
+def test_absent_hdu(tmp_path, hdu):
+    path = _mef(tmp_path / "m.fits")
+    with pytest.raises(InputFileError, match=rf"HDU {hdu}\]: the HDU does not exist.*1 'CCD00'"):
+        read_image(path, hdu)
+
+
+def test_hdu_without_image(tmp_path):
+    path = _mef(tmp_path / "m.fits")
+    with pytest.raises(
+        InputFileError, match=r"HDU 0\]: the HDU holds no two-.*HDUs with images: 1"
+    ):
+        read_image(path, 0)
+
+
+def test_wrong_dimensions(tmp_path):
+    path = tmp_path / "cube.fits"
+    fits.PrimaryHDU(np.zeros((3, 4, 5), np.float32)).writeto(path)
+    with pytest.raises(InputFileError, match=r"image of shape \(3, 4, 5\).*holds no image"):
+        read_image(path, 0)
+    with pytest.raises(InputFileError, match="no HDU holds a two-dimensional image"):
+        read_image(path)
+
+
+def test_section_outside(tmp_path):
+    write_image(tmp_path / "a.fits", IMAGE)
+    with pytest.raises(DataError, match=r"section is empty or leaves.*within \[0:60, 0:40\]"):
+        read_section(tmp_path / "a.fits", 0, 50, 61, 0, 5)
+
+
+@pytest.mark.parametrize("array", [np.zeros(3), np.zeros((2, 2), complex), np.array([["a"]])])
+def test_what_cannot_be_written(tmp_path, array):
+    with pytest.raises(DataError, match="only a two-dimensional image of numbers"):
+        write_image(tmp_path / "a.fits", array)
+    assert not list(tmp_path.iterdir())
