@@ -85,7 +85,30 @@ class PSFFlag(DocumentedFlag):
     EXTRAPOLATED = 2048, "The position lies outside the range of the fitted stars."
     BAD_MODEL = 4096, "The model image at this position is not finite or its sum is not positive."
     MOMENTS = 8192, "The adaptive moments of the model image did not converge."
+    BAD_VALUE = 16384, "A quantity needed for the fit is not finite, or the flux is not positive."
     NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "No PSF was asked for."
+
+
+class MomentsFlag(DocumentedFlag):
+    """Why the adaptive moments of a stamp failed."""
+
+    NOT_FINITE = 1, "A pixel with positive weight is not finite."
+    NO_FLUX = 2, "The weighted flux is not positive."
+    COLLAPSED = 4, "The weight function shrank below the size of a pixel."
+    TOO_LARGE = 8, "A second moment exceeds the limit."
+    DRIFTED = 16, "The centroid moved too far from its guess."
+    MAX_ITERATIONS = 32, "No convergence within the allowed iterations."
+    NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "Not measured."
+
+
+class SpreadFlag(DocumentedFlag):
+    """Why an object has no spread model."""
+
+    NO_PSF = 1, "No PSF size at this object."
+    NO_FLUX = 2, "The PSF-weighted flux is not positive."
+    NO_ERROR = 4, "The variance is not positive, or no pixel has a positive weight."
+    NOT_FINITE = 8, "A pixel with positive weight is not finite."
+    NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "Not measured."
 
 
 class EpochFlag(DocumentedFlag):

@@ -1,0 +1,210 @@
+"""Compiled core of the adaptive moments: one elliptical Gaussian weight per stamp, iterated."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import fast_kernel, kernel
+
+# Pixels beyond this squared elliptical radius carry a weight below 1e-7 and are left out.
+CUT = 32.2
+# Largest step of one iteration, in units of the minor axis (centroid) or its square (moments).
+MAX_STEP = 0.25
+# Limits of HSM: largest second moment (pixel^2) and largest shift of the centroid (pixels).
+MAX_MOMENT = 8000.0
+MAX_SHIFT = 15.0
+# Below this squared minor axis (pixel^2) the pixel grid no longer samples the weight.
+MIN_MOMENT = 1e-2
+
+NOT_FINITE = 1
+NO_FLUX = 2
+COLLAPSED = 4
+TOO_LARGE = 8
+DRIFTED = 16
+MAX_ITERATIONS = 32
+
+
+@kernel
+def minor_axis(mxx: float, mxy: float, myy: float) -> float:
+    """The smaller eigenvalue of the moment matrix."""
+    return 0.5 * (mxx + myy) - math.hypot(0.5 * (mxx - myy), mxy)
+
+
+@fast_kernel
+def weighted_sums(
+    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float
+) -> tuple[float, float, float, float, float, float]:
+    """Sums of I w times 1, dx, dy, dx^2, dx dy, dy^2 over the ellipse rho^2 <= CUT.
+
+    Reordered sums spread NaN and infinities as strict ones do, so the caller still sees them.
+    """
+    height, width = image.shape
+    det = mxx * myy - mxy * mxy
+    a, b = myy / det, -mxy / det
+    s = sx = sy = sxx = sxy = syy = 0.0
+    reach_x, reach_y = math.sqrt(CUT * mxx), math.sqrt(CUT * myy)
+    x_first, x_last = max(0, math.ceil(x0 - reach_x)), min(width - 1, math.floor(x0 + reach_x))
+    y_first, y_last = max(0, math.ceil(y0 - reach_y)), min(height - 1, math.floor(y0 + reach_y))
+    if x_first > x_last:
+        return s, sx, sy, sxx, sxy, syy
+    weight, ratio = np.empty(x_last - x_first + 1), np.empty(x_last - x_first + 1)
+    # Down a column the Gaussian obeys w(y+1) = w(y) r(y), r(y+1) = r(y) exp(-c). It is started
+    # afresh before a row is ten minor axes away, lest it underflow.
+    block = max(1, int(10.0 * math.sqrt(minor_axis(mxx, mxy, myy))))
+    curvature = math.exp(-mxx / det)
+    for j in range(y_first, y_last + 1):
+        dy = j - y0
+        if (j - y_first) % block == 0:
+            start_row(weight, ratio, x_first - x0, dy, a, b, mxx / det)
+        centre = x0 - b / a * dy
+        half = math.sqrt(max(0.0, (CUT - dy * dy / myy) / a))
+        left, right = max(x_first, math.ceil(centre - half)), min(x_last, math.floor(centre + half))
+        row = image[j, left : right + 1]
+        row_weight = weight[left - x_first : right + 1 - x_first]
+        r0 = r1 = r2 = 0.0
+        for i in range(len(row)):
+            dx = left - x0 + i
+            value = row[i] * row_weight[i]
+            r0 += value
+            r1 += value * dx
+            r2 += value * dx * dx
+        for i in range(len(weight)):
+            weight[i] *= ratio[i]
+            ratio[i] *= curvature
+        s += r0
+        sx += r1
+        sy += r0 * dy
+        sxx += r2
+        sxy += r1 * dy
+        syy += r0 * dy * dy
+    return s, sx, sy, sxx, sxy, syy
+
+
+@kernel
+def start_row(
+    weight: NDArray[np.float64],
+    ratio: NDArray[np.float64],
+    dx: float,
+    dy: float,
+    a: float,
+    b: float,
+    c: float,
+) -> None:
+    """Fill the Gaussian of one row, and its ratio to the next row, by recurrence along the row."""
+    w = math.exp(-0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy))
+    along = math.exp(-0.5 * (a * (2.0 * dx + 1.0) + 2.0 * b * dy))
+    down = math.exp(-0.5 * (c * (2.0 * dy + 1.0) + 2.0 * b * dx))
+    along_ratio, down_ratio = math.exp(-a), math.exp(-b)
+    for i in range(len(weight)):
+        weight[i] = w
+        ratio[i] = down
+        w *= along
+        along *= along_ratio
+        down *= down_ratio
+
+
+@kernel
+def fourth_moment(
+    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float
+) -> float:
+    """Sum of I w rho^4 over the ellipse, rho being the elliptical radius."""
+    height, width = image.shape
+    det = mxx * myy - mxy * mxy
+    a, b, c = myy / det, -mxy / det, mxx / det
+    total = 0.0
+    curvature = math.exp(-a)
+    for j in range(height):
+        dy = j - y0
+        half2 = (CUT - dy * dy / myy) / a
+        if half2 < 0.0:
+            continue
+        centre, half = x0 - b / a * dy, math.sqrt(half2)
+        left, right = max(0, math.ceil(centre - half)), min(width - 1, math.floor(centre + half))
+        dx = left - x0
+        w = math.exp(-0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy))
+        ratio = math.exp(-0.5 * (a * (2.0 * dx + 1.0) + 2.0 * b * dy))
+        for i in range(left, right + 1):
+            rho2 = a * dx * dx + 2.0 * b * dx * dy + c * dy * dy
+            total += image[j, i] * w * rho2 * rho2
+            w *= ratio
+            ratio *= curvature
+            dx += 1.0
+    return total
+
+
+@kernel
+def clip(value: float, limit: float) -> float:
+    """`value` brought into [-limit, limit]."""
+    return min(max(value, -limit), limit)
+
+
+@kernel
+def fit_one(
+    image: NDArray[Any],
+    x: float,
+    y: float,
+    sigma: float,
+    tolerance: float,
+    max_iterations: int,
+    out: NDArray[np.float64],
+) -> tuple[int, int]:
+    """Fill `out` with x, y, Mxx, Mxy, Myy, amplitude, rho4; return (flags, iterations)."""
+    x0, y0 = x, y
+    mxx = myy = sigma * sigma
+    mxy = 0.0
+    for iteration in range(1, max_iterations + 1):
+        minor = minor_axis(mxx, mxy, myy)
+        if not minor > MIN_MOMENT:
+            return COLLAPSED, iteration
+        s, sx, sy, sxx, sxy, syy = weighted_sums(image, x0, y0, mxx, mxy, myy)
+        if not math.isfinite(s):
+            return NOT_FINITE, iteration
+        if s <= 0.0:
+            return NO_FLUX, iteration
+        # A Gaussian object seen through a matched weight has half its moments, and half the
+        # offset of its centroid: these are Newton's steps to the matched weight.
+        axis = math.sqrt(minor)
+        dx = clip(2.0 * sx / s / axis, MAX_STEP)
+        dy = clip(2.0 * sy / s / axis, MAX_STEP)
+        dxx = clip((4.0 * sxx / s - 2.0 * mxx) / minor, MAX_STEP)
+        dxy = clip((4.0 * sxy / s - 2.0 * mxy) / minor, MAX_STEP)
+        dyy = clip((4.0 * syy / s - 2.0 * myy) / minor, MAX_STEP)
+        x0 += dx * axis
+        y0 += dy * axis
+        mxx += dxx * minor
+        mxy += dxy * minor
+        myy += dyy * minor
+        if max(abs(mxx), abs(mxy), abs(myy)) > MAX_MOMENT:
+            return TOO_LARGE, iteration
+        if max(abs(x0 - x), abs(y0 - y)) > MAX_SHIFT:
+            return DRIFTED, iteration
+        if max(abs(dx), abs(dy), abs(dxx), abs(dxy), abs(dyy)) <= tolerance:
+            out[0], out[1], out[2], out[3], out[4] = x0, y0, mxx, mxy, myy
+            out[5] = 2.0 * s
+            out[6] = fourth_moment(image, x0, y0, mxx, mxy, myy) / s
+            return 0, iteration
+    return MAX_ITERATIONS, max_iterations
+
+
+@kernel
+def fit_batch(
+    images: NDArray[Any],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    sigma: NDArray[np.float64],
+    tolerance: float,
+    max_iterations: int,
+    out: NDArray[np.float64],
+    flags: NDArray[np.int32],
+    iterations: NDArray[np.int32],
+) -> None:
+    """`fit_one` for every stamp of a (n, h, w) array."""
+    for k in range(images.shape[0]):
+        flags[k], iterations[k] = fit_one(
+            images[k], x[k], y[k], sigma[k],
+            tolerance, max_iterations, out[k],
+        )  # fmt: skip
