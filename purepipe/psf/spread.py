@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from purepipe.config.select import SpreadConfig
+from purepipe.config.shapes import SpreadConfig
 from purepipe.errors import DataError
 from purepipe.flags import SpreadFlag
 from purepipe.psf.spread_nb import spread_batch

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from purepipe.config.select import SpreadConfig
+from purepipe.config.shapes import SpreadConfig
 from purepipe.errors import ConfigError, DataError
 from purepipe.flags import SpreadFlag
 from purepipe.psf.spread import FWHM_OVER_SIGMA, disc_gaussians, spread_class, spread_model
