@@ -46,7 +46,7 @@ def read_image(
     """
     path = Path(path)
     item = select_image(fits_layout(path), hdu, path)
-    with _opened(path, item) as opened:
+    with open_hdu(path, item) as opened:
         return _native(opened.data.reshape(_shape(item))), opened.header.copy()
 
 
@@ -77,7 +77,7 @@ def read_section(
             "the section is empty or leaves the image", file=path, hdu=item.label,
             got=f"[{y0}:{y1}, {x0}:{x1}]", allowed=f"within [0:{ny}, 0:{nx}]",
         )  # fmt: skip
-    with _opened(path, item) as opened:
+    with open_hdu(path, item) as opened:
         extra = (0,) * (len(item.shape) - 2)
         return _native(opened.section[(*extra, slice(y0, y1), slice(x0, x1))])
 
@@ -91,7 +91,7 @@ def read_header(path: str | os.PathLike[str], hdu: HDUName = 0) -> fits.Header:
         The file is missing, not FITS or truncated, or the HDU is absent.
     """
     path = Path(path)
-    with _opened(path, find_hdu(fits_layout(path), hdu, path)) as opened:
+    with open_hdu(path, find_hdu(fits_layout(path), hdu, path)) as opened:
         return opened.header.copy()
 
 
@@ -152,7 +152,7 @@ def write_image(
         hdus = fits.HDUList([fits.PrimaryHDU(), image])
     else:
         hdus = fits.HDUList([fits.PrimaryHDU(array, kept)])
-    with atomic_write(path) as scratch, _quiet():
+    with atomic_write(path) as scratch, quiet():
         hdus.writeto(scratch, output_verify="fix")
 
 
@@ -210,11 +210,11 @@ def _shape(item: HDULayout) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path, item: HDULayout) -> Iterator[Any]:
+def open_hdu(path: Path, item: HDULayout) -> Iterator[Any]:
     """The HDU as the FITS library sees it; its complaints about damaged data become errors."""
     try:
         # Read, not mapped: a mapped file that another program shortens ends the process.
-        with _quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
             yield hdus[item.index]
     except InputFileError:
         raise
@@ -226,7 +226,7 @@ def _opened(path: Path, item: HDULayout) -> Iterator[Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence about small offences against the standard; `fits_layout` finds the lost data."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)
