@@ -2,6 +2,35 @@
 
 from purepipe.catalogue.table import Column, register
 
-COLUMNS: tuple[Column, ...] = ()
+_HSM = "Hirata & Seljak 2003, MNRAS 343, 459"
+
+
+def _moments(kind: str, name: str) -> tuple[Column, ...]:
+    return (
+        Column(f"E1_{kind}_HSM", "f8", "", f"First component of the shear of the {name}.", _HSM),
+        Column(f"E2_{kind}_HSM", "f8", "", f"Second component of the shear of the {name}.", _HSM),
+        Column(f"SIGMA_{kind}_HSM", "f8", "pixel", f"Adaptive-moments size of the {name}.", _HSM),
+    )
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("SOURCE_NUMBER", "i4", "", "Row in the input table, from 1."),
+    Column("EXTENSION", "i2", "", "Extension of the input catalogue, from 1."),
+    Column("CATALOG_NUMBER", "i4", "", "Number of the input catalogue, from 1."),
+    Column("FLAGS_PSF", "i4", "", "Why the row is not a star of the PSF model; see PSFFlag."),
+    Column("VECTOR_CONTEXT", "f8", "", "Values that the PSF depends on."),
+    Column("DELTAX_IMAGE", "f4", "pixel", "Centre in x relative to the central pixel."),
+    Column("DELTAY_IMAGE", "f4", "pixel", "Centre in y relative to the central pixel."),
+    Column("NORM_PSF", "f4", "ct", "Flux that normalises the star."),
+    Column("FWHM_PSF", "f4", "pixel", "Twice FLUX_RADIUS."),
+    Column("ELLIP_PSF", "f4", "", "(E-1)/(E+1) with E = ELONGATION."),
+    Column("SNR_PSF", "f4", "", "SNR_WIN."),
+    Column("CHI2_PSF", "f4", "", "Reduced chi-square of the model at the star; 0 if rejected."),
+    Column("RESI_PSF", "f4", "", "Relative residual of the model at the star; 0 if rejected."),
+    *_moments("PSF", "PSF model"),
+    Column("FLAG_PSF_HSM", "i4", "", "1 where the moments of the PSF model failed."),
+    *_moments("STAR", "star"),
+    Column("FLAG_STAR_HSM", "i4", "", "1 where the moments of the star failed."),
+)
 
 register(COLUMNS)

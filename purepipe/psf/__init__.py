@@ -9,10 +9,17 @@ from typing import Any
 # compiles nothing.
 _HOMES = {
     "Moments": "moments",
+    "PSFLike": "interpolate",
     "PSFModel": "model",
+    "PSFStamps": "interpolate",
     "adaptive_moments": "moments",
+    "fit_psf": "fit",
+    "load_samples": "samples",
+    "psf_at": "interpolate",
+    "psf_residuals": "validate",
     "spread_class": "spread",
     "spread_model": "spread",
+    "validate_psf": "validate",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

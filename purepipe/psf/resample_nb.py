@@ -6,6 +6,7 @@ make output sample `j`. It is kept as the first input index, the number of weigh
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ def lanczos3(x: float) -> float:
         return 1.0
     if abs(x) > REACH:
         return 0.0
-    phase = np.pi * x
-    return np.sin(phase) * np.sin(phase / 3.0) / (phase * phase / 3.0)
+    phase = math.pi * x
+    return math.sin(phase) * math.sin(phase / 3.0) / (phase * phase / 3.0)
 
 
 @kernel

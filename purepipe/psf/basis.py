@@ -1,0 +1,83 @@
+"""Images that the refinement of a PSF model is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Array = NDArray[Any]
+# First index, number of weights and weights, along x and along y, of all stars.
+Taps = tuple[_Array, _Array, _Array, _Array, _Array, _Array]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The model grid and the vignettes that it is fitted to.
+
+    Attributes
+    ----------
+    shape
+        (h, w) of the model.
+    vignet_shape
+        (vh, vw) of the vignettes.
+    step
+        Size of a model pixel in image pixels, a float32 number.
+    """
+
+    shape: tuple[int, int]
+    vignet_shape: tuple[int, int]
+    step: float
+
+    @property
+    def inverse_step(self) -> float:
+        """Image pixels in units of model pixels, rounded to single precision."""
+        return float(np.float32(1.0 / self.step))
+
+    @property
+    def half_size(self) -> int:
+        """Radius of the largest circle on the grid, model pixels."""
+        return min(self.shape[0] // 2, self.shape[1] // 2)
+
+    @property
+    def radius2(self) -> NDArray[np.float64]:
+        """(h, w) squared distance from the centre, model pixels."""
+        y, x = np.mgrid[: self.shape[0], : self.shape[1]]
+        return np.asarray(
+            (x - self.shape[1] // 2.0) ** 2 + (y - self.shape[0] // 2.0) ** 2, dtype=np.float64
+        )
+
+
+def free_pixels(constant: NDArray[np.float32], grid: Grid, number: int) -> NDArray[np.int64]:
+    """Row and column (nb, 2) of the model pixels that the refinement may change.
+
+    The `number` squared brightest pixels of the constant plane, those outside the largest circle
+    or outside the vignettes taken away again (from PSFEx, mirrored tests included: they matter
+    for even sizes only).
+    """
+    height, width = grid.shape
+    brightness = np.abs(constant)
+    count = min(number**2, brightness.size)
+    threshold = np.partition(brightness, brightness.size - count, axis=None)[-count]
+    iy, ix = np.mgrid[:height, :width]
+    x, y = ix - width // 2, (height - 1 - iy) - height // 2
+    reach_y, reach_x = (int((n - 1) / (2 * grid.step)) for n in grid.vignet_shape)
+    free = brightness >= threshold
+    free &= np.sqrt(x**2 + y**2) < grid.half_size + 0.5
+    free &= np.abs((width - 1 - ix) - width // 2) <= reach_x
+    free &= np.abs(iy - height // 2) <= reach_y
+    return np.argwhere(free)
+
+
+def edge_taper(grid: Grid, fwhm: float) -> NDArray[np.float64]:
+    """Factor (h, w) that takes the model to zero at the edge of its largest circle."""
+    outer = grid.half_size + 0.5
+    width = max(float(np.float32(fwhm / grid.step)), 1.0)
+    if width >= outer:
+        width = outer / 2
+    inner = outer - width
+    r2 = grid.radius2
+    factor = (outer**2 - r2) / (outer**2 - inner**2)
+    return np.where(r2 >= inner**2, np.where(r2 >= outer**2, 0.0, factor), 1.0)

@@ -1,0 +1,340 @@
+"""Kernels of the PSF fit: first guess, normal matrix, right side, residuals.
+
+`first`, `count`, `taps` with leading star axis are the resampling matrices from the model grid to
+the vignettes, see `resample_nb.axis_taps`: they serve the projection of the model, its transpose
+and the normal matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import kernel
+from purepipe.psf.resample_nb import apply_taps, axis_taps
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
+
+# Two model pixels share a vignette pixel only if they are at most this far apart.
+REACH = 5
+RIDGE = 1000.0  # added to the diagonal of the first guess
+
+
+@kernel
+def star_taps(
+    n_grid: int, shifts: Array, inverse_step: Number, first: Array, count: Array, taps: Array
+) -> None:
+    """Resampling matrices of one axis, from the model grid to each vignette."""
+    n, n_out = first.shape
+    for s in range(n):
+        shift = -np.float64(shifts[s]) * np.float64(inverse_step)
+        axis_taps(n_grid, n_out, shift, inverse_step, 1.0, first[s], count[s], taps[s])
+
+
+@kernel
+def first_guess(
+    values: Array, rows: Array, noise2: Array, gain: Array, flux: Array, terms: Array,
+    accuracy2: Number, planes: Array,
+) -> None:  # fmt: skip
+    """Weighted least-squares polynomial of each model pixel over the stars.
+
+    Parameters
+    ----------
+    values
+        (n, npix) float32 vignettes on the model grid, divided by the flux.
+    rows
+        Indices of the stars to use.
+    noise2, gain, flux
+        (n,) float32.
+    terms
+        (n, nc) polynomial terms.
+    accuracy2
+        Square of the relative accuracy, float32.
+    planes
+        (nc, npix) float32 result.
+    """
+    nc, npix = planes.shape
+    nsym = nc * (nc + 1) // 2
+    normal = np.zeros((nsym, npix), np.float64)
+    right = np.zeros((nc, npix), np.float64)
+    weight = np.empty(npix, np.float64)
+    for s in rows:
+        norm2 = np.float32(flux[s] * flux[s])
+        scale = np.float32(np.float32(accuracy2) * norm2)
+        for p in range(npix):
+            value = values[s, p]
+            variance = np.float32(noise2[s] + np.float32(np.float32(scale * value) * value))
+            if value > 0.0 and gain[s] > 0.0:
+                variance = np.float32(variance + np.float32(value / gain[s]))
+            weight[p] = np.float32(norm2 / variance)
+        t = 0
+        for k in range(nc):
+            term = terms[s, k]
+            for p in range(npix):
+                right[k, p] += weight[p] * np.float64(values[s, p]) * term
+            for j in range(k + 1):
+                product = term * terms[s, j]
+                for p in range(npix):
+                    normal[t, p] += weight[p] * product
+                t += 1
+    _solve_all(normal, right)
+    for k in range(nc):
+        for p in range(npix):
+            planes[k, p] = np.float32(right[k, p])
+
+
+@kernel
+def _solve_all(normal: Array, right: Array) -> None:
+    """Solve the small systems of all pixels at once; `right` becomes the solution.
+
+    `normal` holds the lower triangles, row by row, with the pixel as the last index.
+    """
+    nc, npix = right.shape
+    for k in range(nc):
+        diagonal = k * (k + 1) // 2 + k
+        for p in range(npix):
+            normal[diagonal, p] += RIDGE
+    for k in range(nc):
+        row = k * (k + 1) // 2
+        for j in range(k + 1):
+            other = j * (j + 1) // 2
+            for i in range(j):
+                for p in range(npix):
+                    normal[row + j, p] -= normal[row + i, p] * normal[other + i, p]
+            if j < k:
+                for p in range(npix):
+                    normal[row + j, p] /= normal[other + j, p]
+            else:
+                for p in range(npix):
+                    normal[row + k, p] = math.sqrt(normal[row + k, p])
+    for k in range(nc):
+        row = k * (k + 1) // 2
+        for j in range(k):
+            for p in range(npix):
+                right[k, p] -= normal[row + j, p] * right[j, p]
+        for p in range(npix):
+            right[k, p] /= normal[row + k, p]
+    for k in range(nc - 1, -1, -1):
+        for j in range(k + 1, nc):
+            row = j * (j + 1) // 2
+            for p in range(npix):
+                right[k, p] -= normal[row + k, p] * right[j, p]
+        for p in range(npix):
+            right[k, p] /= normal[k * (k + 1) // 2 + k, p]
+
+
+@kernel
+def gram_blocks(
+    rows: Array, weights: Array, flux: Array, first_x: Array, count_x: Array, taps_x: Array,
+    first_y: Array, count_y: Array, taps_y: Array, box: Array, index: Array, out: Array,
+) -> None:  # fmt: skip
+    """Inner products of projected unit pixels, for each star and pair of free pixels.
+
+    The projection is separable, so the sums over a vignette go row by row first.
+
+    Parameters
+    ----------
+    box
+        First and last row, first and last column of the free pixels.
+    index
+        (npairs,) place of each pair in an array (REACH + 1, box height, REACH + 1, box width) over
+        (row distance, row, column distance, smaller column).
+    out
+        (len(rows), npairs) result, times the squared flux.
+    """
+    y0, y1, x0, x1 = box
+    height, width = y1 - y0 + 1, x1 - x0 + 1
+    line = np.empty((REACH + 1, width), np.float64)
+    gram = np.empty((REACH + 1, height, REACH + 1, width), np.float64)
+    flat = gram.reshape(gram.size)
+    for r in range(len(rows)):
+        s = rows[r]
+        gram[:] = 0.0
+        for y in range(weights.shape[1]):
+            n_taps, low = count_y[s, y], first_y[s, y]
+            if n_taps == 0 or low > y1 or low + n_taps <= y0:
+                continue
+            _line_products(weights[s, y], first_x[s], count_x[s], taps_x[s], x0, line)
+            for a in range(n_taps):
+                row = low + a - y0
+                if row < 0 or row >= height:
+                    continue
+                for b in range(a, min(n_taps, a + REACH + 1, y1 - low + 1)):
+                    factor = taps_y[s, y, a] * taps_y[s, y, b]
+                    target = gram[b - a, row]
+                    for d in range(REACH + 1):
+                        for x in range(width):
+                            target[d, x] += factor * line[d, x]
+        norm2 = np.float64(flux[s]) * np.float64(flux[s])
+        for k in range(len(index)):
+            out[r, k] = norm2 * flat[index[k]]
+
+
+@kernel
+def _line_products(
+    weight: Array, first: Array, count: Array, taps: Array, x0: int, line: Array
+) -> None:
+    """Weighted products of the taps of one vignette row, by column distance and column."""
+    width = line.shape[1]
+    line[:] = 0.0
+    for x in range(len(weight)):
+        w = np.float64(weight[x])
+        if w == 0.0:
+            continue
+        low = first[x] - x0
+        for a in range(count[x]):
+            column = low + a
+            if column < 0 or column >= width:
+                continue
+            tap = w * np.float64(np.float32(taps[x, a]))
+            for b in range(a, min(count[x], a + REACH + 1, width - low)):
+                line[b - a, column] += tap * np.float64(np.float32(taps[x, b]))
+
+
+@kernel
+def fill_band(sums: Array, pairs: Array, nc: int, ridge: Number, band: Array) -> None:
+    """Normal matrix in LAPACK's lower band storage, transposed: ``band[column, row - column]``.
+
+    Parameters
+    ----------
+    sums
+        (npairs, nc (nc + 1) / 2) sum over the stars of inner product times products of terms.
+    pairs
+        (npairs, 2) free pixels p <= q.
+    ridge
+        Added to the diagonal.
+    """
+    for k in range(len(pairs)):
+        p, q = pairs[k, 0] * nc, pairs[k, 1] * nc
+        for i in range(nc):
+            for j in range(nc):
+                if p == q and i < j:
+                    continue
+                a, b = max(i, j), min(i, j)
+                band[p + j, q + i - p - j] = sums[k, a * (a + 1) // 2 + b]
+    for row in range(len(band)):
+        band[row, 0] += ridge
+
+
+@kernel
+def star_model(planes: Array, terms: Array, out: Array) -> None:
+    """Model at one star, summed in single precision as by the original; `out` is (h, w)."""
+    nc, height, width = planes.shape
+    out[:] = np.float32(0.0)
+    for k in range(nc):
+        term = np.float32(terms[k])
+        for y in range(height):
+            for x in range(width):
+                out[y, x] = np.float32(out[y, x] + np.float32(term * planes[k, y, x]))
+
+
+@kernel
+def right_side(
+    rows: Array, vignets: Array, weights: Array, flux: Array, terms: Array, planes: Array,
+    first_x: Array, count_x: Array, taps_x: Array, first_y: Array, count_y: Array, taps_y: Array,
+    free: Array, out: Array,
+) -> None:  # fmt: skip
+    """Right side of the normal equations: projected-back residuals times polynomial terms.
+
+    `free` is (nb, 2) row and column of the free pixels, `out` (nb, nc).
+    """
+    _, vh, vw = vignets.shape
+    nc, height, width = planes.shape
+    model = np.empty((height, width), np.float32)
+    projected = np.empty((vh, vw), np.float32)
+    buffer = np.empty((height, vw), np.float32)
+    line = np.empty(width, np.float64)
+    back = np.empty((height, width), np.float64)
+    for s in rows:
+        norm = np.float64(flux[s])
+        star_model(planes, terms[s], model)
+        apply_taps(
+            model, first_x[s], count_x[s], taps_x[s], first_y[s], count_y[s], taps_y[s],
+            buffer, projected,
+        )  # fmt: skip
+        back[:] = 0.0
+        for y in range(vh):
+            line[:] = 0.0
+            for x in range(vw):
+                residual = np.float32(np.float64(vignets[s, y, x]) - norm * projected[y, x])
+                value = np.float64(weights[s, y, x]) * np.float64(residual)
+                for a in range(count_x[s, x]):
+                    line[first_x[s, x] + a] += np.float64(np.float32(taps_x[s, x, a])) * value
+            for a in range(count_y[s, y]):
+                tap = taps_y[s, y, a]
+                target = back[first_y[s, y] + a]
+                for x in range(width):
+                    target[x] += tap * line[x]
+        for p in range(len(free)):
+            value = norm * back[free[p, 0], free[p, 1]]
+            for k in range(nc):
+                out[p, k] += value * terms[s, k]
+
+
+@kernel
+def residuals(
+    rows: Array, vignets: Array, weights: Array, flux: Array, terms: Array, planes: Array,
+    first_x: Array, count_x: Array, taps_x: Array, first_y: Array, count_y: Array, taps_y: Array,
+    dx: Array, dy: Array, radius: Number, accuracy2: float, chi2: Array, residual_index: Array,
+) -> None:  # fmt: skip
+    """Reduced chi-square and residual index of the stars in `rows`.
+
+    `radius` (image pixels) is that of the circle that counts; `accuracy2` the square of the
+    accuracy of the profile, which adds to the variances.
+    """
+    _, vh, vw = vignets.shape
+    _, height, width = planes.shape
+    model = np.empty((height, width), np.float32)
+    projected = np.empty((vh, vw), np.float32)
+    buffer = np.empty((height, vw), np.float32)
+    radius2 = np.float32(radius * radius)
+    for s in rows:
+        star_model(planes, terms[s], model)
+        apply_taps(
+            model, first_x[s], count_x[s], taps_x[s], first_y[s], count_y[s], taps_y[s],
+            buffer, projected,
+        )  # fmt: skip
+        norm = _best_flux(vignets[s], weights[s], projected, flux[s])
+        extra = np.float64(np.float32(accuracy2 * np.float64(norm) * np.float64(norm)))
+        centre_x = np.float32(np.float32(vw // 2) + dx[s])
+        centre_y = np.float32(np.float32(vh // 2) + dy[s])
+        total: Number = 0.0
+        upper = lower = 0.0
+        counted = 0
+        for y in range(vh):
+            off_y = np.float32(np.float32(y) - centre_y)
+            for x in range(vw):
+                w = np.float64(weights[s, y, x])
+                if w <= 0.0:
+                    continue
+                off_x = np.float32(np.float32(x) - centre_x)
+                if np.float32(np.float32(off_x * off_x) + np.float32(off_y * off_y)) >= radius2:
+                    continue
+                m = np.float64(projected[y, x])
+                reduced = np.float32(1.0 / (1.0 / w + extra * m * m))
+                difference = np.float32(vignets[s, y, x] - np.float32(norm * projected[y, x]))
+                total += np.float32(np.float32(reduced * difference) * difference)
+                q = np.float64(vignets[s, y, x]) + np.float64(norm) * np.float64(difference)
+                upper += q * abs(np.float64(difference))
+                lower += q * q
+                counted += 1
+        chi2[s] = np.float32(total / (counted - 1) if counted > 1 else total)
+        residual_index[s] = np.float32(2.0 * upper / lower if lower > 0.0 else 0.0)
+
+
+@kernel
+def _best_flux(vignet: Array, weight: Array, model: Array, flux: Number) -> Number:
+    """Weighted least-squares flux of the model in the vignette."""
+    height, width = vignet.shape
+    upper = lower = 0.0
+    for y in range(height):
+        for x in range(width):
+            m = np.float64(model[y, x])
+            wm = np.float64(weight[y, x]) * m
+            upper += wm * np.float64(vignet[y, x])
+            lower += wm * m
+    return np.float32(upper / lower) if lower > 0.0 else np.float32(flux)
