@@ -1,1 +1,7 @@
-"""Detection and measurement of sources."""
+"""Detection: background, segmentation and measurement of the sources of an image."""
+
+from purepipe.detect.background import Background, estimate_background
+from purepipe.detect.extract import Detection, extract
+from purepipe.detect.segmentation import Segmentation
+
+__all__ = ["Background", "Detection", "Segmentation", "estimate_background", "extract"]

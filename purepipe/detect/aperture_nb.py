@@ -1,0 +1,469 @@
+"""Kernels of aperture photometry: circles, Kron ellipses, growth curves, windowed quantities."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from purepipe._jit import kernel
+from purepipe.detect.records_nb import BIG
+
+CROWDED = 1
+APERTURE_CUT = 16
+F0, F1, F2 = np.float32(0), np.float32(1), np.float32(2)
+RIM = np.float32(0.75)
+
+
+@kernel
+def is_unusable(plane, mask, label, y, x):
+    """Whether a pixel is bad or belongs to another detection."""
+    if mask.active:
+        owner = mask.labels[y, x]
+        if owner > 0 and owner != label and y > mask.visible[owner]:
+            return True
+    return plane.weighted and plane.variance[y, x] >= plane.bad_level
+
+
+@kernel
+def _is_masked(mask, label, y, x):
+    owner = mask.labels[y, x]
+    return mask.active and owner > 0 and owner != label and y > mask.visible[owner]
+
+
+@kernel
+def fetch(plane, mask, label, centre2, lines, y, x):
+    """Value and variance of a pixel, or of its mirror image if it is unusable.
+
+    `centre2` is twice the centre of the aperture plus 0.49999, `lines` the range of lines seen.
+    """
+    blank = F0 if plane.weighted else plane.noise2
+    if not is_unusable(plane, mask, label, y, x):
+        return plane.image[y, x], plane.variance[y, x] if plane.weighted else plane.noise2
+    if not mask.mirror:
+        return F0, blank
+    x2, y2 = int(centre2[0] - x), int(centre2[1] - y)
+    if not (0 <= x2 < plane.image.shape[1] and lines[0] <= y2 < lines[1]):
+        return F0, blank
+    if _is_masked(mask, label, y2, x2):
+        return F0, blank
+    if not plane.weighted:
+        return plane.image[y2, x2], plane.noise2
+    if plane.variance[y2, x2] >= plane.bad_level:
+        return F0, F0
+    return plane.image[y2, x2], plane.variance[y2, x2]
+
+
+@kernel
+def _photon_variance(plane, v, var):
+    if plane.weighted and plane.weight_gain and plane.gain > 0 and v > 0:
+        return v / plane.gain * var / plane.noise2
+    return 0.0
+
+
+@kernel
+def _total_photon_variance(plane, flux):
+    if plane.gain > 0 and flux > 0 and not (plane.weighted and plane.weight_gain):
+        return flux / plane.gain
+    return 0.0
+
+
+@kernel
+def circle_box(mx, my, r, width, lines):
+    """Pixel range of a circle, cut to the image and the lines seen, and whether it was cut."""
+    x0, x1 = int(mx - r + 0.499999), int(mx + r + 1.499999)
+    y0, y1 = int(my - r + 0.499999), int(my + r + 1.499999)
+    cut = x0 < 0 or x1 > width or y0 < lines[0] or y1 > lines[1]
+    return max(x0, 0), min(x1, width), max(y0, lines[0]), min(y1, lines[1]), cut
+
+
+@kernel
+def covered_area(dx, dy, r2, n):
+    """Part of a pixel within a circle, from n x n subpixels, in single precision."""
+    scale = np.float32(1.0 / n)
+    offset = np.float32(0.5 * (scale - F1))
+    piece = np.float32(scale * scale)
+    area = F0
+    sy = np.float32(dy + offset)
+    for _ in range(n):
+        sx = np.float32(dx + offset)
+        sy2 = np.float32(sy * sy)
+        for _ in range(n):
+            if np.float32(sx * sx + sy2) < r2:
+                area += piece
+            sx += scale
+        sy += scale
+    return area
+
+
+@kernel
+def aperture_flux(plane, mask, label, x, y, r, lines):
+    """Flux and error within a circle, and whether it was cut. Centre and radius in float32."""
+    mx, my, r = np.float32(x), np.float32(y), np.float32(r)
+    width = plane.image.shape[1]
+    x0, x1, y0, y1, cut = circle_box(mx, my, r, width, lines)
+    centre2 = (2 * np.float64(mx) + 0.49999, 2 * np.float64(my) + 0.49999)
+    r2 = np.float32(r * r)
+    outer2 = np.float32((r + RIM) * (r + RIM))
+    inner2 = np.float32((r - RIM) * (r - RIM)) if r > RIM else F0
+    flux = variance = 0.0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            dx, dy = np.float32(px - mx), np.float32(py - my)
+            d2 = np.float32(dx * dx + dy * dy)
+            if not d2 < outer2:
+                continue
+            w = covered_area(dx, dy, r2, 5) if d2 > inner2 else F1
+            v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            flux += np.float64(w) * np.float64(v)
+            variance += np.float64(w) * np.float64(var)
+            variance += _photon_variance(plane, np.float64(v), np.float64(var))
+    variance += _total_photon_variance(plane, flux)
+    return np.float32(flux), np.float32(math.sqrt(max(variance, 0.0))), cut
+
+
+@kernel
+def _ellipse_box(obj, k, width, lines):
+    """Pixel range (upper ends excluded) of the ellipse of k times the axes."""
+    ext_x = k / math.sqrt(obj.cxx - obj.cxy * obj.cxy / (4.0 * obj.cyy))
+    ext_y = k / math.sqrt(obj.cyy - obj.cxy * obj.cxy / (4.0 * obj.cxx))
+    return _cut_box(np.float32(obj.x), np.float32(obj.y), ext_x, ext_y, width, lines)
+
+
+@kernel
+def _cut_box(mx, my, ext_x, ext_y, width, lines):
+    x0, x1 = math.floor(mx - ext_x + 0.5), math.floor(mx + ext_x + 0.5) + 1
+    y0, y1 = math.floor(my - ext_y + 0.5), math.floor(my + ext_y + 0.5) + 1
+    cut = x0 < 0 or x1 > width or y0 < lines[0] or y1 > lines[1]
+    return max(x0, 0), min(x1, width), max(y0, lines[0]), min(y1, lines[1]), cut
+
+
+@kernel
+def _radius2(cxx, cyy, cxy, dx, dy):
+    return np.float32(cxx * dx * dx + cyy * dy * dy + cxy * dx * dy)
+
+
+@kernel
+def _aperture_shape(obj, k, smallest):
+    """Coefficients and limit of the ellipse, or of a circle where the ellipse is too small."""
+    if k * math.sqrt(obj.a * obj.b) > smallest:
+        return obj.cxx, obj.cyy, obj.cxy, np.float32(k), False
+    return F1, F1, F0, np.float32(smallest), True
+
+
+@kernel
+def _kron_moment(obj, detection, mask, label, smallest, lines):
+    """First-moment radius within 6 axes, and whether the ellipse was crowded or cut."""
+    cxx, cyy, cxy, k, circle = _aperture_shape(obj, 6.0, smallest)
+    width = detection.image.shape[1]
+    mx, my = np.float32(obj.x), np.float32(obj.y)
+    if circle:
+        x0, x1, y0, y1, cut = _cut_box(mx, my, np.float64(k), np.float64(k), width, lines)
+    else:
+        x0, x1, y0, y1, cut = _ellipse_box(obj, np.float64(k), width, lines)
+    limit = np.float32(k * k)
+    total = moment = 0.0
+    area = unusable = 0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            r2 = _radius2(cxx, cyy, cxy, np.float32(px - mx), np.float32(py - my))
+            if not r2 <= limit:
+                continue
+            area += 1
+            if is_unusable(detection, mask, label, py, px):
+                unusable += 1
+                continue
+            v = np.float64(detection.image[py, px])
+            total += v
+            moment += np.float64(np.float32(math.sqrt(np.float64(r2)))) * v
+    return moment, total, 10 * unusable > area, cut
+
+
+@kernel
+def _ellipse_flux(obj, plane, mask, label, k, smallest, lines):
+    """Flux and variance in an ellipse of whole pixels; crowded, cut, and circular or not."""
+    cxx, cyy, cxy, k, circle = _aperture_shape(obj, k, smallest)
+    width = plane.image.shape[1]
+    mx, my = np.float32(obj.x), np.float32(obj.y)
+    if circle:
+        x0, x1, y0, y1, cut = _cut_box(mx, my, np.float64(k), np.float64(k), width, lines)
+    else:
+        x0, x1, y0, y1, cut = _ellipse_box(obj, np.float64(k), width, lines)
+    centre2 = (2 * np.float64(mx) + 0.49999, 2 * np.float64(my) + 0.49999)
+    limit = np.float32(k * k)
+    flux = variance = 0.0
+    area = unusable = 0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            r2 = _radius2(cxx, cyy, cxy, np.float32(px - mx), np.float32(py - my))
+            if not r2 <= limit:
+                continue
+            area += 1
+            unusable += is_unusable(plane, mask, label, py, px)
+            v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            flux += np.float64(v)
+            variance += np.float64(var)
+            variance += _photon_variance(plane, np.float64(v), np.float64(var))
+    variance += _total_photon_variance(plane, flux)
+    return flux, variance, 10 * unusable > area, cut, circle
+
+
+@kernel
+def measure_auto(obj, detection, plane, mask, label, kron, lines, out):
+    """Flux in an adaptive ellipse; `kron` is (factor, least radius, least two diameters).
+
+    Kron (1980), ApJS 43, 305. The least radius applies to the product of factor and moment.
+    """
+    factor, least, first_diameter, second_diameter = kron
+    moment, total, crowded, cut = _kron_moment(
+        obj, detection, mask, label, first_diameter / 2, lines
+    )
+    radius = np.float32(least)
+    if total > 0 and moment > 0:
+        radius = np.float32(max(np.float32(factor * moment / total), np.float32(least)))
+    flux, variance, crowded2, cut2, circle = _ellipse_flux(
+        obj, plane, mask, label, np.float64(radius), second_diameter / 2, lines
+    )
+    out.auto_flux = np.float32(flux)
+    out.auto_error = np.float32(math.sqrt(max(variance, 0.0)))
+    out.kron_radius = F0 if circle or not flux > 0 else radius
+    if crowded or crowded2:
+        out.flags |= CROWDED
+    if cut or cut2:
+        out.flags |= APERTURE_CUT
+
+
+@kernel
+def growth_curve(obj, plane, mask, label, least, lines, curve):
+    """Cumulative flux in 64 rings; returns the limiting radius and whether it was cut."""
+    mx, my = obj.x, obj.y
+    limit = max(6.0 * obj.a, np.float64(least))
+    step = limit / curve.size
+    width = plane.image.shape[1]
+    reach = limit + 1.5
+    x0, x1, y0, y1, cut = circle_box(mx, my, reach, width, lines)
+    centre2 = (2 * mx + 0.49999, 2 * my + 0.49999)
+    curve[:] = 0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            dx, dy = px - mx, py - my
+            d2 = dx * dx + dy * dy
+            if d2 > reach * reach:
+                continue
+            v, _ = fetch(plane, mask, label, centre2, lines, py, px)
+            _add_to_rings(curve, dx, dy, math.sqrt(d2), np.float64(v), step)
+    for i in range(1, curve.size):
+        curve[i] += curve[i - 1]
+    return limit, cut
+
+
+@kernel
+def _add_to_rings(curve, dx, dy, r, v, step):
+    rest = r % step
+    if not (rest < 0.75 or rest > step - 0.75):
+        i = int(r / step)
+        if i < curve.size:
+            curve[i] += v
+        return
+    sy = dy - 0.4
+    for _ in range(5):
+        sx = dx - 0.4
+        for _ in range(5):
+            i = int(math.sqrt(sx * sx + sy * sy) / step)
+            if i < curve.size:
+                curve[i] += 0.04 * v
+            sx += 0.2
+        sy += 0.2
+
+
+@kernel
+def radius_of_flux(curve, limit, flux):
+    """Radius that holds the flux, by linear interpolation of the growth curve."""
+    n = curve.size
+    step = limit / n
+    i = n - 1
+    for k in range(n - 1):
+        if curve[k] >= flux:
+            i = k
+            break
+    if i == 0:
+        radius = step * flux / curve[0] if curve[0] != 0 else 0.0
+    else:
+        high, low = (curve[i], curve[i - 1]) if i < n - 1 else (curve[n - 2], curve[n - 3])
+        radius = step * i
+        if high != low:
+            radius = step * (i + (flux - low) / (high - low))
+    return min(radius, limit)
+
+
+@kernel
+def _window_sums(plane, mask, label, x, y, sigma, lines, sums):
+    """Sums of one windowed pass about (x, y); returns whether the window was cut."""
+    sums[:] = 0
+    r = np.float32(4) * sigma
+    q = np.float32(1.0 / (2.0 * sigma * sigma))
+    r2 = np.float32(r * r)
+    outer2 = np.float32((r + RIM) * (r + RIM))
+    inner2 = np.float32((r - RIM) * (r - RIM)) if r > RIM else F0
+    x0, x1, y0, y1, cut = circle_box(x, y, np.float64(r), plane.image.shape[1], lines)
+    centre2 = (2 * x + 0.49999, 2 * y + 0.49999)
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            dx, dy = np.float32(px - x), np.float32(py - y)
+            d2 = np.float32(dx * dx + dy * dy)
+            if not d2 < outer2:
+                continue
+            w = np.float32(math.exp(-np.float64(np.float32(d2 * q))))
+            if d2 > inner2:
+                w = np.float32(covered_area(dx, dy, r2, 11) * w)
+            v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            v, var = np.float64(v), np.float64(var)
+            _add_window(plane, np.float64(dx), np.float64(dy), w, v, var, sums)
+    return cut
+
+
+@kernel
+def _add_window(plane, dx, dy, w, v, var, sums):
+    wv = np.float64(w) * v
+    w2 = np.float64(np.float32(w * w))
+    e = var + _photon_variance(plane, v, var)
+    if plane.gain > 0 and v > 0 and not (plane.weighted and plane.weight_gain):
+        e += v / plane.gain
+    sums[0] += wv
+    sums[1] += wv * dx
+    sums[2] += wv * dy
+    sums[3] += wv * dx * dx
+    sums[4] += wv * dy * dy
+    sums[5] += wv * dx * dy
+    sums[6] += w2 * e
+    sums[7] += w2 * e * (np.float64(np.float32(np.float32(dx) * np.float32(dx))) + 0.0833)
+    sums[8] += w2 * e * (np.float64(np.float32(np.float32(dy) * np.float32(dy))) + 0.0833)
+    sums[9] += w2 * e * dx * dy
+
+
+@kernel
+def measure_window(obj, plane, mask, label, half_light, lines, out):
+    """Position, moments and flux under a Gaussian window of the half-light radius."""
+    sigma = np.float32(np.float64(half_light) * 2.0 / 2.35)
+    x, y = obj.x, obj.y
+    sums = np.empty(10)
+    shift_x = shift_y = 0.0
+    passes, cut = 0, False
+    converged = False
+    while passes < 16 and not converged:
+        passes += 1
+        cut |= _window_sums(plane, mask, label, x, y, sigma, lines, sums)
+        if not sums[0] > 0:
+            converged = True
+            break
+        shift_x, shift_y = sums[1] / sums[0], sums[2] / sums[0]
+        x += 2 * shift_x
+        y += 2 * shift_y
+        converged = shift_x * shift_x + shift_y * shift_y < 1e-8
+    out.win_iterations = passes if converged else 17
+    if cut:
+        out.flags |= APERTURE_CUT
+    out.win_flux = np.float32(sums[0])
+    out.win_error = np.float32(math.sqrt(max(sums[6], 0.0)))
+    out.win_snr = np.float32(out.win_flux / out.win_error) if out.win_error > 0 else BIG
+    out.win_x, out.win_y = x, y
+    _window_moments(obj, sums, shift_x, shift_y, out)
+
+
+@kernel
+def _window_moments(obj, sums, shift_x, shift_y, out):
+    flags = 0
+    total = sums[0]
+    if not total > 0:
+        _revert(obj, out, 4)
+        return
+    x2 = sums[3] / total - shift_x * shift_x
+    y2 = sums[4] / total - shift_y * shift_y
+    xy = sums[5] / total - shift_x * shift_y
+    determinant = x2 * y2 - xy * xy
+    singular = determinant < 0.00694
+    if determinant < 0:
+        flags |= 1
+    if x2 < 0 or y2 < 0:
+        flags |= 2
+    if singular:
+        x2 += 0.0833333
+        y2 += 0.0833333
+    scale = 4.0 / (total * total)
+    ex, ey, exy = sums[7] * scale, sums[8] * scale, sums[9] * scale
+    if singular:
+        q = 0.08333 * sums[6] * scale
+        if ex * ey - exy * exy < q * q:
+            ex += q
+            ey += q
+    dx, dy = 2 * shift_x, 2 * shift_y
+    if abs(dx) > 1 and abs(dy) > 1:
+        r2 = obj.cxx * dx * dx + obj.cyy * dy * dy + obj.cxy * dx * dy
+        if r2 > 1:
+            flags |= 8
+    if flags:
+        _revert(obj, out, flags)
+        return
+    out.win_flags = 0
+    out.win_x2, out.win_y2, out.win_xy = x2, y2, xy
+    out.win_errx2, out.win_erry2, out.win_errxy = ex, ey, exy
+
+
+@kernel
+def _revert(obj, out, flags):
+    out.win_flags = flags
+    out.win_x, out.win_y = obj.x, obj.y
+    out.win_x2, out.win_y2, out.win_xy = obj.x2, obj.y2, obj.xy
+    out.win_errx2, out.win_erry2, out.win_errxy = obj.errx2, obj.erry2, obj.errxy
+
+
+@kernel
+def cut_vignet(plane, mask, label, x, y, lines, out):
+    """Stamp of the image around the object; -1e30 for masked pixels and beyond the image."""
+    h, w = out.shape
+    x0 = int(x + 0.49999) - w // 2
+    y0 = int(y + 0.49999) - h // 2
+    width = plane.image.shape[1]
+    for j in range(h):
+        for i in range(w):
+            py, px = y0 + j, x0 + i
+            inside = lines[0] <= py < lines[1] and 0 <= px < width
+            if inside and not _is_masked(mask, label, py, px):
+                out[j, i] = plane.image[py, px]
+            else:
+                out[j, i] = -BIG
+
+
+@kernel
+def measure_apertures(
+    objects, source, lines, detection, plane, mask, settings, first, last, out, arrays
+):
+    """All aperture measurements of the objects that `source` names, into rows of `out`.
+
+    `settings` is (circle diameters, Kron settings, flux fractions); `arrays` is (circle fluxes,
+    circle errors, radii of the fractions, vignets).
+    """
+    diameters, kron, fractions = settings
+    fluxes, errors, radii, vignets = arrays
+    curve = np.empty(64)
+    for k in range(first, last):
+        obj, row, label = objects[source[k]], out[k], source[k] + 2
+        seen = (lines[k, 0], lines[k, 1])
+        row.flags = obj.flags
+        for i in range(diameters.size):
+            fluxes[k, i], errors[k, i], cut = aperture_flux(
+                plane, mask, label, obj.x, obj.y, diameters[i] / 2, seen
+            )
+            if cut:
+                row.flags |= APERTURE_CUT
+        measure_auto(obj, detection, plane, mask, label, kron, seen, row)
+        limit, cut = growth_curve(obj, plane, mask, label, kron[2], seen, curve)
+        if cut:
+            row.flags |= APERTURE_CUT
+        for i in range(fractions.size):
+            wanted = np.float64(np.float32(fractions[i]) * row.auto_flux)
+            radii[k, i] = radius_of_flux(curve, limit, wanted)
+        half = abs(radius_of_flux(curve, limit, 0.5 * np.float64(row.auto_flux)))
+        row.half_light = np.float32(min(max(half, 0.5), limit))
+        measure_window(obj, plane, mask, label, row.half_light, seen, row)
+        cut_vignet(plane, mask, label, obj.x, obj.y, seen, vignets[k])

@@ -1,0 +1,172 @@
+"""The sky background: level and rms on a mesh, interpolated to pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.config.detect import DetectConfig
+from purepipe.detect import background_nb as nb
+from purepipe.detect.records_nb import BIG
+from purepipe.errors import ConfigError
+
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Level and rms of the sky.
+
+    Attributes
+    ----------
+    level_map, rms_map
+        (meshes in y, meshes in x) float32, ADU, after the median filter.
+    level, rms
+        Global values, ADU: medians of the maps.
+    mesh
+        (width, height) of a mesh, pixels.
+    shape
+        (ny, nx) of the image.
+    constant
+        The level that is subtracted when it was set by hand, else None.
+    variance_map
+        Level of the variance from an external weight map on the same meshes, or None.
+    """
+
+    level_map: Map
+    rms_map: Map
+    level: float
+    rms: float
+    mesh: tuple[int, int]
+    shape: tuple[int, int]
+    constant: float | None = None
+    variance_map: Map | None = None
+
+    def image(self) -> Map:
+        """(ny, nx) float32 level at every pixel: natural spline, or the constant."""
+        return self.rows(0, self.shape[0])
+
+    def rms_image(self) -> Map:
+        """(ny, nx) float32 rms at every pixel, natural spline."""
+        out = np.empty(self.shape, np.float32)
+        nb.spline_rows(self.rms_map, self.mesh, 0, self.shape[0], out)
+        return out
+
+    def rows(self, first: int, last: int) -> Map:
+        """Level at the pixels of rows `first` to `last` (exclusive)."""
+        out = np.empty((last - first, self.shape[1]), np.float32)
+        if self.constant is None:
+            nb.spline_rows(self.level_map, self.mesh, first, last, out)
+        else:
+            out[:] = self.constant
+        return out
+
+    @property
+    def weight_factor(self) -> float:
+        """Factor from the rms of the weight map to the measured one; 0 without a weight map."""
+        if self.variance_map is None:
+            return 0.0
+        good = self.variance_map > 0
+        with np.errstate(over="ignore"):
+            ratio = self.rms_map[good] / np.sqrt(self.variance_map[good].astype(np.float64))
+        ratio = ratio.astype(np.float32)
+        ratio = ratio[ratio > 0]
+        return float(nb.median_of(ratio)) if ratio.size else 1.0
+
+
+def estimate_background(
+    image: Map,
+    variance: Map | None = None,
+    config: DetectConfig = DetectConfig(),  # noqa: B008 - frozen
+    *,
+    bad_level: float = float(BIG),
+    threads: int = 1,
+) -> Background:
+    """Level and rms of the sky of an image.
+
+    Parameters
+    ----------
+    image
+        (ny, nx) float32, ADU.
+    variance
+        (ny, nx) float32, any scale; pixels at or above `bad_level` are left out.
+    config
+        Mesh size, filter size and threshold, type of background.
+    bad_level
+        Variance from which on a pixel is bad.
+    threads
+        Number of threads; the result does not depend on it.
+
+    Raises
+    ------
+    ConfigError
+        Image and variance differ in size.
+
+    Notes
+    -----
+    Bertin & Arnouts (1996), A&AS 117, 393, section 3; details as in SExtractor 2.25.
+    """
+    image = np.ascontiguousarray(image, np.float32)
+    if variance is not None and variance.shape != image.shape:
+        raise ConfigError(
+            "image and variance differ in size", got=variance.shape, allowed=image.shape
+        )
+    weighted = variance is not None
+    plane = np.zeros((1, 1), np.float32) if variance is None else variance
+    height, width = image.shape
+    mesh = (min(config.back_size[0], width), min(config.back_size[1], height))
+    maps = np.empty((4, (height - 1) // mesh[1] + 1, (width - 1) // mesh[0] + 1), np.float32)
+
+    def some_rows(first: int, last: int) -> None:
+        nb.mesh_rows(image, plane, weighted, np.float32(bad_level), mesh, first, last, maps)
+
+    in_threads(some_rows, maps.shape[1], threads)
+    return _smoothed(maps, mesh, (height, width), config, weighted=weighted)
+
+
+def _smoothed(
+    maps: Map,
+    mesh: tuple[int, int],
+    shape: tuple[int, int],
+    config: DetectConfig,
+    *,
+    weighted: bool,
+) -> Background:
+    nb.fill_bad_meshes(maps)
+    half_x, half_y = config.back_filter_size[0] // 2, config.back_filter_size[1] // 2
+    threshold = np.float32(config.back_filter_threshold)
+    level, rms = nb.filter_maps(maps[0], maps[1], half_x, half_y, threshold)
+    variance_map = None
+    if weighted:
+        variance_map, _ = nb.filter_maps(maps[2], maps[3], half_x, half_y, threshold)
+    noise = float(nb.median_of(rms.ravel()))
+    if noise <= 0:
+        positive = rms[rms > 0]
+        noise = float(nb.median_of(positive)) if positive.size else 1.0
+    return Background(
+        level_map=level,
+        rms_map=rms,
+        level=float(nb.median_of(level.ravel())),
+        rms=noise,
+        mesh=mesh,
+        shape=shape,
+        constant=config.back_value if config.back_type == "manual" else None,
+        variance_map=variance_map,
+    )
+
+
+def in_threads(work: Callable[[int, int], None], size: int, threads: int) -> None:
+    """Call ``work(first, last)`` on consecutive parts of ``range(size)``, in several threads."""
+    if threads <= 1 or size < 2:
+        work(0, size)
+        return
+    # More parts than threads, so that a crowded corner does not keep one thread waiting.
+    edges = np.linspace(0, size, min(size, 8 * threads) + 1).astype(int)
+    parts: Iterable[tuple[int, int]] = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    with ThreadPoolExecutor(threads) as pool:
+        for future in [pool.submit(work, first, last) for first, last in parts]:
+            future.result()

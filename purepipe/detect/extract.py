@@ -1,0 +1,186 @@
+"""The detection step: from an exposure to a catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.config.detect import DetectConfig
+from purepipe.detect import aperture_nb, footprint_nb
+from purepipe.detect.background import Background, in_threads
+from purepipe.detect.footprints import Catalogued, Thresholded, threshold_image
+from purepipe.detect.planes import PreparedImage, prepare_image
+from purepipe.detect.records_nb import MEASURED, Mask
+from purepipe.detect.segmentation import Segmentation
+from purepipe.detect.sep_engine import find_objects_sep
+from purepipe.detect.tabulate import Measurements, detection_table
+from purepipe.errors import ConfigError, DataError
+from purepipe.exposure import Exposure
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What the detection step found.
+
+    Attributes
+    ----------
+    table
+        One row per object, SExtractor's column names and conventions (positions from 1).
+    background
+        Sky of the measured image.
+    segmentation
+        Pixels of the objects.
+    """
+
+    table: Table
+    background: Background
+    segmentation: Segmentation
+
+
+def extract(
+    exposure: Exposure,
+    config: DetectConfig = DetectConfig(),  # noqa: B008 - frozen
+    *,
+    detection: Exposure | None = None,
+    psf: Any = None,
+    threads: int = 1,
+) -> Detection:
+    """Catalogue of the sources of an exposure, with the sky background and the segmentation.
+
+    Parameters
+    ----------
+    exposure
+        Image to measure. Pixels that are not finite count as bad: as if their weight were zero.
+    config
+        Thresholds, deblending, apertures; `DetectConfig.exposure()` and `DetectConfig.tile()`
+        are the settings of a survey's single exposures and stacks.
+    detection
+        Another image of the same size on which the objects are found and their shapes measured.
+    psf
+        Not used yet; must be None.
+    threads
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    Detection
+        ``table`` has one row per object, in SExtractor's order; none if nothing was found.
+
+    Raises
+    ------
+    DataError
+        No usable pixel; or the two images differ in size.
+    ConfigError
+        A PSF model was given.
+
+    Notes
+    -----
+    Bertin & Arnouts (1996), A&AS 117, 393; details as in SExtractor 2.25.
+    """
+    if psf is not None:
+        raise ConfigError(
+            "detection does not use a PSF model yet", key="psf", got=type(psf).__name__,
+            allowed="None", remedy="Compute the spread model with purepipe.psf.",
+        )  # fmt: skip
+    if detection is not None and detection.shape != exposure.shape:
+        raise DataError(
+            "detection and measurement image differ in size", file=detection.name,
+            got=detection.shape, allowed=exposure.shape,
+        )  # fmt: skip
+    measured = prepare_image(exposure, config, threads=threads)
+    sought = measured
+    if detection is not None:
+        sought = prepare_image(detection, config, threads=threads)
+    found = threshold_image(sought, config, threads=threads)
+    catalogued = _find(sought, measured, found, exposure, config, threads)
+    results = _measure(catalogued, sought, measured, config, threads)
+    table = detection_table(results, exposure, measured, sought, config)
+    return Detection(table, measured.background, _segmentation(catalogued))
+
+
+def _find(
+    sought: PreparedImage,
+    measured: PreparedImage,
+    found: Thresholded,
+    exposure: Exposure,
+    config: DetectConfig,
+    threads: int,
+) -> Catalogued:
+    catalogued = find_objects_sep(sought, found, config)
+    _measure_isophotes(catalogued, sought, measured, exposure, config, threads)
+    return catalogued
+
+
+def _measure_isophotes(
+    catalogued: Catalogued,
+    sought: PreparedImage,
+    measured: PreparedImage,
+    exposure: Exposure,
+    config: DetectConfig,
+    threads: int,
+) -> None:
+    """Fill the isophotal fields of the objects."""
+    prints = catalogued.footprints
+    plane, background = measured.plane, measured.background
+    absolute = config.threshold_type == "absolute"
+    threshold = config.analysis_threshold * (1.0 if absolute else float(plane.noise))
+    settings = (
+        np.float32(threshold), float(exposure.saturation), background.level_map, background.mesh,
+        config.min_area, sought.plane.noise2,
+    )  # fmt: skip
+    flags = np.zeros((1, 1), np.int32) if exposure.flags is None else exposure.flags
+
+    def some(first: int, last: int) -> None:
+        footprint_nb.measure_objects(
+            prints.objects, prints.starts, prints.pixels, prints.values, prints.thresholds, plane,
+            settings, flags, first, last,
+        )  # fmt: skip
+
+    in_threads(some, prints.objects.size, threads)
+
+
+def _measure(
+    catalogued: Catalogued,
+    sought: PreparedImage,
+    measured: PreparedImage,
+    config: DetectConfig,
+    threads: int,
+) -> Measurements:
+    """All aperture measurements of the catalogue rows."""
+    rows = catalogued.source.size
+    circles, fractions = len(config.apertures), len(config.flux_fraction)
+    out = np.zeros(rows, MEASURED)
+    fluxes, errors = (np.empty((rows, circles), np.float32) for _ in range(2))
+    radii = np.empty((rows, fractions), np.float32)
+    vignets = np.empty((rows, config.vignet[1], config.vignet[0]), np.float32)
+    mask = Mask(
+        catalogued.labels, catalogued.visible, config.mask_type != "none",
+        config.mask_type == "correct",
+    )  # fmt: skip
+    kron = (config.kron_factor, config.kron_min_radius, *config.auto_apertures)
+    settings = (np.array(config.apertures), kron, np.array(config.flux_fraction, np.float64))
+
+    def some(first: int, last: int) -> None:
+        aperture_nb.measure_apertures(
+            catalogued.footprints.objects, catalogued.source, catalogued.lines, sought.plane,
+            measured.plane, mask, settings, first, last, out, (fluxes, errors, radii, vignets),
+        )  # fmt: skip
+
+    in_threads(some, rows, threads)
+    objects = catalogued.footprints.objects[catalogued.source]
+    return Measurements(objects, out, fluxes, errors, radii, vignets)
+
+
+def _segmentation(catalogued: Catalogued) -> Segmentation:
+    numbers = np.zeros(catalogued.footprints.objects.size + 2, np.int32)
+    row_of = np.full(catalogued.footprints.objects.size + 1, -1, np.int64)
+    row_of[catalogued.source] = np.arange(catalogued.source.size)
+    numbers[2:] = row_of[catalogued.survivor] + 1
+    data: NDArray[np.int32] = numbers[catalogued.labels]
+    return Segmentation(data)

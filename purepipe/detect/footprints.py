@@ -1,0 +1,146 @@
+"""Finding objects: filter, threshold, and lists of the pixels of each object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.config.detect import DetectConfig
+from purepipe.detect import footprint_nb, plane_nb
+from purepipe.detect.background import in_threads
+from purepipe.detect.planes import PreparedImage
+from purepipe.detect.records_nb import OBJECT
+
+Records = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholded:
+    """The filtered detection image and the pixels above the threshold.
+
+    `mask` is the normalised filter; `local` thresholds follow the variance map, with `factor`
+    times its root, otherwise every pixel has the threshold `common`.
+    """
+
+    filtered: NDArray[np.float32]
+    on: NDArray[np.bool_]
+    mask: NDArray[np.float32]
+    local: bool
+    factor: np.float32
+    common: np.float32
+
+
+@dataclass(frozen=True, eq=False)
+class Footprints:
+    """Objects with the lists of their pixels; object k owns the slice starts[k]:starts[k+1].
+
+    `pixels` are flat indices of the image; `values` those of the filtered image.
+    """
+
+    objects: Records
+    starts: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+    values: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogued:
+    """Which objects are measured, in output order, and who owns which pixel.
+
+    Attributes
+    ----------
+    footprints
+        Objects in the order of detection.
+    source
+        For every row of the catalogue, its object.
+    lines
+        (rows, 2) range of image lines that the measurement of the row sees.
+    labels
+        (ny, nx) int32: 0 sky, 1 detected but no object, k + 2 object k.
+    visible
+        Per label, the last line whose pixels are unmasked (objects swallowed by cleaning), or -1.
+    survivor
+        Per object, the one it is part of after cleaning; itself if it was not swallowed, -1 if
+        it was dropped.
+    """
+
+    footprints: Footprints
+    source: NDArray[np.int64]
+    lines: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    visible: NDArray[np.int32]
+    survivor: NDArray[np.int64]
+
+
+def filter_mask(config: DetectConfig) -> NDArray[np.float32]:
+    """The detection filter as float32 rows, normalised; one pixel of value 1 without a filter."""
+    if config.filter is None:
+        return np.ones((1, 1), np.float32)
+    mask = np.array(config.filter, np.float32)
+    if not config.filter_normalised:
+        return mask
+    total = np.float32(np.abs(mask).astype(np.float64).sum())
+    if total <= 0:
+        total = np.float32(np.sqrt(np.square(mask.astype(np.float64)).sum()))
+    return mask / total if total > 0 else mask
+
+
+def threshold_image(
+    prepared: PreparedImage, config: DetectConfig, *, threads: int = 1
+) -> Thresholded:
+    """The filtered image and its pixels above the detection threshold."""
+    plane = prepared.plane
+    mask = filter_mask(config)
+    absolute = config.threshold_type == "absolute"
+    local = plane.weighted and not absolute
+    factor = np.float32(config.threshold)
+    common = np.float32(config.threshold * (1.0 if absolute else float(plane.noise)))
+    filtered = np.empty(plane.image.shape, np.float32)
+    on = np.empty(plane.image.shape, np.bool_)
+
+    def some_rows(first: int, last: int) -> None:
+        plane_nb.filter_rows(
+            plane.image, plane.variance, mask, local, factor, common, first, last, filtered, on
+        )
+
+    in_threads(some_rows, plane.image.shape[0], threads)
+    return Thresholded(filtered, on, mask, local, factor, common)
+
+
+def thresholds_at(
+    found: Thresholded, prepared: PreparedImage, pixels: NDArray[np.int64], *, threads: int = 1
+) -> NDArray[np.float32]:
+    """Detection thresholds of pixels given by flat index."""
+    out = np.empty(pixels.size, np.float32)
+
+    def some(first: int, last: int) -> None:
+        plane_nb.thresholds_of(
+            pixels, prepared.plane.variance, found.mask, found.local, found.factor, found.common,
+            first, last, out,
+        )  # fmt: skip
+
+    in_threads(some, pixels.size, threads)
+    return out
+
+
+def footprints_of_labels(
+    labels: NDArray[np.int32], found: Thresholded, prepared: PreparedImage
+) -> Footprints:
+    """Objects from a map of labels 1..n, each pixel list in reading order."""
+    flat = labels.ravel()
+    inside = np.flatnonzero(flat)
+    order = np.argsort(flat[inside], kind="stable")
+    pixels = inside[order].astype(np.int64)
+    count = int(flat.max(initial=0))
+    starts = np.searchsorted(flat[pixels], np.arange(1, count + 2)).astype(np.int64)
+    values = found.filtered.ravel()[pixels]
+    thresholds = thresholds_at(found, prepared, pixels)
+    objects = np.zeros(count, OBJECT)
+    footprint_nb.measure_all(
+        objects, starts, pixels, values, thresholds, prepared.plane.image, found.local, found.common
+    )
+    return Footprints(objects, starts, pixels, values, thresholds)

@@ -1,0 +1,66 @@
+"""Segmentation by the library sep; the measurements are purepipe's own."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.config.detect import DetectConfig
+from purepipe.detect.footprints import Catalogued, Thresholded, footprints_of_labels
+from purepipe.detect.planes import PreparedImage
+from purepipe.errors import AlgorithmError, DataError
+
+PIXEL_STACK = 5_000_000
+
+
+def find_objects_sep(
+    prepared: PreparedImage, found: Thresholded, config: DetectConfig
+) -> Catalogued:
+    """Objects found, deblended and cleaned by sep, in sep's order."""
+    labels = _segmentation(prepared, found, config)
+    footprints = footprints_of_labels(labels, found, prepared)
+    count = footprints.objects.size
+    height = labels.shape[0]
+    owner = labels + np.int32(1)
+    owner[labels == 0] = 0
+    owner[(labels == 0) & found.on] = 1
+    footprints.objects["parent"] = np.arange(count) + 1
+    return Catalogued(
+        footprints=footprints,
+        source=np.arange(count, dtype=np.int64),
+        lines=np.tile(np.array([0, height], np.int64), (count, 1)),
+        labels=owner,
+        visible=np.full(count + 2, -1, np.int32),
+        survivor=np.arange(count, dtype=np.int64),
+    )
+
+
+def _segmentation(
+    prepared: PreparedImage, found: Thresholded, config: DetectConfig
+) -> NDArray[np.int32]:
+    import sep
+
+    plane = prepared.plane
+    threshold, error = float(found.common), None
+    if found.local:
+        threshold, error = config.threshold, np.sqrt(plane.variance)
+    keep = sep.get_extract_pixstack()
+    sep.set_extract_pixstack(max(keep, min(PIXEL_STACK, plane.image.size)))
+    try:
+        _, labels = sep.extract(
+            plane.image, threshold, err=error, minarea=config.min_area,
+            filter_kernel=None if config.filter is None else found.mask, filter_type="conv",
+            deblend_nthresh=config.deblend_levels, deblend_cont=config.deblend_contrast,
+            clean=config.clean, clean_param=config.clean_efficiency, segmentation_map=True,
+        )  # fmt: skip
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        raise AlgorithmError(
+            f"sep failed: {error}", remedy='Use engine="exact", or raise the threshold.'
+        ) from error
+    finally:
+        sep.set_extract_pixstack(keep)
+    if labels.shape != plane.image.shape:
+        raise DataError("sep returned a map of another size", got=labels.shape)
+    return np.ascontiguousarray(labels, np.int32)
