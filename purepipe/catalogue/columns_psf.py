@@ -9,7 +9,7 @@ def _moments(kind: str, name: str) -> tuple[Column, ...]:
     return (
         Column(f"E1_{kind}_HSM", "f8", "", f"First component of the shear of the {name}.", _HSM),
         Column(f"E2_{kind}_HSM", "f8", "", f"Second component of the shear of the {name}.", _HSM),
-        Column(f"SIGMA_{kind}_HSM", "f8", "pixel", f"Adaptive-moments size of the {name}.", _HSM),
+        Column(f"SIGMA_{kind}_HSM", "f8", "pix", f"Adaptive-moments size of the {name}.", _HSM),
     )
 
 
@@ -19,10 +19,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("CATALOG_NUMBER", "i4", "", "Number of the input catalogue, from 1."),
     Column("FLAGS_PSF", "i4", "", "Why the row is not a star of the PSF model; see PSFFlag."),
     Column("VECTOR_CONTEXT", "f8", "", "Values that the PSF depends on."),
-    Column("DELTAX_IMAGE", "f4", "pixel", "Centre in x relative to the central pixel."),
-    Column("DELTAY_IMAGE", "f4", "pixel", "Centre in y relative to the central pixel."),
-    Column("NORM_PSF", "f4", "ct", "Flux that normalises the star."),
-    Column("FWHM_PSF", "f4", "pixel", "Twice FLUX_RADIUS."),
+    Column("DELTAX_IMAGE", "f4", "pix", "Centre in x relative to the central pixel."),
+    Column("DELTAY_IMAGE", "f4", "pix", "Centre in y relative to the central pixel."),
+    Column("NORM_PSF", "f4", "adu", "Flux that normalises the star."),
+    Column("FWHM_PSF", "f4", "pix", "Twice FLUX_RADIUS."),
     Column("ELLIP_PSF", "f4", "", "(E-1)/(E+1) with E = ELONGATION."),
     Column("SNR_PSF", "f4", "", "SNR_WIN."),
     Column("CHI2_PSF", "f4", "", "Reduced chi-square of the model at the star; 0 if rejected."),
@@ -31,6 +31,14 @@ COLUMNS: tuple[Column, ...] = (
     Column("FLAG_PSF_HSM", "i4", "", "1 where the moments of the PSF model failed."),
     *_moments("STAR", "star"),
     Column("FLAG_STAR_HSM", "i4", "", "1 where the moments of the star failed."),
+    Column("X", "f8", "pix", "Windowed position in x, from 1."),
+    Column("Y", "f8", "pix", "Windowed position in y, from 1."),
+    Column("RA", "f8", "deg", "Right ascension."),
+    Column("DEC", "f8", "deg", "Declination."),
+    Column("MAG", "f8", "mag", "MAG_AUTO."),
+    Column("SNR", "f8", "", "SNR_WIN."),
+    Column("ACCEPTED", "i2", "", "1: kept by the PSF fit; 0: not; -1: unknown."),
+    Column("RESERVED", "i2", "", "1 where the star was kept out of the fit for validation."),
 )
 
 register(COLUMNS)

@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Where each public name lives; they are imported on first use, so that `import purepipe.psf`
-# compiles nothing.
+if TYPE_CHECKING:
+    from purepipe.psf.fit import fit_psf
+    from purepipe.psf.interpolate import PSFLike, PSFStamps, psf_at
+    from purepipe.psf.model import PSFModel
+    from purepipe.psf.moments import Moments, adaptive_moments
+    from purepipe.psf.samples import load_samples
+    from purepipe.psf.spread import spread_class, spread_model
+    from purepipe.psf.validate import PSFResiduals, psf_residuals, psf_summary, validate_psf
+
+__all__ = [
+    "Moments",
+    "PSFLike",
+    "PSFModel",
+    "PSFResiduals",
+    "PSFStamps",
+    "adaptive_moments",
+    "fit_psf",
+    "load_samples",
+    "psf_at",
+    "psf_residuals",
+    "psf_summary",
+    "spread_class",
+    "spread_model",
+    "validate_psf",
+]
+
+# Where each public name lives; they are imported on first use, so that reading or drawing a model
+# does not load the fit.
 _HOMES = {
     "Moments": "moments",
     "PSFLike": "interpolate",
     "PSFModel": "model",
+    "PSFResiduals": "validate",
     "PSFStamps": "interpolate",
     "adaptive_moments": "moments",
     "fit_psf": "fit",
     "load_samples": "samples",
     "psf_at": "interpolate",
     "psf_residuals": "validate",
+    "psf_summary": "validate",
     "spread_class": "spread",
     "spread_model": "spread",
     "validate_psf": "validate",
 }
-
-__all__ = sorted(_HOMES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

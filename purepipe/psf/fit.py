@@ -352,7 +352,7 @@ def samples_table(problem: _Problem, *, measured: bool = True) -> Table:
     place = table.colnames.index("DELTAX_IMAGE")
     for name, values in (("Y_IMAGE", samples.y), ("X_IMAGE", samples.x)):
         table.add_column(values.astype(np.float64), name=name, index=place)
-        table[name].unit = "pixel"
+        table[name].unit = "pix"
     if samples.contexts.shape[1] == 0:
         table.remove_column("VECTOR_CONTEXT")
     return table
