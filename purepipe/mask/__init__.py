@@ -1,1 +1,27 @@
-"""Masks: rules, rasteriser, star catalogues."""
+"""Masks: rules, rasteriser, regions, star catalogues."""
+
+from purepipe.mask.build import PlaneSummary, build_mask, mask_cards, mask_summary
+from purepipe.mask.raster import rasterise
+from purepipe.mask.regions import (
+    Region,
+    draw_regions,
+    polygons_from_weightwatcher,
+    regions_from_ds9,
+    regions_from_objects,
+)
+from purepipe.mask.stars import parse_gsc, stars_in_field
+
+__all__ = [
+    "PlaneSummary",
+    "Region",
+    "build_mask",
+    "draw_regions",
+    "mask_cards",
+    "mask_summary",
+    "parse_gsc",
+    "polygons_from_weightwatcher",
+    "rasterise",
+    "regions_from_ds9",
+    "regions_from_objects",
+    "stars_in_field",
+]

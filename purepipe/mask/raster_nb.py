@@ -20,7 +20,7 @@ def weightwatcher_column(x1: float, y1: float, x2: float, y2: float, row: int) -
     slope = np.float32(np.float32(x2) - fx1) / np.float32(np.float32(y2) - fy1)
     step = np.float32(np.float32(np.float32(row) - fy1) * slope)
     crossing = np.float64(np.float32(fx1 + step))
-    return np.trunc(crossing + 0.49999)
+    return float(np.trunc(crossing + 0.49999))
 
 
 @kernel
@@ -29,7 +29,7 @@ def centre_column(x1: float, y1: float, x2: float, y2: float, row: int) -> float
     # From the lower end always, so that two polygons that share an edge share no pixel.
     if y1 > y2:
         x1, y1, x2, y2 = x2, y2, x1, y1
-    return np.ceil(x1 + (row - y1) * ((x2 - x1) / (y2 - y1)))
+    return float(np.ceil(x1 + (row - y1) * ((x2 - x1) / (y2 - y1))))
 
 
 @kernel

@@ -128,7 +128,7 @@ def test_errors_say_what_is_wrong():
         rasterise([box], (9, 9), overlap="xor")
     with pytest.raises(ConfigError, match="pixel origin"):
         rasterise([box], (9, 9), origin=2)
-    with pytest.raises(DataError, match="polygon 1: .* finite"):
+    with pytest.raises(DataError, match=r"polygon 1: .* finite"):
         rasterise([box, [(0, 0), (np.nan, 1), (2, 2)]], (9, 9))
     with pytest.raises(DataError, match="one value for each polygon"):
         rasterise([box], (9, 9), value=[1, 2])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from purepipe.mask.raster import rasterise
+
 from .polygons import KINDS, random_polygon
 from .weightwatcher import needs_weightwatcher, region_text, run_weightwatcher
 

@@ -1,0 +1,197 @@
+"""The rules of the mask, each alone: a boolean plane, True where the rule masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import DataError, InputFileError
+from purepipe.exposure import WeightKind
+from purepipe.mask.raster import rasterise
+
+# A variance from here on means no information (SExtractor's limit).
+_BIG = 1e30
+
+
+def border(shape: tuple[int, int], width: int) -> NDArray[np.bool_]:
+    """True in the first and last `width` rows and columns; nowhere for a width of zero.
+
+    Raises
+    ------
+    DataError
+        A negative width.
+    """
+    if width < 0:
+        raise DataError(
+            "the border cannot be negative", key="width", got=width, allowed="0 or more"
+        )
+    plane = np.ones(shape, bool)
+    ny, nx = shape
+    plane[width : max(ny - width, width), width : max(nx - width, width)] = False
+    return plane
+
+
+def star_polygons(
+    x: ArrayLike,
+    y: ArrayLike,
+    mag: ArrayLike,
+    model: ArrayLike,
+    *,
+    scale: float,
+    mag_pivot: float,
+    invert: bool = False,
+) -> list[NDArray[np.float64]]:
+    """The model polygon around each star, scaled with its magnitude.
+
+    The size is ``s = 1 - scale (mag - mag_pivot)`` times the model. Stars so faint that s is not
+    positive get no polygon; with `invert` they get the model reflected at the star and scaled by
+    -s, as ShapePipe draws it.
+
+    Parameters
+    ----------
+    x, y
+        0-based positions of the stars.
+    mag
+        Magnitudes.
+    model
+        (n, 2) offsets of the vertices from the star, pixels, at the pivot magnitude.
+    scale
+        Relative shrinking for each magnitude.
+    mag_pivot
+        Magnitude of the model.
+
+    Returns
+    -------
+    (n, 2) arrays of 0-based vertices, one for each star that has a polygon.
+    """
+    offsets = np.asarray(model, dtype=np.float64)
+    size = 1.0 - scale * (np.asarray(mag, dtype=np.float64) - mag_pivot)
+    centres = np.stack([np.asarray(x, np.float64), np.asarray(y, np.float64)], axis=-1)
+    usable = np.isfinite(centres).all(axis=-1) & (np.isfinite(size) if invert else size > 0)
+    return [centres[k] + size[k] * offsets for k in np.flatnonzero(usable)]
+
+
+def polygon_reach(model: ArrayLike, mag: ArrayLike, *, scale: float, mag_pivot: float) -> float:
+    """The largest distance, pixels, from any of the stars to a vertex of its polygon."""
+    size = np.abs(1.0 - scale * (np.asarray(mag, dtype=np.float64) - mag_pivot))
+    radius = np.hypot(*np.asarray(model, dtype=np.float64).T).max()
+    return float(radius * size.max(initial=0.0))
+
+
+def stars(
+    shape: tuple[int, int], polygons: Sequence[NDArray[np.float64]], *, compat: bool = False
+) -> NDArray[np.bool_]:
+    """True inside the polygons of `star_polygons`.
+
+    A pixel is inside when its centre is. With `compat` the polygons are drawn as ShapePipe does
+    with WeightWatcher: shifted by one pixel to the left and half a pixel down.
+    """
+    if compat:
+        # 0-based position + 0.5 is written to a file that is read as 1-based.
+        shifted = [vertices + 0.5 for vertices in polygons]
+        return rasterise(shifted, shape, rule="weightwatcher", origin=1) > 0
+    return rasterise(polygons, shape, rule="centre") > 0
+
+
+def bad_weight(
+    weight: NDArray[np.float32],
+    kind: WeightKind | str = WeightKind.INVERSE_VARIANCE,
+    *,
+    minimum: float = 0.0,
+    maximum: float = _BIG,
+    mask_zero: bool = True,
+) -> NDArray[np.bool_]:
+    """True where the weight says that the pixel is useless.
+
+    That is: not finite, negative, zero (unless `mask_zero` is False), below `minimum` or above
+    `maximum`. Of a variance or rms map only not finite or negative values and those from 1e30 on
+    are useless: the range does not apply.
+    """
+    kind = WeightKind(kind)
+    if kind in (WeightKind.VARIANCE, WeightKind.RMS):
+        return ~((weight >= 0) & (weight < _BIG))
+    # Single-precision pixels against double-precision limits, as WeightWatcher compares.
+    low, high = np.float64(max(minimum, 0.0)), np.float64(maximum)
+    good = (weight >= low) & (weight <= high) & (weight < _BIG)
+    if mask_zero:
+        good &= weight != 0
+    return ~good
+
+
+def missing(image: NDArray[np.float32], *, zeros: bool = False) -> NDArray[np.bool_]:
+    """True where the image pixel is not finite; with `zeros` also where it is exactly zero."""
+    plane = ~np.isfinite(image)
+    if zeros:
+        plane |= image == 0
+    return plane
+
+
+def missing_fraction(image: NDArray[np.float32], *, compat: bool = False) -> float:
+    """The fraction of pixels that are zero or not finite; with `compat` of those that are zero."""
+    return float(np.count_nonzero(missing(image, zeros=True) if not compat else image == 0)) / (
+        image.size
+    )
+
+
+def saturated(image: NDArray[np.float32], level: float) -> NDArray[np.bool_]:
+    """True where the image reaches the saturation level."""
+    return np.asarray(image >= level)
+
+
+def external(flags: NDArray[np.int32], *, bits: int = -1) -> NDArray[np.int32]:
+    """The chosen bits of an external flag map; EXTERNAL is added to those without a name.
+
+    Bits that `purepipe.flags.MaskFlag` names keep their meaning, so the external map must follow
+    the same convention or be translated before.
+    """
+    from purepipe.flags import MaskFlag
+
+    named = 0
+    for member in MaskFlag:
+        named |= member.value
+    chosen = flags & np.int32(bits)
+    chosen[(chosen & np.int32(~named)) != 0] |= MaskFlag.EXTERNAL.value
+    return chosen
+
+
+@cache
+def builtin_model(name: str) -> NDArray[np.float64]:
+    """The (n, 2) polygon of MegaCam's ``"halo"`` or ``"spike"`` at magnitude 13.8, pixels."""
+    text = (files("purepipe.mask") / "data" / f"{name}_polygon.csv").read_text(encoding="ascii")
+    model = parse_polygon_model(text, file=f"{name}_polygon.csv")
+    model.flags.writeable = False
+    return model
+
+
+def parse_polygon_model(text: str, *, file: object = None) -> NDArray[np.float64]:
+    """The (n, 2) vertex offsets of a model file: two columns dx, dy, in pixels.
+
+    Columns are separated by blanks or commas; lines that start with ``#`` and a line of column
+    names at the top are passed over.
+
+    Raises
+    ------
+    InputFileError
+        A line without two numbers, or fewer than three vertices.
+    """
+    vertices: list[tuple[float, float]] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split("#")[0].replace(",", " ").split()
+        if not words or (not vertices and words[0] == "dx_pix"):
+            continue
+        try:
+            dx, dy = map(float, words)
+        except ValueError:
+            raise InputFileError(
+                f"line {number}: two numbers dx dy are needed", file=file, got=repr(line.strip())
+            ) from None
+        vertices.append((dx, dy))
+    if len(vertices) < 3:
+        raise InputFileError(
+            "a polygon needs at least three vertices", file=file, got=len(vertices)
+        )
+    return np.array(vertices)
