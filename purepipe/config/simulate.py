@@ -55,11 +55,11 @@ class StarFieldConfig:
     bright_slope: float = option(0.4, "Slope of the counts brighter than 17, log10(dN/dm).")
     halo_magnitude: float = option(14.0, "Stars brighter than this have a reflection halo.")
     halo_fraction: float = option(
-        0.01, "Light of a star that ends in its halo.", minimum=0, maximum=0.5
+        0.02, "Light of a star that ends in its halo.", minimum=0, maximum=0.5
     )
     spike_magnitude: float = option(15.0, "Stars brighter than this have diffraction spikes.")
     spike_fraction: float = option(
-        0.005, "Light of a star that ends in its spikes.", minimum=0, maximum=0.5
+        0.01, "Light of a star that ends in its spikes.", minimum=0, maximum=0.5
     )
     catalogue_limit: float = option(18.0, "Faintest star in the star catalogue.")
     catalogue_error: float = option(
@@ -172,7 +172,7 @@ class SimulateConfig:
         unit="arcsec", minimum=0,
     )  # fmt: skip
     dither: float = option(
-        10.0, "Largest offset of an exposure from the centre of its field, per axis.",
+        15.0, "Largest offset of an exposure from the centre of its field.",
         unit="arcsec", minimum=0,
     )  # fmt: skip
     rotation: float = option(
@@ -203,6 +203,7 @@ class SimulateConfig:
         values: dict[str, Any] = {
             "fields": 1, "exposures": 2, "ccds": 2, "ccd_size": (512, 640),
             "tile_size": (900, 560), "shears": ((0.03, 0.0),),
+            "stars": StarFieldConfig(density=10.0),
         }  # fmt: skip
         return cls(**(values | changes))
 

@@ -56,10 +56,8 @@ def background_noise(camera: CameraConfig, level: float) -> float:
     return float(np.sqrt(level / camera.gain + (camera.read_noise / camera.gain) ** 2))
 
 
-def detector_defects(
-    config: SimulateConfig, ccd: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Sensitivity of the pixels of a CCD (1 is normal), and which of them are bad."""
+def detector_defects(config: SimulateConfig, ccd: int) -> NDArray[np.float32]:
+    """(ny, nx) sensitivity of the pixels of a CCD: 1 is normal, less is bad, 0 is dead."""
     nx, ny = config.ccd_size
     rng = generator(config.seed, "defects", ccd)
     sensitivity = np.ones((ny, nx), np.float32)
@@ -68,7 +66,7 @@ def detector_defects(
         sensitivity[start:, column] = BAD_COLUMN_GAIN
     dead = rng.integers(0, nx * ny, int(rng.poisson(config.camera.dead_pixels * nx * ny)))
     sensitivity.ravel()[dead] = 0.0
-    return sensitivity, sensitivity < 1
+    return sensitivity
 
 
 def cosmic_rays(config: SimulateConfig, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -99,39 +97,72 @@ def detect_light(
     light
         (ny, nx) expected image of the sources, ADU.
     """
-    camera = config.camera
     rng = generator(config.seed, "detector", pointing.sky_key, pointing.index, ccd)
     sky = background(config, pointing, ccd)
-    sensitivity, bad = detector_defects(config, ccd)
+    sensitivity = detector_defects(config, ccd)
     rays = cosmic_rays(config, rng)
-    electrons = _expose((light + sky) * sensitivity * np.float32(camera.gain), rays, camera, rng)
+    return read_out(light, sky, config.camera, rng, sensitivity=sensitivity, rays=rays)
+
+
+def read_out(
+    light: NDArray[np.float32],
+    sky: NDArray[np.float32],
+    camera: CameraConfig,
+    rng: np.random.Generator,
+    *,
+    sensitivity: NDArray[np.float32] | None = None,
+    rays: NDArray[np.float32] | None = None,
+) -> CCDImage:
+    """Image, weight and flags of a detector that is exposed to `light`.
+
+    Parameters
+    ----------
+    light, sky
+        (ny, nx) expected light of the sources and of the background, ADU.
+    camera
+        Gain, read noise, saturation.
+    rng
+        Source of the photon and read noise.
+    sensitivity
+        (ny, nx), 1 for a normal pixel; pixels below are bad.
+    rays
+        (ny, nx) charge left by cosmic rays, electrons.
+    """
+    sensitivity = np.ones_like(light) if sensitivity is None else sensitivity
+    rays = np.zeros_like(light) if rays is None else rays
+    factor = sensitivity * np.float32(camera.gain)
+    electrons = _expose(light * factor, sky * factor, camera, rng) + rays
     image = electrons / np.float32(camera.gain)
     if camera.bleeding:
         bleed(image, camera.saturation)
     saturated = image >= camera.saturation
     np.minimum(image, np.float32(camera.saturation), out=image)
-    hit = rays > FLAGGED_CHARGE
+    bad, hit = sensitivity < 1, rays > FLAGGED_CHARGE
     flags = np.zeros(image.shape, np.int16)
     flags[bad] |= MaskFlag.BAD_WEIGHT
     flags[hit] |= MaskFlag.COSMIC_RAY
     flags[saturated] |= MaskFlag.SATURATED
-    weight = 1 / (sky / camera.gain + (camera.read_noise / camera.gain) ** 2)
+    weight = 1 / np.maximum(sky / camera.gain + (camera.read_noise / camera.gain) ** 2, 1e-12)
     weight[bad | hit] = 0
     return CCDImage(image, np.asarray(weight, dtype=np.float32), flags)
 
 
 def _expose(
-    expected: NDArray[np.float32],
-    rays: NDArray[np.float32],
+    light: NDArray[np.float32],
+    sky: NDArray[np.float32],
     camera: CameraConfig,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Electrons of an exposure: photon noise, cosmic rays and read noise."""
+    """Electrons of an exposure, with photon and read noise.
+
+    The photons of the sources fluctuate as a normal deviate, so that the random numbers used do
+    not depend on them: surveys that differ only in their shear share the noise.
+    """
     if not camera.noise:
-        return expected + rays
-    electrons = rng.poisson(np.maximum(expected, 0)).astype(np.float32)
-    electrons += rays
-    electrons += rng.standard_normal(expected.shape, dtype=np.float32) * np.float32(
-        camera.read_noise
-    )
+        return light + sky
+    electrons = light + rng.poisson(sky).astype(np.float32)
+    photons = rng.standard_normal(light.shape, dtype=np.float32)
+    electrons += photons * np.sqrt(np.maximum(light, 0))
+    noise = rng.standard_normal(light.shape, dtype=np.float32)
+    electrons += noise * np.float32(camera.read_noise)
     return electrons

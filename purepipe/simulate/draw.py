@@ -71,6 +71,9 @@ def draw_objects(
     """
     image = np.zeros(shape, np.float32)
     x, y = wcs.sky_to_pixel(objects["ra"], objects["dec"]) if positions is None else positions
+    here = np.isfinite(x) & np.isfinite(y)  # not on the other side of the sky
+    objects, x, y = objects[here], x[here], y[here]
+    psf = (psf[0][here], psf[1][here], psf[2][here])
     jacobians = wcs.jacobian(x, y)
     flux = 10 ** (0.4 * (zero_point - objects["mag"]))
     half = half_stamps(objects, flux, psf[0], jacobians, beta=beta, noise=noise)
@@ -230,7 +233,7 @@ def _add_spikes(image: NDArray[np.float32], x: float, y: float, scale: float, fl
 
 def _fade(along: NDArray[np.float64], length: float) -> NDArray[np.float64]:
     distance = np.abs(along)
-    return np.asarray(np.clip(1 - distance / length, 0, 1) ** 2 / (1 + distance / (0.1 * length)))
+    return np.asarray(np.clip(1 - distance / length, 0, 1) / (1 + distance / (0.1 * length)))
 
 
 def _cross(across: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -59,7 +59,12 @@ class Pointing:
     @property
     def flux_scale(self) -> float:
         """Factor from the ADU of the exposure to those of the tile (FSCALE)."""
-        return float(10 ** (0.4 * (TILE_ZERO_POINT - self.zero_point)))
+        return flux_scale(self.zero_point)
+
+
+def flux_scale(zero_point: float) -> float:
+    """Factor from ADU of an image with this zero-point to ADU of a tile."""
+    return float(10 ** (0.4 * (TILE_ZERO_POINT - zero_point)))
 
 
 def field_centre(config: SimulateConfig, field: int) -> tuple[float, float]:
@@ -85,12 +90,14 @@ def pointings(config: SimulateConfig) -> tuple[Pointing, ...]:
 def _pointing(config: SimulateConfig, field: int, index: int) -> Pointing:
     key = field_key(config, field)
     rng = generator(config.seed, "pointing", key, index)
-    east, north, turn = rng.uniform(-1, 1, 3)
+    # Around a circle, so that no gap between CCDs stays uncovered; the radius is random.
+    angle = 2 * math.pi * (index / config.exposures + 0.125)
+    radius, turn = rng.uniform((0.8, -1), 1)
     offset, level = rng.standard_normal(2)
     slope = rng.uniform(-1, 1, 2) * config.camera.sky_slope / math.sqrt(2)
     ra, dec = field_centre(config, field)
-    dec += north * config.dither / ARCSEC
-    ra += east * config.dither / ARCSEC / math.cos(math.radians(dec))
+    dec += math.sin(angle) * radius * config.dither / ARCSEC
+    ra += math.cos(angle) * radius * config.dither / ARCSEC / math.cos(math.radians(dec))
     order = field * config.exposures + index
     kind = config.camera.distortion
     if kind == "alternate":
@@ -142,6 +149,7 @@ def _grid(config: SimulateConfig) -> tuple[int, int]:
 def ccd_header(config: SimulateConfig, pointing: Pointing, ccd: int) -> Header:
     """The FITS header of one CCD: instrument, photometry and world coordinates."""
     from astropy.io.fits import Header
+    from astropy.time import Time
 
     camera = config.camera
     nx, ny = config.ccd_size
@@ -151,9 +159,9 @@ def ccd_header(config: SimulateConfig, pointing: Pointing, ccd: int) -> Header:
     header["INSTRUME"] = ("SIMCAM", "simulated camera")
     header["FILTER"] = ("r", "filter")
     header["EXPTIME"] = (200.0, "[s] exposure time")
-    header["MJD-OBS"] = (
-        FIRST_MJD + 0.0035 * (pointing.number - FIRST_NUMBER), "[d] start of exposure",
-    )  # fmt: skip
+    start = Time(FIRST_MJD + 0.0035 * (pointing.number - FIRST_NUMBER), format="mjd")
+    header["DATE-OBS"] = (start.isot, "start of exposure, UTC")
+    header["MJD-OBS"] = (start.mjd, "[d] start of exposure")
     header["DATASEC"] = (f"[1:{nx},1:{ny}]", "illuminated pixels")
     header["GAIN"] = (camera.gain, "[e-/ADU] gain")
     header["RDNOISE"] = (camera.read_noise, "[e-] read noise")

@@ -36,7 +36,7 @@ class StackInput:
     flux_scale: float
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Stack:
     """Running sums of a tile: weight times value, and weight."""
 

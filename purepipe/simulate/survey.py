@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.config.simulate import SimulateConfig
+from purepipe.config.simulate import CameraConfig, SimulateConfig
 from purepipe.errors import DataError, StoreError
 from purepipe.exposure import Exposure, WeightKind
 from purepipe.io.images import read_image
-from purepipe.simulate.detector import CCDImage, background, background_noise, detect_light
+from purepipe.rng import generator
+from purepipe.simulate.detector import (
+    CCDImage,
+    background,
+    background_noise,
+    detect_light,
+    read_out,
+)
 from purepipe.simulate.draw import add_halos, draw_objects, near_image
 from purepipe.simulate.files import (
     SurveyPaths,
@@ -25,10 +32,11 @@ from purepipe.simulate.files import (
     write_exposure,
     write_tile,
 )
-from purepipe.simulate.optics import Pointing, ccd_wcs, pointings, tile_wcs
-from purepipe.simulate.sky import Objects, make_objects
+from purepipe.simulate.optics import Pointing, ccd_wcs, flux_scale, pointings, tile_wcs
+from purepipe.simulate.sky import OBJECT_DTYPE, Objects, make_objects
 from purepipe.simulate.stack import Stack, StackInput, add_ccd
 from purepipe.simulate.true_psf import TruePSF, psf_parameters
+from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -159,17 +167,84 @@ def simulate_ccd(
     if objects is None:
         objects = make_objects(config, pointing.field)
     drawn = draw_ccd(CCDTask(config, pointing, ccd, objects))
+    wcs = ccd_wcs(config, pointing, ccd)
+    name = f"{pointing.number}-{ccd}"
+    return _as_exposure(drawn, wcs, config.camera, pointing.zero_point, name=name)
+
+
+def simulate_scene(
+    objects: Objects,
+    wcs: WCS,
+    *,
+    fwhm: float = 0.7,
+    psf_shape: tuple[float, float] = (0.0, 0.0),
+    beta: float = 3.5,
+    camera: CameraConfig | None = None,
+    seed: int = 1,
+) -> Exposure:
+    """Any stars and galaxies on one image of any geometry, for notebooks and tests.
+
+    The point-spread function is the same everywhere, the background flat, the detector perfect:
+    no bad pixels and no cosmic rays.
+
+    Parameters
+    ----------
+    objects
+        Structured array with the fields of `OBJECT_DTYPE`; make it with
+        ``np.zeros(n, OBJECT_DTYPE)``, or take it from `make_objects`.
+    wcs
+        World coordinates, with the shape of the image.
+    fwhm, psf_shape, beta
+        Moffat profile: full width at half maximum (arcsec), ellipticity (g1, g2; west, north) and
+        exponent; the pixel comes on top.
+    camera
+        Gain, noise, background, saturation and zero-point; `CameraConfig()` when not given.
+    seed
+        Of the noise.
+
+    Raises
+    ------
+    DataError
+        `wcs` does not know the size of the image, or `objects` is not such an array.
+    """
+    camera = CameraConfig() if camera is None else camera
+    if 0 in wcs.shape:
+        raise DataError(
+            "the size of the image is not known", key="wcs.shape", got=wcs.shape,
+            remedy="Give the shape to WCS.from_header.",
+        )  # fmt: skip
+    if getattr(objects, "dtype", None) != OBJECT_DTYPE:
+        raise DataError(
+            "the objects must be a structured array of OBJECT_DTYPE", key="objects",
+            got=getattr(objects, "dtype", type(objects).__name__),
+            remedy="Start from np.zeros(n, OBJECT_DTYPE), or from make_objects.",
+        )  # fmt: skip
+    near, x, y = near_image(wcs, objects)
+    psf = tuple(np.full(len(near), value) for value in (fwhm, *psf_shape))
+    noise = background_noise(camera, camera.sky)
+    light = draw_objects(
+        wcs.shape, wcs, near, (psf[0], psf[1], psf[2]), beta=beta,
+        zero_point=camera.zero_point, noise=noise, positions=(x, y),
+    )  # fmt: skip
+    sky = np.full(wcs.shape, camera.sky, np.float32)
+    drawn = read_out(light, sky, camera, generator(seed, "scene"))
+    return _as_exposure(drawn, wcs, camera, camera.zero_point, name="scene")
+
+
+def _as_exposure(
+    drawn: CCDImage, wcs: WCS, camera: CameraConfig, zero_point: float, *, name: str
+) -> Exposure:
     return Exposure(
         drawn.image,
         weight=drawn.weight,
         weight_kind=WeightKind.INVERSE_VARIANCE,
         flags=drawn.flags.astype(np.int32),
-        wcs=ccd_wcs(config, pointing, ccd),
-        gain=config.camera.gain,
-        saturation=config.camera.saturation,
-        zero_point=pointing.zero_point,
-        flux_scale=pointing.flux_scale,
-        name=f"{pointing.number}-{ccd}",
+        wcs=wcs,
+        gain=camera.gain,
+        saturation=camera.saturation,
+        zero_point=zero_point,
+        flux_scale=flux_scale(zero_point),
+        name=name,
     )
 
 
