@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import aperture_nb, footprint_nb
 from purepipe.detect.background import Background, in_threads
-from purepipe.detect.footprints import Catalogued, Thresholded, threshold_image
+from purepipe.detect.exact_engine import catalogue_objects, find_footprints
+from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, threshold_image
 from purepipe.detect.planes import PreparedImage, prepare_image
 from purepipe.detect.records_nb import MEASURED, Mask
 from purepipe.detect.segmentation import Segmentation
@@ -112,13 +113,17 @@ def _find(
     config: DetectConfig,
     threads: int,
 ) -> Catalogued:
-    catalogued = find_objects_sep(sought, found, config)
-    _measure_isophotes(catalogued, sought, measured, exposure, config, threads)
-    return catalogued
+    if config.engine == "sep":
+        catalogued = find_objects_sep(sought, found, config)
+        _measure_isophotes(catalogued.footprints, sought, measured, exposure, config, threads)
+        return catalogued
+    prints = find_footprints(sought, found, config, threads=threads)
+    _measure_isophotes(prints, sought, measured, exposure, config, threads)
+    return catalogue_objects(prints, found, config)
 
 
 def _measure_isophotes(
-    catalogued: Catalogued,
+    prints: Footprints,
     sought: PreparedImage,
     measured: PreparedImage,
     exposure: Exposure,
@@ -126,7 +131,6 @@ def _measure_isophotes(
     threads: int,
 ) -> None:
     """Fill the isophotal fields of the objects."""
-    prints = catalogued.footprints
     plane, background = measured.plane, measured.background
     absolute = config.threshold_type == "absolute"
     threshold = config.analysis_threshold * (1.0 if absolute else float(plane.noise))

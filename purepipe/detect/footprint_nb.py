@@ -299,11 +299,12 @@ def measure_all(objects, starts, pixels, values, thresholds, image, local, commo
         measure_footprint(
             objects[k], pixels[a:b], values[a:b], thresholds[a:b], image, local, common
         )
-        _border_flag(objects[k], image.shape)
+        set_border_flag(objects[k], image.shape)
 
 
 @kernel
-def _border_flag(obj, shape):
+def set_border_flag(obj, shape):
+    """Flag an object that touches the border of the image."""
     height, width = shape
     if obj.xmin == 0 or obj.ymin == 0 or obj.xmax == width - 1 or obj.ymax == height - 1:
         obj.flags |= TRUNCATED

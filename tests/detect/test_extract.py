@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from fields import header, make_field
+from .fields import header, make_field
 
 from purepipe.catalogue.columns_detect import SHAPEPIPE_COLUMNS
 from purepipe.config import DetectConfig

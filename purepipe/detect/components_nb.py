@@ -1,0 +1,404 @@
+"""Kernels that group pixels: connected components, their order, deblending."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from purepipe._jit import kernel
+
+COMPLETE, INCOMPLETE, OBJECT_STATE = 0, 1, 2
+NO_MARK, START_NEW, START_OLD, END_OPEN, END_CLOSED = 0, 1, 2, 3, 4
+UNKNOWN = -1
+MAX_BRANCHES = 1024
+
+
+@kernel
+def find_runs(on):
+    """Horizontal runs of marked pixels: row, first and last column, and the rows' first runs."""
+    height, width = on.shape
+    n = 0
+    for y in range(height):
+        before = False
+        for x in range(width):
+            n += on[y, x] and not before
+            before = on[y, x]
+    rows = np.empty(n, np.int32)
+    begin = np.empty(n, np.int32)
+    end = np.empty(n, np.int32)
+    first = np.empty(height + 1, np.int64)
+    n = 0
+    for y in range(height):
+        first[y] = n
+        before = False
+        for x in range(width):
+            if on[y, x] and not before:
+                rows[n], begin[n] = y, x
+                n += 1
+            if on[y, x]:
+                end[n - 1] = x
+            before = on[y, x]
+    first[height] = n
+    return rows, begin, end, first
+
+
+@kernel
+def _root(parent, i):
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@kernel
+def join_runs(begin, end, first):
+    """Component of every run (eight neighbours), as the index of its first run."""
+    parent = np.arange(begin.size)
+    for y in range(1, first.size - 1):
+        above, stop = first[y - 1], first[y]
+        for i in range(first[y], first[y + 1]):
+            while above < stop and end[above] < begin[i] - 1:
+                above += 1
+            j = above
+            while j < stop and begin[j] <= end[i] + 1:
+                a, b = _root(parent, i), _root(parent, j)
+                parent[max(a, b)] = min(a, b)
+                j += 1
+    for i in range(parent.size):
+        parent[i] = _root(parent, i)
+    return parent
+
+
+@kernel
+def list_components(rows, begin, end, parent, min_area, width):
+    """Pixels of the components that are large enough.
+
+    Components are in the order of their last pixel, as a scan of the image completes them; the
+    pixels of each, as flat indices, in reading order.
+    """
+    n = parent.size
+    area = np.zeros(n, np.int64)
+    last = np.zeros(n, np.int64)
+    for i in range(n):
+        area[parent[i]] += end[i] - begin[i] + 1
+        last[parent[i]] = i
+    rank = np.full(n, -1, np.int64)
+    count = total = 0
+    for i in range(n):
+        root = parent[i]
+        if last[root] == i and area[root] >= min_area:
+            rank[root] = count
+            count += 1
+            total += area[root]
+    starts = np.zeros(count + 1, np.int64)
+    for i in range(n):
+        if parent[i] == i and rank[i] >= 0:
+            starts[rank[i] + 1] = area[i]
+    for k in range(count):
+        starts[k + 1] += starts[k]
+    cursor = starts[:count].copy()
+    pixels = np.empty(total, np.int64)
+    for i in range(n):
+        k = rank[parent[i]]
+        if k >= 0:
+            for x in range(begin[i], end[i] + 1):
+                pixels[cursor[k]] = np.int64(rows[i]) * width + x
+                cursor[k] += 1
+    return starts, pixels
+
+
+@kernel
+def scan(ids, count, px, py, min_area, out, ends):
+    """Components of listed pixels, each with its pixels in the order of a one-pass scan.
+
+    The first `count` entries of `ids` name pixels of coordinates `px`, `py`, in reading order.
+    `out` receives the pixels of the components in order of completion, `ends` where each stops.
+    Returns the number of components.
+
+    Lutz (1980), Computer Journal 23, 262: the order in which lists are joined decides the
+    pixels' order, on which deblending and cleaning depend.
+    """
+    x0 = x1 = px[ids[0]]
+    for i in range(count):
+        x0, x1 = min(x0, px[ids[i]]), max(x1, px[ids[i]])
+    width = x1 - x0 + 1
+    y0, y1 = py[ids[0]], py[ids[count - 1]]
+    marks = np.zeros(width + 2, np.int8)
+    states = np.empty(2 * width + 8, np.int8)
+    # Rows of `stack`, the open objects: first pixel, last pixel, size, start and end column.
+    stack = np.empty((width + 4, 5), np.int32)
+    # Rows of `store`, by start column: first pixel, last pixel, size.
+    store = np.empty((width + 2, 3), np.int32)
+    follow = np.full(count, -1, np.int32)
+    top = depth = -1  # of the object stack and of the stack of states
+    cursor = emitted = written = 0
+    for y in range(y0, y1 + 2):
+        state = COMPLETE
+        inside = False
+        for x in range(width + 1):
+            mark = marks[x]
+            on = cursor < count and py[ids[cursor]] == y and px[ids[cursor]] == x + x0
+            if mark == NO_MARK and not on and not inside:
+                continue
+            marks[x] = NO_MARK
+            if on and not inside:
+                inside = True
+                if state == OBJECT_STATE:
+                    if stack[top, 3] == UNKNOWN:
+                        marks[x] = START_NEW
+                        stack[top, 3] = x
+                    else:
+                        marks[x] = START_OLD
+                else:
+                    depth += 1
+                    states[depth] = state
+                    marks[x] = START_NEW
+                    top += 1
+                    _open(stack, top, -1, -1, 0, x)
+                    state = COMPLETE
+            if mark == START_NEW:
+                depth += 1
+                states[depth] = state
+                if not inside:
+                    depth += 1
+                    states[depth] = COMPLETE
+                    top += 1
+                    _open(stack, top, store[x, 0], store[x, 1], store[x, 2], UNKNOWN)
+                else:
+                    _append(stack, top, store[x, 0], store[x, 1], store[x, 2], follow)
+                state = OBJECT_STATE
+            elif mark == START_OLD:
+                if inside and state == COMPLETE:
+                    depth -= 1
+                    old = top
+                    top -= 1
+                    _append(stack, top, stack[old, 0], stack[old, 1], stack[old, 2], follow)
+                    if stack[top, 3] == UNKNOWN:
+                        stack[top, 3] = stack[old, 3]
+                    else:
+                        marks[stack[old, 3]] = START_OLD
+                state = OBJECT_STATE
+            elif mark == END_OPEN:
+                state = INCOMPLETE
+            elif mark == END_CLOSED:
+                state = states[depth]
+                depth -= 1
+                if not inside and state == COMPLETE:
+                    if stack[top, 3] == UNKNOWN:
+                        if stack[top, 2] >= min_area:
+                            written = _emit(stack[top, 0], ids, follow, out, written)
+                            ends[emitted] = written
+                            emitted += 1
+                    else:
+                        marks[stack[top, 4]] = END_CLOSED
+                        for k in range(3):
+                            store[stack[top, 3], k] = stack[top, k]
+                    top -= 1
+                    state = states[depth]
+                    depth -= 1
+            if on:
+                _append(stack, top, cursor, cursor, 1, follow)
+                cursor += 1
+            elif inside:
+                inside = False
+                if state != COMPLETE:
+                    marks[x] = END_OPEN
+                    stack[top, 4] = x
+                else:
+                    state = states[depth]
+                    depth -= 1
+                    marks[x] = END_CLOSED
+                    for k in range(3):
+                        store[stack[top, 3], k] = stack[top, k]
+                    top -= 1
+    return emitted
+
+
+@kernel
+def _open(stack, top, first, last, size, start):
+    """Put an object on the stack."""
+    stack[top, 0] = first
+    stack[top, 1] = last
+    stack[top, 2] = size
+    stack[top, 3] = start
+    stack[top, 4] = UNKNOWN
+
+
+@kernel
+def _append(stack, top, first, last, size, follow):
+    """Append a list of pixels to the object on the stack."""
+    if size == 0:
+        return
+    if stack[top, 2] == 0:
+        stack[top, 0] = first
+    else:
+        follow[stack[top, 1]] = first
+    stack[top, 1] = last
+    stack[top, 2] += size
+
+
+@kernel
+def _emit(first, ids, follow, out, written):
+    i = first
+    while i >= 0:
+        out[written] = ids[i]
+        written += 1
+        i = follow[i]
+    return written
+
+
+@kernel
+def deblend(px, py, values, thresholds, levels, contrast, min_area, one, out, ends, tops):
+    """Objects within one component, by multi-thresholding.
+
+    `px`, `py`, `values` (filtered) and `thresholds` describe the pixels in reading order. `one`
+    receives the pixels of the component in scan order; if it is split, `out` receives those of
+    the cores of its objects, which stop at `ends`, and `tops` the level of each core.
+    Returns the number of objects and whether deblending gave up.
+
+    Bertin & Arnouts (1996), A&AS 117, 393, section 4.
+    """
+    n = px.size
+    everything = np.arange(n).astype(np.int32)
+    scan(everything, n, px, py, 1, one, ends)
+    base, peak, total = thresholds[0], values[0], 0.0
+    for i in range(n):
+        base, peak = min(base, thresholds[i]), max(peak, values[i])
+        total += np.float64(values[one[i]])
+    whole = np.float32(total)
+    if levels < 2:
+        return 1, False
+    tree = _grow_tree(px, py, values, one, base, peak, levels, min(min_area, 3))
+    lists, stops, parents, first_of_level, level_values, overflow = tree
+    if overflow:
+        return 1, True
+    limit = np.float64(whole) * contrast
+    count = _select_branches(
+        values, lists, stops, parents, first_of_level, level_values, limit, out, ends, tops
+    )
+    return max(count, 1), False
+
+
+@kernel
+def _grow_tree(px, py, values, one, base, peak, levels, min_area):
+    """All branches on all levels: their pixels (`lists`, one block of n per level) and parents."""
+    n = px.size
+    lists = np.empty((levels, n), np.int32)
+    lists[0] = one
+    level_values = np.full(levels, base, np.float32)
+    if peak > 0:
+        ratio = np.float64(np.float32(peak / base))
+        for k in range(1, levels):
+            level_values[k] = np.float32(base * math.pow(ratio, np.float64(k) / levels))
+    stops = np.zeros(levels * 8 + 64, np.int64)
+    parents = np.zeros(stops.size, np.int32)
+    first_of_level = np.zeros(levels + 1, np.int64)
+    stops[0] = n
+    parents[0] = -1
+    first_of_level[1] = 1
+    owner = np.zeros(n, np.int32)
+    chosen = np.empty(n, np.int32)
+    branch_ends = np.empty(n, np.int64)
+    for k in range(1, levels):
+        total = first_of_level[k]
+        written = 0
+        a, b = first_of_level[k - 1], first_of_level[k]
+        for i in range(a, b):
+            begin = 0 if i == a else stops[i - 1]
+            low, high = n, -1
+            for j in range(begin, stops[i]):
+                p = lists[k - 1, j]
+                owner[p] = i + 1
+                low, high = min(low, p), max(high, p)
+            count = 0
+            for p in range(low, high + 1):
+                if owner[p] == i + 1 and values[p] > level_values[k]:
+                    chosen[count] = p
+                    count += 1
+            if count < min_area:
+                continue
+            found = scan(chosen, count, px, py, min_area, lists[k, written:], branch_ends)
+            if total + found > stops.size:
+                stops, parents = _enlarged(stops, parents, total + found)
+            for j in range(found):
+                stops[total] = written + branch_ends[j]
+                parents[total] = i
+                total += 1
+            if found > 0:
+                written += branch_ends[found - 1]
+        first_of_level[k + 1] = total
+        if total - first_of_level[k] > MAX_BRANCHES:
+            return lists, stops, parents, first_of_level, level_values, True
+    return lists, stops, parents, first_of_level, level_values, False
+
+
+@kernel
+def _enlarged(stops, parents, size):
+    new_stops = np.zeros(2 * size, np.int64)
+    new_parents = np.zeros(2 * size, np.int32)
+    new_stops[: stops.size] = stops
+    new_parents[: parents.size] = parents
+    return new_stops, new_parents
+
+
+@kernel
+def _select_branches(
+    values, lists, stops, parents, first_of_level, level_values, limit, out, ends, tops
+):
+    """Branches that become objects, deepest level first; 0 if the component stays whole."""
+    levels = level_values.size
+    branches = first_of_level[levels]
+    ok = np.ones(branches, np.bool_)
+    significant = np.zeros(branches, np.bool_)
+    for k in range(1, levels):
+        for i in range(first_of_level[k], first_of_level[k + 1]):
+            begin = 0 if i == first_of_level[k] else stops[i - 1]
+            flux = 0.0
+            for j in range(begin, stops[i]):
+                flux += np.float64(values[lists[k, j]])
+            floor = np.float32(level_values[k] * np.float32(stops[i] - begin))
+            significant[i] = np.float64(np.float32(np.float32(flux) - floor)) > limit
+    count = written = 0
+    for k in range(levels - 2, -1, -1):
+        son = first_of_level[k + 1]
+        for i in range(first_of_level[k], first_of_level[k + 1]):
+            first_son = son
+            strong = 0
+            while son < first_of_level[k + 2] and parents[son] == i:
+                ok[i] = ok[i] and ok[son]
+                strong += significant[son]
+                son += 1
+            if strong <= 1:
+                continue
+            for j in range(first_son, son):
+                if ok[j] and significant[j]:
+                    begin = 0 if j == first_of_level[k + 1] else stops[j - 1]
+                    for p in range(begin, stops[j]):
+                        out[written] = lists[k + 1, p]
+                        written += 1
+                    ends[count] = written
+                    tops[count] = level_values[k + 1]
+                    count += 1
+            ok[i] = False
+    return 0 if ok[0] else count
+
+
+@kernel
+def deblend_components(
+    starts, pixels, values, thresholds, width, levels, contrast, min_area, first, last, one, out,
+    ends, tops, counts, gave_up
+):  # fmt: skip
+    """Deblend components `first` to `last`; see `deblend`. Each writes into its own slices."""
+    for k in range(first, last):
+        a, b = starts[k], starts[k + 1]
+        n = b - a
+        px = np.empty(n, np.int32)
+        py = np.empty(n, np.int32)
+        for i in range(n):
+            y, x = divmod(pixels[a + i], width)
+            px[i], py[i] = x, y
+        counts[k], gave_up[k] = deblend(
+            px, py, values[a:b], thresholds[a:b], levels, contrast, min_area, one[a:b], out[a:b],
+            ends[a:b], tops[a:b],
+        )  # fmt: skip

@@ -1,0 +1,89 @@
+"""Segmentation as SExtractor does it, to the bit: components, deblending, cleaning, order."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.config.detect import DetectConfig
+from purepipe.detect import components_nb, objects_nb
+from purepipe.detect.background import in_threads
+from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, thresholds_at
+from purepipe.detect.planes import PreparedImage
+from purepipe.detect.records_nb import OBJECT
+
+
+def find_footprints(
+    prepared: PreparedImage, found: Thresholded, config: DetectConfig, *, threads: int = 1
+) -> Footprints:
+    """Deblended objects in the order of detection, before cleaning."""
+    width = found.on.shape[1]
+    rows, begin, end, first = components_nb.find_runs(found.on)
+    parent = components_nb.join_runs(begin, end, first)
+    starts, pixels = components_nb.list_components(
+        rows, begin, end, parent, config.min_area, width
+    )
+    values = found.filtered.ravel()[pixels]
+    thresholds = thresholds_at(found, prepared, pixels, threads=threads)
+    count, size = starts.size - 1, pixels.size
+    one, cores = np.empty(size, np.int32), np.empty(size, np.int32)
+    ends, tops = np.empty(size, np.int64), np.empty(size, np.float32)
+    counts, gave_up = np.empty(count, np.int64), np.empty(count, np.bool_)
+
+    def some(first: int, last: int) -> None:
+        components_nb.deblend_components(
+            starts, pixels, values, thresholds, width, config.deblend_levels,
+            config.deblend_contrast, config.min_area, first, last, one, cores, ends, tops, counts,
+            gave_up,
+        )  # fmt: skip
+
+    in_threads(some, count, threads)
+    total = int(counts.sum())
+    prints = Footprints(
+        np.zeros(total, OBJECT), np.zeros(total + 1, np.int64), np.empty_like(pixels),
+        np.empty_like(values), np.empty_like(thresholds),
+    )  # fmt: skip
+    objects_nb.assign_pixels(
+        starts, pixels, values, thresholds, one, cores, ends, tops, counts, gave_up,
+        prepared.plane.image, found.local, found.common, prints.objects, prints.starts,
+        prints.pixels, prints.values, prints.thresholds,
+    )  # fmt: skip
+    return prints
+
+
+def catalogue_objects(
+    prints: Footprints, found: Thresholded, config: DetectConfig
+) -> Catalogued:
+    """Clean the objects, put them in output order and label the pixels.
+
+    The isophotal fields of the objects must be filled; merging adds them up.
+    """
+    count = prints.objects.size
+    source = np.empty(count, np.int64)
+    lines = np.empty((count, 2), np.int64)
+    survivor = np.arange(count, dtype=np.int64)
+    visible = np.full(count + 2, -1, np.int32)
+    rows = objects_nb.order_objects(
+        prints.objects, _order_settings(found, config), source, lines, visible, survivor
+    )
+    objects_nb.resolve_survivors(survivor)
+    labels: NDArray[np.int32] = np.empty(found.on.shape, np.int32)
+    objects_nb.label_pixels(found.on, prints.starts, prints.pixels, labels)
+    return Catalogued(prints, source[:rows], lines[:rows], labels, visible, survivor)
+
+
+def _order_settings(
+    found: Thresholded, config: DetectConfig
+) -> tuple[int, int, int, int, int, int, bool, float, int]:
+    height = found.on.shape[0]
+    filtered = config.filter is not None
+    mask_height = found.mask.shape[0]
+    margin = max(1, (mask_height - 1) // 2 + 1) if filtered else 1
+    late = mask_height // 2 + 1 if filtered else -height
+    reach = max(
+        (config.vignet[1] + 1) // 2, *(int((d + 1) / 2) + 1 for d in config.apertures)
+    )
+    return (
+        height, config.buffer_lines, margin, late, reach, config.buffer_objects, config.clean,
+        float(config.clean_efficiency), config.max_area,
+    )  # fmt: skip
