@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,3 +82,53 @@ def edge_taper(grid: Grid, fwhm: float) -> NDArray[np.float64]:
     r2 = grid.radius2
     factor = (outer**2 - r2) / (outer**2 - inner**2)
     return np.where(r2 >= inner**2, np.where(r2 >= outer**2, 0.0, factor), 1.0)
+
+
+def gauss_laguerre(grid: Grid, n_max: int, scale: float) -> NDArray[np.float32]:
+    """Polar Gauss-Laguerre functions on the model grid, (nb, h, w).
+
+    Parameters
+    ----------
+    n_max
+        Largest order; nb = (n_max + 1)(n_max + 2)/2, ordered by n, then m, cosine before sine.
+    scale
+        The functions have the scale ``scale * sqrt(n_max + 1)`` model pixels.
+
+    Notes
+    -----
+    Massey & Refregier 2005, MNRAS 363, 197, with PSFEx's normalisation; averaged over 3x3 points
+    per pixel.
+    """
+    from scipy.special import eval_genlaguerre
+
+    beta = scale * math.sqrt(n_max + 1.0)
+    offsets = np.array([-1.0, 0.0, 1.0]) / 3.0
+    height, width = grid.shape
+    y = (np.arange(height)[:, None] - height // 2 + offsets[None]).reshape(height, 1, 3, 1)
+    x = (np.arange(width)[:, None] - width // 2 + offsets[None]).reshape(1, width, 1, 3)
+    rho = (x**2 + y**2) / beta**2
+    angle = np.arctan2(y, x)
+    images = []
+    for n in range(n_max + 1):
+        for m in range(n % 2, n + 1, 2):
+            k = (n - m) // 2
+            product = math.prod(range(max(k, 1), (n + m) // 2 + 1))
+            radial = (-1) ** k / (beta * math.sqrt(math.pi * product)) * rho ** (m / 2)
+            radial = radial * eval_genlaguerre(k, m, rho) * np.exp(-rho / 2)
+            images.append((radial * np.cos(m * angle)).mean(axis=(2, 3)))
+            if m > 0:
+                images.append((radial * np.sin(m * angle)).mean(axis=(2, 3)))
+    return np.array(images, dtype=np.float32)
+
+
+def fitted_to_grid(images: NDArray[Any], grid: Grid) -> NDArray[np.float32]:
+    """Basis images (nb, h, w), cut or padded with zeros to the model grid, centre on centre."""
+    result = np.zeros((len(images), *grid.shape), dtype=np.float32)
+    source, target = [], []
+    for size, wanted in zip(images.shape[1:], grid.shape, strict=True):
+        low = min(size // 2, wanted // 2)
+        high = min(size - size // 2, wanted - wanted // 2)
+        source.append(slice(size // 2 - low, size // 2 + high))
+        target.append(slice(wanted // 2 - low, wanted // 2 + high))
+    result[:, target[0], target[1]] = images[:, source[0], source[1]]
+    return result

@@ -10,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.psf import PSFConfig
-from purepipe.errors import AlgorithmError
+from purepipe.errors import AlgorithmError, DataError
 from purepipe.flags import PSFFlag
 from purepipe.psf import polynomial
-from purepipe.psf.basis import Grid, Taps, edge_taper, free_pixels
+from purepipe.psf.basis import (
+    Grid,
+    Taps,
+    edge_taper,
+    fitted_to_grid,
+    free_pixels,
+    gauss_laguerre,
+)
 from purepipe.psf.model import PSFModel
 from purepipe.psf.samples import Samples, load_samples
 
@@ -57,7 +64,26 @@ class _Problem:
         return np.flatnonzero(self.good)
 
 
-def fit_psf(stars: Table, config: PSFConfig = DEFAULT) -> PSFModel:
+@dataclass(frozen=True, eq=False)
+class _Refinement:
+    """What the refinement works on, and what it keeps from pass to pass.
+
+    `basis` (nb, h, w) are the images of the model, or None; `free` the free pixels of the pixel
+    basis, or None; `normal` the last normal matrix; `coeffs` those of the basis images.
+    """
+
+    basis: NDArray[np.float32] | None
+    free: NDArray[np.int64] | None
+    normal: NormalMatrix | None
+    coeffs: NDArray[np.float32] | None
+
+
+def fit_psf(
+    stars: Table,
+    config: PSFConfig = DEFAULT,
+    *,
+    basis_images: NDArray[np.floating[Any]] | None = None,
+) -> PSFModel:
     """The PSF model of one image from its stars.
 
     Parameters
@@ -69,6 +95,8 @@ def fit_psf(stars: Table, config: PSFConfig = DEFAULT) -> PSFModel:
         the background in ADU, and SEXGAIN, e-/ADU.
     config
         Selection, polynomial, basis and grid; the defaults are ShapePipe's.
+    basis_images
+        (nb, h, w) basis for ``config.basis = "file"``, centred on pixel ``(h // 2, w // 2)``.
 
     Returns
     -------
@@ -88,19 +116,27 @@ def fit_psf(stars: Table, config: PSFConfig = DEFAULT) -> PSFModel:
     Passes, weights, regularisation and clipping are those of PSFEx 3.21 (Bertin 2011, ADASS XX,
     ASP Conf. 442, 435). Bad vignette pixels take no part in the refinement.
     """
-    return fit_samples(load_samples(stars, config), config)
+    return fit_samples(load_samples(stars, config), config, basis_images=basis_images)
 
 
-def fit_samples(samples: Samples, config: PSFConfig = DEFAULT) -> PSFModel:
+def fit_samples(
+    samples: Samples,
+    config: PSFConfig = DEFAULT,
+    *,
+    basis_images: NDArray[np.floating[Any]] | None = None,
+) -> PSFModel:
     """The PSF model of prepared stars; see `fit_psf`."""
     _require_good(samples)
     problem = _prepare(samples, config)
-    fitted, planes, coeffs = _fit_planes(problem, config)
+    basis = _basis(problem, config, basis_images)
+    fitted, planes, coeffs = _fit_planes(problem, basis, config)
     taper = edge_taper(problem.grid, samples.fwhm_set)
     planes = (planes * taper).astype(np.float32)
-    fitted = _measure(fitted, planes, config.accuracy, config)
-    # The verdict on each star starts again from the selection.
-    final = fitted if len(samples) == 1 else _diagnose(problem, planes, config)
+    # The verdict on each star starts again from the selection, unless there is one star only.
+    if len(samples) == 1:
+        final, _ = _measure(fitted, planes, config.accuracy, config)
+    else:
+        final = _diagnose(problem, planes, config)
     used = problem.samples
     return PSFModel(
         mask=planes,
@@ -187,7 +223,7 @@ def _geometry(samples: Samples, grid: Grid) -> tuple[NDArray[np.float32], Taps]:
 
 
 def _axis(
-    shifts: NDArray[np.float32], grid: Grid, axis: int
+    shifts: NDArray[np.floating[Any]], grid: Grid, axis: int
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Resampling matrices of one axis from the model grid to the vignettes."""
     from purepipe.psf.fit_nb import star_taps
@@ -200,26 +236,59 @@ def _axis(
     return first, count, taps
 
 
+def _basis(
+    problem: _Problem, config: PSFConfig, images: NDArray[np.floating[Any]] | None
+) -> NDArray[np.float32] | None:
+    """Basis images (nb, h, w), or None for pixel bases."""
+    if config.basis == "gauss-laguerre":
+        return gauss_laguerre(problem.grid, config.basis_number, config.basis_scale)
+    if config.basis != "file":
+        return None
+    if images is None or np.ndim(images) != 3 or not np.isfinite(images).all():
+        raise DataError(
+            "the basis must be a cube of finite images", key="basis_images",
+            got=None if images is None else np.shape(images), allowed="(nb, h, w)",
+            remedy="Pass basis_images, or choose another psf.basis.",
+        )  # fmt: skip
+    return fitted_to_grid(np.asarray(images), problem.grid)
+
+
 def _fit_planes(
-    problem: _Problem, config: PSFConfig
+    problem: _Problem, basis: NDArray[np.float32] | None, config: PSFConfig
 ) -> tuple[_Problem, NDArray[np.float32], NDArray[np.float32] | None]:
     """All passes: first guess, refinement, clipping of the stars."""
     planes = _first_guess(problem, _CLEANINGS[0])
+    state = _Refinement(basis, _free(planes[0], problem, config), None, None)
+    planes, state = _refine(problem, planes, state)
+    for accuracy, next_accuracy in zip(_CLEANINGS, (*_CLEANINGS[1:], None), strict=True):
+        if problem.good.sum() > 1:
+            problem, moved = _clean(problem, planes, accuracy, config)
+            if moved:
+                problem, state = _moved(problem), replace(state, normal=None)
+            if next_accuracy is not None:
+                planes = _first_guess(problem, next_accuracy)
+                planes, state = _refine(problem, planes, state)
+    planes = _first_guess(problem, config.accuracy)
+    planes, state = _refine(problem, planes, state)
+    return problem, planes, state.coeffs
+
+
+def _free(
+    constant: NDArray[np.float32], problem: _Problem, config: PSFConfig
+) -> NDArray[np.int64] | None:
+    """Free pixels of the pixel basis; None for other bases and for no refinement."""
     kind = config.basis
     if kind == "pixel_auto":
         kind = "pixel" if problem.samples.fwhm_set < 3.0 else "none"
-    free = None if kind == "none" else free_pixels(planes[0], problem.grid, config.basis_number)
-    normal: NormalMatrix | None = None
-    planes, normal = _refine(problem, planes, free, normal)
-    for accuracy, next_accuracy in zip(_CLEANINGS, (*_CLEANINGS[1:], None), strict=True):
-        if problem.good.sum() > 1:
-            problem = _clean(problem, planes, accuracy, config)
-            if next_accuracy is not None:
-                planes = _first_guess(problem, next_accuracy)
-                planes, normal = _refine(problem, planes, free, normal)
-    planes = _first_guess(problem, config.accuracy)
-    planes, _ = _refine(problem, planes, free, normal)
-    return problem, planes, None
+    if kind != "pixel":
+        return None
+    return free_pixels(constant, problem.grid, config.basis_number)
+
+
+def _moved(problem: _Problem) -> _Problem:
+    """The problem after its stars were centred again."""
+    values, taps = _geometry(problem.samples, problem.grid)
+    return replace(problem, values=values, taps=taps)
 
 
 def _first_guess(problem: _Problem, accuracy: float) -> NDArray[np.float32]:
@@ -235,61 +304,122 @@ def _first_guess(problem: _Problem, accuracy: float) -> NDArray[np.float32]:
 
 
 def _refine(
+    problem: _Problem, planes: NDArray[np.float32], state: _Refinement
+) -> tuple[NDArray[np.float32], _Refinement]:
+    """Correct the first guess by a fit to the vignettes."""
+    if state.basis is not None:
+        return _refine_basis(problem, planes, state, state.basis)
+    if state.free is not None and len(state.free) > 0:
+        return _refine_pixels(problem, planes, state, state.free)
+    return planes, state
+
+
+def _refine_pixels(
     problem: _Problem,
     planes: NDArray[np.float32],
-    free: NDArray[np.int64] | None,
-    normal: NormalMatrix | None,
-) -> tuple[NDArray[np.float32], NormalMatrix | None]:
-    """Correct the free pixels by a fit to the residuals of the vignettes."""
+    state: _Refinement,
+    free: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], _Refinement]:
+    """Correct the free pixels by a regularised fit to the residuals of the vignettes."""
     from purepipe.psf.fit_nb import right_side
     from purepipe.psf.normal import normal_matrix
 
-    if free is None or len(free) == 0:
-        return planes, normal
     samples, terms = problem.samples, problem.terms
     normal = normal_matrix(
-        free, problem.good, samples.weights, samples.flux, terms, problem.taps, previous=normal
-    )
+        free, problem.good, samples.weights, samples.flux, terms, problem.taps,
+        previous=state.normal,
+    )  # fmt: skip
     right = np.zeros((len(free), terms.shape[1]))
     right_side(
         problem.rows, samples.vignets, samples.weights, samples.flux, terms, planes,
         *problem.taps, free, right,
     )  # fmt: skip
+    state = replace(state, normal=normal)
     solution = normal.solve(right)
     if solution is None:
         log.warning("the refinement of the PSF model has no finite solution: skipped")
-        return planes, normal
+        return planes, state
     refined = planes.copy()
     refined[:, free[:, 0], free[:, 1]] += solution.T
-    return refined, normal
+    return refined, state
+
+
+def _refine_basis(
+    problem: _Problem,
+    planes: NDArray[np.float32],
+    state: _Refinement,
+    basis: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], _Refinement]:
+    """Replace the model by the best sum of basis images."""
+    from purepipe.psf.normal import solve_basis
+
+    samples = problem.samples
+    coeffs = solve_basis(
+        basis, problem.grid, problem.rows, samples.vignets, samples.weights, samples.flux,
+        samples.dx, samples.dy, problem.terms,
+    )  # fmt: skip
+    if coeffs is None:
+        log.warning("the fit of the PSF basis has no finite solution: skipped")
+        return planes, state
+    refined = np.tensordot(coeffs.T, basis.astype(np.float64), axes=1).astype(np.float32)
+    return refined, replace(state, coeffs=coeffs.astype(np.float32))
 
 
 def _measure(
     problem: _Problem, planes: NDArray[np.float32], accuracy: float, config: PSFConfig
-) -> _Problem:
-    """Chi-square and residual index of the good stars; the others keep theirs."""
+) -> tuple[_Problem, bool]:
+    """Chi-square and residual index of the good stars, the others keep theirs.
+
+    Returns
+    -------
+    The problem with them and, with `config.recenter`, with fitted centres; whether the centres
+    changed. The geometry on the model grid is left as it was.
+    """
     from purepipe.psf.fit_nb import residuals
 
-    samples = problem.samples
+    samples, taps = problem.samples, problem.taps
+    if config.recenter:
+        samples, x, y = _fit_centres(problem, planes)
+        # The residuals belong to the last position tried, kept or not.
+        taps = (*_axis(x, problem.grid, 1), *_axis(y, problem.grid, 0))
     chi2, index = problem.chi2.copy(), problem.residual_index.copy()
     residuals(
         problem.rows, samples.vignets, samples.weights, samples.flux, problem.terms, planes,
-        *problem.taps, samples.dx, samples.dy,
+        *taps, samples.dx, samples.dy,
         float(np.float32(problem.grid.step * problem.grid.half_size)),
         accuracy**2, chi2, index,
     )  # fmt: skip
-    return replace(problem, chi2=chi2, residual_index=index)
+    measured = replace(problem, samples=samples, chi2=chi2, residual_index=index)
+    return measured, config.recenter
+
+
+def _fit_centres(
+    problem: _Problem, planes: NDArray[np.float32]
+) -> tuple[Samples, NDArray[np.float64], NDArray[np.float64]]:
+    """Stars with centres fitted by the model, and the last positions tried."""
+    from purepipe.psf.fit_nb import fit_centres
+
+    samples, grid = problem.samples, problem.grid
+    size = int(2 * samples.fwhm_set + 1)
+    height, width = (min(size, side) for side in grid.vignet_shape)
+    dx, dy = samples.dx.copy(), samples.dy.copy()
+    x, y = dx.astype(np.float64), dy.astype(np.float64)
+    fit_centres(
+        problem.rows, samples.vignets, samples.weights, problem.terms, planes,
+        grid.inverse_step, width, height, dx, dy, x, y,
+    )  # fmt: skip
+    return samples.with_centres(dx, dy), x, y
 
 
 def _clean(
     problem: _Problem, planes: NDArray[np.float32], accuracy: float, config: PSFConfig
-) -> _Problem:
-    """Measure the residuals and flag the stars with too large ones."""
-    problem = _measure(problem, planes, accuracy, config)
+) -> tuple[_Problem, bool]:
+    """Measure the residuals and flag the stars with too large ones; whether centres changed."""
+    problem, moved = _measure(problem, planes, accuracy, config)
     cut = np.float64(np.float32(clipping_limit(np.sqrt(problem.chi2[problem.good]))))
     flags = problem.samples.flags.copy()
     flags[problem.chi2.astype(np.float64) > cut * cut] |= PSFFlag.CHI2
-    return replace(problem, samples=problem.samples.with_flags(flags))
+    return replace(problem, samples=problem.samples.with_flags(flags)), moved
 
 
 def clipping_limit(values: NDArray[np.floating[Any]]) -> float:
@@ -314,7 +444,8 @@ def clipping_limit(values: NDArray[np.floating[Any]]) -> float:
 
 def _diagnose(problem: _Problem, planes: NDArray[np.float32], config: PSFConfig) -> _Problem:
     """One clipping of all selected stars with the final model."""
-    return _clean(problem, planes, config.accuracy, config)
+    cleaned, moved = _clean(problem, planes, config.accuracy, config)
+    return _measure(cleaned, planes, config.accuracy, config)[0] if moved else cleaned
 
 
 def _mean_chi2(problem: _Problem) -> float:

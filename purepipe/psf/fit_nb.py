@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe._jit import kernel
-from purepipe.psf.resample_nb import apply_taps, axis_taps
+from purepipe.psf.resample_nb import apply_taps, axis_taps, tap_width
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
@@ -22,6 +22,10 @@ Number = Any  # single and double precision meet on purpose
 # Two model pixels share a vignette pixel only if they are at most this far apart.
 REACH = 5
 RIDGE = 1000.0  # added to the diagonal of the first guess
+MAX_CENTRE_STEPS = 40
+CENTRED = 1e-8  # pixel^2
+MAX_OFFSET2 = 9.0  # pixel^2
+MAX_SHIFT = 1e3  # pixel; a singular system, or a star that is no star
 
 
 @kernel
@@ -338,3 +342,101 @@ def _best_flux(vignet: Array, weight: Array, model: Array, flux: Number) -> Numb
             upper += wm * np.float64(vignet[y, x])
             lower += wm * m
     return np.float32(upper / lower) if lower > 0.0 else np.float32(flux)
+
+
+@kernel
+def _moment_sums(
+    vignet: Array, weight: Array, model: Array, dx: Number, dy: Number, sums: Array
+) -> None:
+    """Sums of the linear fit of flux and shift: 3 right sides, 6 of the matrix, 3 of the model."""
+    size = model.shape[0]
+    y0, x0 = vignet.shape[0] // 2 - size // 2, vignet.shape[1] // 2 - model.shape[1] // 2
+    sums[:] = 0.0
+    for iy in range(size):
+        y = iy - size // 2 - dy
+        for ix in range(model.shape[1]):
+            x = ix - model.shape[1] // 2 - dx
+            m = np.float64(model[iy, ix])
+            w = np.float64(weight[y0 + iy, x0 + ix])
+            light = m * w * np.float64(vignet[y0 + iy, x0 + ix])
+            square = m * m * w
+            sums[0] += light
+            sums[1] += light * x
+            sums[2] += light * y
+            sums[3] += square
+            sums[4] += square * x
+            sums[5] += square * y
+            sums[6] += square * x * x
+            sums[7] += square * x * y
+            sums[8] += square * y * y
+            sums[9] += m * x * x
+            sums[10] += m * x * y
+            sums[11] += m * y * y
+
+
+@kernel
+def _shift(sums: Array) -> tuple[Number, Number]:
+    """Shift of the star relative to the model; NaN when the system is singular."""
+    b0, b1, b2, s0, sx, sy, sxx, sxy, syy = sums[:9]
+    c00, c01, c02 = sxx * syy - sxy * sxy, sxy * sy - sx * syy, sx * sxy - sxx * sy
+    c11, c12, c22 = s0 * syy - sy * sy, sx * sy - s0 * sxy, s0 * sxx - sx * sx
+    a0 = c00 * b0 + c01 * b1 + c02 * b2
+    a1 = c01 * b0 + c11 * b1 + c12 * b2
+    a2 = c02 * b0 + c12 * b1 + c22 * b2
+    if a0 == 0.0:
+        return np.nan, np.nan
+    # The determinant cancels in the ratios.
+    return (a1 * sums[9] + a2 * sums[10]) / a0, (a2 * sums[11] + a1 * sums[10]) / a0
+
+
+@kernel
+def fit_centres(
+    rows: Array, vignets: Array, weights: Array, terms: Array, planes: Array,
+    inverse_step: Number, size_x: int, size_y: int, dx: Array, dy: Array, x: Array, y: Array,
+) -> None:  # fmt: skip
+    """Fit the centres of the stars with the model, in at most 40 half steps each.
+
+    Parameters
+    ----------
+    size_x, size_y
+        Part of the vignettes that counts.
+    dx, dy
+        (n,) float32 centres; replaced for every star after the first one that converged, as in
+        the original.
+    x, y
+        (n,) float64 last positions tried.
+    """
+    _, height, width = planes.shape
+    model = np.empty((height, width), np.float32)
+    projected = np.empty((size_y, size_x), np.float32)
+    buffer = np.empty((height, size_x), np.float32)
+    taps = tap_width(1.0)
+    first_x, count_x = np.zeros(size_x, np.int64), np.zeros(size_x, np.int64)
+    first_y, count_y = np.zeros(size_y, np.int64), np.zeros(size_y, np.int64)
+    taps_x, taps_y = np.zeros((size_x, taps)), np.zeros((size_y, taps))
+    sums = np.zeros(12)
+    converged = False
+    for s in rows:
+        star_model(planes, terms[s], model)
+        x[s], y[s] = np.float64(dx[s]), np.float64(dy[s])
+        for _ in range(MAX_CENTRE_STEPS):
+            axis_taps(
+                width, size_x, -x[s] * inverse_step, inverse_step, 1.0, first_x, count_x, taps_x
+            )
+            axis_taps(
+                height, size_y, -y[s] * inverse_step, inverse_step, 1.0, first_y, count_y, taps_y
+            )
+            apply_taps(model, first_x, count_x, taps_x, first_y, count_y, taps_y, buffer, projected)
+            _moment_sums(vignets[s], weights[s], projected, x[s], y[s], sums)
+            shift_x, shift_y = _shift(sums)
+            if not (abs(shift_x) < MAX_SHIFT and abs(shift_y) < MAX_SHIFT):
+                break
+            x[s] += shift_x / 2.0
+            y[s] += shift_y / 2.0
+            if shift_x * shift_x + shift_y * shift_y < CENTRED:
+                converged = True
+                break
+            if x[s] * x[s] + y[s] * y[s] > MAX_OFFSET2:
+                break
+        if converged:
+            dx[s], dy[s] = np.float32(x[s]), np.float32(y[s])

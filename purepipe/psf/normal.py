@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.psf.basis import Taps
+from purepipe.psf.basis import Grid, Taps
 from purepipe.psf.fit_nb import REACH, fill_band, gram_blocks
 
 RIDGE = 1e4  # 1 / 0.01^2, added to the diagonal
@@ -133,3 +133,40 @@ def _factor(matrix: NormalMatrix, nc: int) -> NDArray[np.float64] | None:
     fill_band(matrix.sums, matrix.pairs, nc, RIDGE, band)
     factor, info = dpbtrf(band.T, lower=1, overwrite_ab=1)
     return np.asarray(factor) if info == 0 else None
+
+
+def solve_basis(
+    basis: NDArray[np.float32],
+    grid: Grid,
+    rows: NDArray[np.intp],
+    vignets: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    flux: NDArray[np.float32],
+    dx: NDArray[np.float32],
+    dy: NDArray[np.float32],
+    terms: NDArray[np.float64],
+) -> NDArray[np.float64] | None:
+    """Coefficients (nb, nc) of basis images (nb, h, w) that fit the vignettes best, or None."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    from purepipe.psf.resample_nb import resample_stack
+
+    nb, nc = len(basis), terms.shape[1]
+    normal, right = np.zeros((nb, nc, nb, nc)), np.zeros((nb, nc))
+    projected = np.empty((nb, *grid.vignet_shape), np.float32)
+    ones, inverse = np.ones(nb), grid.inverse_step
+    for s in rows:
+        shift_x, shift_y = -float(dx[s]) * inverse, -float(dy[s]) * inverse
+        resample_stack(basis, shift_x * ones, shift_y * ones, inverse, 1.0, projected)
+        root = np.sqrt(weights[s].astype(np.float64)).ravel()
+        design = projected.reshape(nb, -1) * (float(flux[s]) * root)
+        gram = design @ design.T
+        products = np.outer(terms[s], terms[s])
+        normal += gram[:, None, :, None] * products[None, :, None, :]
+        right += np.outer(design @ (root * vignets[s].ravel()), terms[s])
+    try:
+        factor = cho_factor(normal.reshape(nb * nc, nb * nc), lower=True, overwrite_a=True)
+        solution = np.asarray(cho_solve(factor, right.ravel())).reshape(nb, nc)
+    except (LinAlgError, ValueError):
+        return None
+    return solution if np.isfinite(solution).all() else None
