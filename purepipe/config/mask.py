@@ -196,23 +196,23 @@ class CombineConfig:
     """How weight maps, flag maps and regions become one flag map and one weight map."""
 
     weight_min: tuple[float, ...] = option(
-        (0.3,), "Weights below are flagged; one value, or one for each map.",
+        (0.3,), "Weights below are flagged; one value for each map.",
         original="ww:WEIGHT_MIN",
     )  # fmt: skip
     weight_max: tuple[float, ...] = option(
-        (1.3,), "Weights above are flagged; one value, or one for each map.",
+        (1.3,), "Weights above are flagged; one value for each map.",
         original="ww:WEIGHT_MAX",
     )  # fmt: skip
     weight_out_flags: tuple[int, ...] = option(
-        (1,), "Flag of the weights out of range.", minimum=0, maximum=2**31 - 1,
-        original="ww:WEIGHT_OUTFLAGS",
+        (1,), "Flag of the weights out of range; one value for each map.",
+        minimum=0, maximum=2**31 - 1, original="ww:WEIGHT_OUTFLAGS",
     )  # fmt: skip
     flag_weight_masks: tuple[int, ...] = option(
-        (0xFF,), "Bits of each flag map that set the weight to zero.",
+        (0xFF,), "Bits that set the weight to zero; one value for each flag map.",
         minimum=0, maximum=2**32 - 1, original="ww:FLAG_WMASKS",
     )  # fmt: skip
     flag_masks: tuple[int, ...] = option(
-        (1,), "Bits of each flag map that are passed on.", minimum=0, maximum=2**31 - 1,
+        (1,), "Bits that are passed on; one value for each flag map.", minimum=0, maximum=2**31 - 1,
         original="ww:FLAG_MASKS",
     )  # fmt: skip
     flag_out_flags: tuple[int, ...] = option(

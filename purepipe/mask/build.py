@@ -88,14 +88,16 @@ def build_mask(
     _refuse_missing(exposure, config)
     mask = np.zeros(exposure.shape, np.int32)
     planes = _compat_planes if config.compat == "shapepipe" else _planes
+    combine = np.add if config.compat == "shapepipe" else np.bitwise_or
     for name, plane, value in planes(exposure, stars, config, messier, ngc):
-        if config.compat == "shapepipe":
-            _add(mask, plane, value)
-        elif plane.dtype == np.bool_:
-            np.bitwise_or(mask, np.int32(value), out=mask, where=plane)
+        if plane.dtype == np.bool_:
+            combine(mask, np.int32(value), out=mask, where=plane)
         else:
-            mask |= plane
+            combine(mask, plane, out=mask)
         log.debug("%s: %s drawn with value %d", exposure.name, name, value)
+    if config.compat == "shapepipe":
+        # The original adds 16-bit integers, which wrap.
+        mask = mask.astype(np.int16).astype(np.int32)
     if regions:
         plane = draw_regions(regions, exposure.shape)
         np.bitwise_or(mask, np.int32(MaskFlag.EXTERNAL), out=mask, where=plane)
@@ -158,8 +160,9 @@ def _compat_planes(
         for _, plane, value in _star_planes(exposure, stars, config):
             np.bitwise_or(drawn, np.int32(value), out=drawn, where=plane)
         if exposure.weight is not None:
-            weight = np.where(np.isfinite(exposure.weight), exposure.weight, -1e30)
-            plane = (weight < config.weight.minimum) | (weight > config.weight.maximum)
+            plane = rules.outside_range(
+                exposure.weight, config.weight.minimum, config.weight.maximum
+            )
             np.bitwise_or(drawn, np.int32(config.weight.flag), out=drawn, where=plane)
             values.append(config.weight.flag)
         if 128 <= max(values) < 32768:
@@ -172,12 +175,6 @@ def _compat_planes(
     yield from _nebula_planes(exposure, config, messier, ngc)
     if exposure.flags is not None:
         yield "external flags", exposure.flags, 0
-
-
-def _add(mask: NDArray[np.int32], plane: NDArray[Any], value: int) -> None:
-    """Add as 16-bit integers do, which is not the same as OR where bits coincide."""
-    mask += plane * np.int32(value) if plane.dtype == np.bool_ else plane
-    mask[:] = mask.astype(np.int16)
 
 
 def _star_planes(exposure: Exposure, stars: Table | None, config: MaskConfig) -> Iterator[Plane]:

@@ -1,4 +1,4 @@
-"""Compiled loops of the rasteriser: polygons, ellipses, and the count of mask bits."""
+"""Compiled loops over pixels: polygons, ellipses, the range of weights, the count of bits."""
 
 from __future__ import annotations
 
@@ -154,6 +154,17 @@ def fill_ellipses(
                 dx = i - x[k]
                 if xx * dx * dx + 2.0 * xy * dx * dy + yy * dy * dy <= limits[k]:
                     out[j, i] = True
+
+
+@kernel
+def fill_outside_range(
+    weight: NDArray[np.float32], low: float, high: float, out: NDArray[np.bool_]
+) -> None:
+    """True below `low` or above `high`; a pixel that is not finite counts as -1e30."""
+    for j in range(weight.shape[0]):
+        for i in range(weight.shape[1]):
+            value = float(weight[j, i]) if np.isfinite(weight[j, i]) else -1e30
+            out[j, i] = value < low or value > high
 
 
 @kernel

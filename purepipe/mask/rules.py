@@ -114,12 +114,21 @@ def bad_weight(
     kind = WeightKind(kind)
     if kind in (WeightKind.VARIANCE, WeightKind.RMS):
         return ~((weight >= 0) & (weight < _BIG))
-    # Single-precision pixels against double-precision limits, as WeightWatcher compares.
-    low, high = np.float64(max(minimum, 0.0)), np.float64(maximum)
-    good = (weight >= low) & (weight <= high) & (weight < _BIG)
-    if mask_zero:
-        good &= weight != 0
-    return ~good
+    low = max(minimum, float(np.finfo(np.float32).smallest_subnormal) if mask_zero else 0.0)
+    return outside_range(weight, low, min(maximum, _BIG))
+
+
+def outside_range(weight: NDArray[np.float32], minimum: float, maximum: float) -> NDArray[np.bool_]:
+    """True where the weight is below or above the range, as WeightWatcher compares.
+
+    What is not finite counts as -1e30; single-precision pixels are compared with
+    double-precision limits.
+    """
+    from purepipe.mask.raster_nb import fill_outside_range
+
+    plane = np.empty(weight.shape, bool)
+    fill_outside_range(weight, float(minimum), float(maximum), plane)
+    return plane
 
 
 def missing(image: NDArray[np.float32], *, zeros: bool = False) -> NDArray[np.bool_]:

@@ -1,0 +1,232 @@
+"""Weight maps, flag maps and regions combined into one flag map and one weight map.
+
+What WeightWatcher does as a program, on arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.config.mask import CombineConfig
+from purepipe.errors import ConfigError, DataError
+from purepipe.mask.raster import rasterise
+from purepipe.mask.regions import Region, draw_regions
+from purepipe.mask.rules import outside_range
+
+# What a weight that is not a finite number counts as.
+_NOT_A_WEIGHT = np.float32(-1e30)
+
+
+@dataclass(frozen=True)
+class Areas:
+    """Unmasked fractions of the image, by the flag map and by the weight map."""
+
+    flags: float
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """One flag map and one weight map.
+
+    Attributes
+    ----------
+    flag_map
+        (ny, nx) int32, all contributions bitwise OR-ed.
+    weight_map
+        (ny, nx) float32, zero where the pixel is useless.
+    areas
+        Unmasked fractions; None when not asked for.
+    """
+
+    flag_map: NDArray[np.int32]
+    weight_map: NDArray[np.float32]
+    areas: Areas | None = None
+
+
+def combine(
+    weights: Sequence[ArrayLike] = (),
+    flags: Sequence[ArrayLike] = (),
+    regions: Sequence[Sequence[Any]] = (),
+    config: CombineConfig | None = None,
+    *,
+    rule: str = "weightwatcher",
+    origin: int = 0,
+) -> Combined:
+    """One flag map and one weight map from many weight maps, flag maps and lists of regions.
+
+    A weight out of range and a flag sharing a bit with ``flag_weight_masks`` make the output
+    weight zero; the weight is that of the first map, 1 without any, times
+    ``region_out_weights`` inside the regions.
+
+    Parameters
+    ----------
+    weights
+        (ny, nx) maps; not finite values count as -1e30.
+    flags
+        (ny, nx) integer maps.
+    regions
+        Lists of `Region` or of (n, 2) vertices, one list for each value of ``region_out_flags``.
+    config
+        Ranges, bits and output values; the defaults are WeightWatcher's.
+    rule, origin
+        How polygons are drawn, as for `purepipe.mask.raster.rasterise`; `origin` is for vertices
+        only, a `Region` is 0-based always.
+
+    Raises
+    ------
+    ConfigError
+        Fewer values than maps, or than bits passed on, or than lists of regions.
+    DataError
+        No map at all, maps of different sizes, or a flag map that is not of integers.
+    """
+    config = config or CombineConfig()
+    shape = _common_shape([*weights, *flags])
+    _require_values(config, len(weights), len(flags), len(regions))
+    out_flags = np.zeros(shape, np.int32)
+    out_weight = np.ones(shape, np.float32)
+    for number, item in enumerate(weights):
+        _add_weight(number, np.asarray(item), config, out_flags, out_weight)
+    first_bit = 0
+    for number, item in enumerate(flags):
+        first_bit += _add_flags(number, np.asarray(item), first_bit, config, out_flags, out_weight)
+    for number, items in enumerate(regions):
+        inside = _draw(items, shape, config, rule, origin)
+        np.bitwise_or(
+            out_flags, np.int32(config.region_out_flags[number]), out=out_flags, where=inside
+        )
+        factors = config.region_out_weights
+        out_weight[inside] *= np.float32(factors[min(number, len(factors) - 1)])
+    if config.compat == "weightwatcher" and 128 <= _largest_value(config, len(weights)) < 32768:
+        # The original keeps only the low byte of its 16-bit maps.
+        out_flags &= 255
+    return Combined(out_flags, out_weight, _areas(out_flags, out_weight, config))
+
+
+def flag_dtype(config: CombineConfig) -> type[np.generic]:
+    """The type in which WeightWatcher writes the flag map: by the largest possible output value."""
+    values = (*config.weight_out_flags, *config.flag_out_flags, *config.region_out_flags, 0)
+    if max(values) < 128:
+        return np.uint8
+    return np.int16 if max(values) < 32768 else np.int32
+
+
+def area_cards(combined: Combined, config: CombineConfig) -> dict[str, list[tuple[str, Any, str]]]:
+    """Header cards (keyword, value, comment) of the areas, for the ``"flag"`` and ``"weight"`` map.
+
+    Empty lists when the areas were not asked for.
+    """
+    if combined.areas is None:
+        return {"flag": [], "weight": []}
+    bits = sum(config.area_flags)
+    return {
+        "flag": [
+            ("EFF_AREA", combined.areas.flags, "unmasked fraction of the image"),
+            ("FLAGAREA", bits, "bits that do not count as area"),
+        ],
+        "weight": [
+            ("EFF_AREA", combined.areas.weight, "fraction of the image above WEIGAREA"),
+            ("WEIGAREA", config.area_weight, "weight that does not count as area"),
+        ],
+    }
+
+
+def _common_shape(maps: Sequence[ArrayLike]) -> tuple[int, int]:
+    shapes = [np.shape(item) for item in maps]
+    if not shapes:
+        raise DataError(
+            "there is no map to combine", remedy="Give at least one weight map or flag map."
+        )
+    for shape in shapes:
+        if len(shape) != 2 or shape != shapes[0]:
+            raise DataError(
+                "all maps must be two-dimensional and of one size", got=shape, allowed=shapes[0]
+            )
+    return shapes[0][0], shapes[0][1]
+
+
+def _require_values(config: CombineConfig, weights: int, flags: int, regions: int) -> None:
+    bits = sum(bits.bit_count() for bits in config.flag_masks[:flags])
+    needed = {
+        "weight_min": weights,
+        "weight_max": weights,
+        "weight_out_flags": weights,
+        "flag_weight_masks": flags,
+        "flag_masks": flags,
+        "flag_out_flags": bits,
+        "region_out_flags": regions,
+        "region_out_weights": min(regions, 1),
+    }
+    for name, count in needed.items():
+        values = getattr(config, name)
+        if len(values) < count:
+            raise ConfigError(
+                "too few values", key=f"combine.{name}", got=len(values), allowed=count,
+                remedy="One value is needed for each map, list of regions, or bit passed on.",
+            )  # fmt: skip
+
+
+def _add_weight(
+    number: int,
+    weight: NDArray[Any],
+    config: CombineConfig,
+    out_flags: NDArray[np.int32],
+    out_weight: NDArray[np.float32],
+) -> None:
+    weight = np.where(np.isfinite(weight), weight, _NOT_A_WEIGHT).astype(np.float32)
+    outside = outside_range(weight, config.weight_min[number], config.weight_max[number])
+    value = np.int32(config.weight_out_flags[number])
+    np.bitwise_or(out_flags, value, out=out_flags, where=outside)
+    if number == 0:
+        out_weight *= weight
+    out_weight[outside] = 0
+
+
+def _add_flags(
+    number: int,
+    flags: NDArray[Any],
+    first: int,
+    config: CombineConfig,
+    out_flags: NDArray[np.int32],
+    out_weight: NDArray[np.float32],
+) -> int:
+    """Translate the bits of one flag map; return how many output values were used."""
+    if flags.dtype.kind not in "iub":
+        raise DataError(f"flag map {number} is not of integers", got=flags.dtype)
+    flags = flags.astype(np.int64)
+    bits = [1 << bit for bit in range(31) if config.flag_masks[number] >> bit & 1]
+    for bit, value in zip(bits, config.flag_out_flags[first:], strict=False):
+        np.bitwise_or(out_flags, np.int32(value), out=out_flags, where=(flags & bit) != 0)
+    out_weight[(flags & config.flag_weight_masks[number]) != 0] = 0
+    return len(bits)
+
+
+def _draw(
+    items: Sequence[Any], shape: tuple[int, int], config: CombineConfig, rule: str, origin: int
+) -> NDArray[np.bool_]:
+    overlap = "union" if config.region_union else "even-odd"
+    whole = [item for item in items if isinstance(item, Region)]
+    if whole and len(whole) < len(items):
+        raise DataError("regions and bare vertices cannot be mixed in one list")
+    if whole:
+        return draw_regions(whole, shape, rule=rule, overlap=overlap)
+    return rasterise(items, shape, rule=rule, origin=origin, overlap=overlap) > 0
+
+
+def _largest_value(config: CombineConfig, weights: int) -> int:
+    used = config.weight_out_flags if weights else ()
+    return max((*used, *config.flag_out_flags, *config.region_out_flags, 0))
+
+
+def _areas(
+    flags: NDArray[np.int32], weight: NDArray[np.float32], config: CombineConfig
+) -> Areas | None:
+    if not config.areas:
+        return None
+    counted = 1.0 - np.count_nonzero(flags & np.int32(sum(config.area_flags))) / flags.size
+    return Areas(counted, np.count_nonzero(weight > config.area_weight) / weight.size)
