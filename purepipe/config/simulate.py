@@ -119,7 +119,8 @@ class CameraConfig:
     )  # fmt: skip
     gap: int = option(40, "Gap between neighbouring CCDs.", unit="pixel", minimum=0)
     distortion: str = option(
-        "alternate", "Distortion terms of the headers; alternate: SIP and TPV in turn.",
+        "alternate", "Distortion terms of the headers; alternate: SIP and TPV in turn."
+        " SExtractor reads TPV only.",
         choices=("alternate", "sip", "tpv", "none"),
     )  # fmt: skip
     distortion_size: float = option(

@@ -3,7 +3,9 @@
 Every object is drawn with the point-spread function and the local Jacobian at its own position.
 The pixel is part of the drawing (GalSim convolves with it). A stamp holds all but a thousandth of
 the flux of a star, and more for bright ones: it ends where the profile falls below
-`EDGE_LEVEL` of the noise. GalSim's own limits leave relative errors of a few 1e-4 in the pixels.
+`EDGE_LEVEL` of the noise. With GalSim's default accuracy the pixels are good to 2e-4 of the
+peak, and adaptive moments of sheared galaxies to 2e-5 in g (measured against much finer drawings,
+seeing 0.4 to 1.1 arcsec).
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from purepipe.wcs import WCS
 EDGE_LEVEL = 0.01
 FLUX_OUTSIDE = 1e-3
 LARGEST_HALF_STAMP = 200
-# Radius that holds all but about a thousandth (exponential) or a hundredth (de Vaucouleurs) of
-# the flux, in half-light radii.
+# Half-light radii from the centre to the edge of the stamp; outside lie less than a thousandth of
+# an exponential galaxy, and two to four hundredths of a de Vaucouleurs one.
 GALAXY_REACH = {"exp": 5.5, "dev": 9.0, "star": 0.0}
 
 # Reflection halo and spikes of a star of magnitude 13.8, pixels; the extents follow the scaling of

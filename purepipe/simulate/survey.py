@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 Progress = Callable[[str, int, int], None]
+FILE_PATTERNS = {
+    "exposures": r"(image|weight|flag)-\d{7}\.fits",
+    "tiles": r"CFIS_(image|weight)-\d{3}-000\.fits",
+}
 HALO_MARGIN = 600.0  # pixels; the light of bright stars off the CCD also enters
 
 
@@ -111,7 +116,7 @@ def simulate_survey(
     progress
         Called after each CCD and tile with its name, the number done and the total.
     overwrite
-        Replace the files of an earlier simulation.
+        Replace the files of an earlier simulation; files of other names stay.
 
     Raises
     ------
@@ -334,8 +339,8 @@ def _renumber(fields: list[Objects]) -> Objects:
 
 
 def _prepare(paths: SurveyPaths, *, overwrite: bool) -> None:
-    """Make the folders; refuse to mix with a survey that is there already."""
-    for folder in ("exposures", "tiles"):
+    """Make the folders; refuse to mix with a survey that is there already, or clear it away."""
+    for folder, pattern in FILE_PATTERNS.items():
         target = paths.root / folder
         if target.is_dir() and any(target.iterdir()) and not overwrite:
             raise StoreError(
@@ -344,6 +349,10 @@ def _prepare(paths: SurveyPaths, *, overwrite: bool) -> None:
             )  # fmt: skip
         try:
             target.mkdir(parents=True, exist_ok=True)
+            # An earlier survey may have had more files; a mixture would pass for one survey.
+            for file in target.glob("*.fits"):
+                if re.fullmatch(pattern, file.name):
+                    file.unlink()
         except OSError as error:
             raise StoreError(
                 f"the folder cannot be made: {error.strerror}", file=target,

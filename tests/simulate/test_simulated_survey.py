@@ -201,7 +201,11 @@ def test_an_earlier_survey_is_not_overwritten_unasked(tmp_path: Path) -> None:
     simulate_survey(tmp_path, config)
     with pytest.raises(StoreError, match=r"holds a survey already.*overwrite"):
         simulate_survey(tmp_path, config)
+    (tmp_path / "exposures" / "notes.fits").write_text("mine")
+    (tmp_path / "exposures" / "image-2100099.fits").write_text("of a larger survey")
     simulate_survey(tmp_path, config, overwrite=True)
+    assert (tmp_path / "exposures" / "notes.fits").exists()
+    assert not (tmp_path / "exposures" / "image-2100099.fits").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from purepipe.errors import ConfigError
 from purepipe.simulate import GalaxyConfig, SimulateConfig, StarFieldConfig, make_objects
-from purepipe.simulate.optics import ccd_wcs, pointings
+from purepipe.simulate.draw import near_image
+from purepipe.simulate.optics import ccd_wcs, pointings, tile_wcs
 from purepipe.simulate.sky import field_half_size
 
 
@@ -87,3 +88,17 @@ def test_the_sky_is_filled_wherever_a_ccd_looks(changes: dict[str, float]) -> No
 def test_a_sky_without_stars() -> None:
     config = SimulateConfig.small(stars=StarFieldConfig(density=0.0))
     assert not (make_objects(config, 0)["type"] == "star").any()
+
+
+@pytest.mark.parametrize("centre", [(0.0, -30.0), (359.999, 0.0), (120.0, 80.0)])
+def test_everywhere_on_the_sky(centre: tuple[float, float]) -> None:
+    config = SimulateConfig.small(centre=centre)
+    objects = make_objects(config, 0)
+    assert (objects["ra"] >= 0).all()
+    assert (objects["ra"] < 360).all()
+    whole, x, y = near_image(tile_wcs(config, 0), objects, margin=0.0)
+    half = field_half_size(config)
+    expected = len(objects) * 900 * 560 * 0.187**2 / (4 * half[0] * half[1])
+    assert len(whole) == pytest.approx(expected, abs=4 * np.sqrt(expected))
+    assert 300 < np.mean(x) < 600
+    assert 180 < np.mean(y) < 380
