@@ -313,7 +313,7 @@ def _window_sums(plane, mask, label, x, y, sigma, lines, sums):
             d2 = np.float32(dx * dx + dy * dy)
             if not d2 < outer2:
                 continue
-            w = np.float32(math.exp(-np.float64(np.float32(d2 * q))))
+            w = math.exp(np.float32(-d2 * q))
             if d2 > inner2:
                 w = np.float32(covered_area(dx, dy, r2, 11) * w)
             v, var = fetch(plane, mask, label, centre2, lines, py, px)
@@ -396,7 +396,7 @@ def _window_moments(obj, sums, shift_x, shift_y, out):
         if ex * ey - exy * exy < q * q:
             ex += q
             ey += q
-    dx, dy = 2 * shift_x, 2 * shift_y
+    dx, dy = out.win_x - obj.x, out.win_y - obj.y
     if abs(dx) > 1 and abs(dy) > 1:
         r2 = obj.cxx * dx * dx + obj.cyy * dy * dy + obj.cxy * dx * dy
         if r2 > 1:

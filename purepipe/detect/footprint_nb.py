@@ -86,14 +86,14 @@ def _moments(obj, pixels, values, width):
 
 @kernel
 def ellipse_of(x2, y2, xy):
-    """Major and minor axis and position angle (radians) of second moments."""
+    """Major and minor axis and position angle (degrees) of second moments."""
     difference = x2 - y2
     theta = math.atan2(2 * xy, difference) / 2 if difference != 0 else PI / 4
     root = math.sqrt(0.25 * difference * difference + xy * xy)
     mean = 0.5 * (x2 + y2)
     a = np.float32(math.sqrt(mean + root))
     b = np.float32(math.sqrt(max(mean - root, 0.0)))
-    return a, b, np.float32(theta)
+    return a, b, np.float32(theta * 180 / PI)
 
 
 @kernel
@@ -162,6 +162,8 @@ def clean_threshold(values, thresholds, min_area):
     n = values.size
     if n < min_area:
         return np.float32(0)
+    if n == min_area:  # the heap is put in order only when one pixel more arrives
+        return np.float32(values[0] - thresholds[0])
     heap = np.empty(min_area + 1, np.float32)
     heap[0] = -np.inf
     for i in range(min_area):

@@ -109,7 +109,7 @@ def _shapes(results: Measurements) -> dict[str, Values]:
     with np.errstate(divide="ignore", invalid="ignore"):
         values["ELONGATION"] = objects["a"] / objects["b"]
         values["ELLIPTICITY"] = np.float32(1) - objects["b"] / objects["a"]
-    values["THETA_IMAGE"] = np.degrees(objects["theta"].astype(np.float64))
+    values["THETA_IMAGE"] = objects["theta"]
     values["FWHM_IMAGE"] = objects["fwhm"]
     return values
 
@@ -162,7 +162,7 @@ def _magnitude(flux: Values, error: Values, zero_point: float) -> tuple[Values, 
     good = flux > 0
     safe = np.where(good, flux, 1).astype(np.float64)
     magnitude = (-2.5 * np.log10(safe) + zero_point).astype(np.float32)
-    magnitude_error = (1.086 * error / safe).astype(np.float32)
+    magnitude_error = (1.086 * error.astype(np.float64) / safe).astype(np.float32)
     return (
         np.where(good, magnitude, NO_MAGNITUDE),
         np.where(good, magnitude_error, NO_MAGNITUDE),
