@@ -12,7 +12,7 @@ from purepipe.config.simulate import (
     StarFieldConfig,
 )
 from purepipe.simulate.draw import draw_objects
-from purepipe.simulate.files import SurveyPaths, survey_paths
+from purepipe.simulate.files import SurveyPaths, survey_paths, tile_number
 from purepipe.simulate.sky import OBJECT_DTYPE, make_objects
 from purepipe.simulate.survey import (
     SimulatedSurvey,
@@ -38,4 +38,5 @@ __all__ = [
     "simulate_scene",
     "simulate_survey",
     "survey_paths",
+    "tile_number",
 ]
