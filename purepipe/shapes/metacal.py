@@ -1,0 +1,568 @@
+"""Metacalibration of stamps: five fits per object, joint over epochs, with responses.
+
+The mathematics: Sheldon & Huff (2017, ApJ 841, 24), Huff & Mandelbaum (2017, arXiv:1702.02600).
+The sheared images are never made: shearing relabels the frequencies of the deconvolved image.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import ConfigError, DataError, did_you_mean
+from purepipe.flags import ShapeFlag
+from purepipe.rng import object_seeds
+
+if TYPE_CHECKING:
+    from purepipe.shapes.lattice_nb import Options
+    from purepipe.shapes.metacal_nb import Results
+
+TYPES = ("noshear", "1p", "1m", "2p", "2m")
+NOISE_MODES = ("none", "min", "double", "rot90")  # the order of the kernels' numbers
+TARGETS = ("azgauss", "gauss", "fitgauss")
+R50_OF_SIGMA = math.sqrt(2.0 * math.log(2.0))
+
+_BATCH = 32  # objects per call of the kernel: their transforms fit the second-level cache
+_NOT_ATTEMPTED = int(ShapeFlag.NOT_ATTEMPTED)
+
+
+@dataclass(frozen=True, eq=False)
+class MetacalResult:
+    """Five fits of every object, types in the order noshear, 1p, 1m, 2p, 2m.
+
+    Attributes
+    ----------
+    pars
+        (nobj, 5, 6): u0, v0 (arcsec), g1, g2, T (trace of the covariance, arcsec^2), flux.
+    cov
+        (nobj, 5, 6, 6): inverse of the normal matrix, priors included.
+    s2n
+        (nobj, 5): S/N of the round model, from pixel noise.
+    flags
+        (nobj, 5) int32 `purepipe.flags.ShapeFlag`; 0 is good.
+    evaluations
+        (nobj, 5): evaluations of the likelihood.
+    sigma_target
+        (nobj, nepoch): width of the reconvolution PSF, arcsec; NaN for epochs not used.
+    epoch_flags
+        (nobj, nepoch) int32 `ShapeFlag`: why an epoch was not used; 0 for those used.
+    psf_pars, psf_err
+        (nobj, nepoch, 6): Gaussian fit to the original PSF, parameters as `pars`, and its errors.
+    psf_flags
+        (nobj, nepoch) int32 `ShapeFlag` of that fit.
+    weight
+        (nobj, nepoch): weight of each epoch in means over epochs; 0 for epochs not used.
+    step
+        Size of the applied shears.
+    """
+
+    pars: NDArray[np.float64]
+    cov: NDArray[np.float64]
+    s2n: NDArray[np.float64]
+    flags: NDArray[np.int32]
+    evaluations: NDArray[np.int32] = field(repr=False)
+    sigma_target: NDArray[np.float64] = field(repr=False)
+    epoch_flags: NDArray[np.int32] = field(repr=False)
+    psf_pars: NDArray[np.float64] = field(repr=False)
+    psf_err: NDArray[np.float64] = field(repr=False)
+    psf_flags: NDArray[np.int32] = field(repr=False)
+    weight: NDArray[np.float64] = field(repr=False)
+    step: float = 0.01
+
+    @property
+    def shapes(self) -> NDArray[np.float64]:
+        """(nobj, 5, 2) reduced shapes g1, g2."""
+        return self.pars[:, :, 2:4]
+
+    @property
+    def response(self) -> NDArray[np.float64]:
+        """(nobj, 2, 2): R_ij = d g_i / d gamma_j."""
+        g = self.shapes
+        return np.stack([g[:, 1] - g[:, 2], g[:, 3] - g[:, 4]], axis=-1) / (2.0 * self.step)
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """(nobj, 5, 6): square roots of the diagonal of `cov`."""
+        with np.errstate(invalid="ignore"):
+            errors: NDArray[np.float64] = np.sqrt(np.einsum("otii->oti", self.cov))
+        return errors
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """(nobj,): all five fits have no flag."""
+        good: NDArray[np.bool_] = (self.flags == 0).all(axis=1)
+        return good
+
+    @property
+    def target_size(self) -> NDArray[np.float64]:
+        """(nobj,): T of the reconvolution PSF, weighted mean over epochs, arcsec^2."""
+        return self._mean(2.0 * self.sigma_target**2)
+
+    @property
+    def psf_shape(self) -> NDArray[np.float64]:
+        """(nobj, 3): g1, g2, T of the original PSF, weighted mean over epochs."""
+        return np.stack([self._psf_mean(self.psf_pars[..., k]) for k in (2, 3, 4)], axis=-1)
+
+    @property
+    def psf_shape_error(self) -> NDArray[np.float64]:
+        """(nobj, 3): weighted mean over epochs of the errors of g1, g2, T of the original PSF."""
+        return np.stack([self._psf_mean(self.psf_err[..., k]) for k in (2, 3, 4)], axis=-1)
+
+    def _psf_mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._mean(np.where(self.psf_flags == 0, values, np.nan))
+
+    def _mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        weight = np.where(np.isfinite(values), self.weight, 0.0)
+        total = weight.sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean: NDArray[np.float64] = np.where(weight > 0, values * weight, 0.0).sum(1) / total
+        return mean
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Stamps of all pairs of object and epoch, sorted by object: what the engine works on."""
+
+    images: NDArray[np.float32]  # (npair, n, n), bad pixels filled
+    psfs: NDArray[np.float32]
+    jacobians: NDArray[np.float64]  # (npair, 2, 2)
+    sigmas: NDArray[np.float64]  # (npair,)
+    targets: NDArray[np.float64]  # (npair,), zero: by rule
+    start: NDArray[np.int64]  # (nobj + 1,) first pair of each object
+    seeds: NDArray[np.uint64]  # (nobj,)
+    noise_images: NDArray[np.float32]  # (npair, n, n) or (0, 0, 0)
+
+    def part(self, first: int, last: int) -> Pairs:
+        """Objects first .. last-1, as views."""
+        pairs = slice(self.start[first], self.start[last])
+        return Pairs(
+            self.images[pairs], self.psfs[pairs], self.jacobians[pairs], self.sigmas[pairs],
+            self.targets[pairs], self.start[first : last + 1] - self.start[first],
+            self.seeds[first:last], self.noise_images[pairs],
+        )  # fmt: skip
+
+    def select(self, objects: NDArray[np.int64]) -> tuple[Pairs, NDArray[np.int64]]:
+        """Some objects, as copies, and the numbers of their pairs."""
+        counts = np.diff(self.start)[objects]
+        start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        pairs = np.arange(start[-1]) + np.repeat(self.start[objects] - start[:-1], counts)
+        noise = self.noise_images[pairs] if len(self.noise_images) else self.noise_images
+        part = Pairs(
+            self.images[pairs], self.psfs[pairs], self.jacobians[pairs], self.sigmas[pairs],
+            self.targets[pairs], start, self.seeds[objects], noise,
+        )  # fmt: skip
+        return part, pairs
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Choices of a metacalibration fit; see `metacal_fit`."""
+
+    noise: str = "min"
+    target: str = "azgauss"
+    step: float = 0.01
+    shape_prior: float | None = 0.4
+    centre_prior: float | None = None
+    tolerance: float = 1e-8
+    max_iterations: int = 60
+    flip_noise: bool = False
+    moments_fwhm: float = 0.0
+    extra_modes: int = 0
+
+    def __post_init__(self) -> None:
+        for key, value, names in (
+            ("noise", self.noise, NOISE_MODES),
+            ("target", self.target, TARGETS),
+        ):
+            if value not in names:
+                raise ConfigError(
+                    "unknown word", key=key, got=repr(value), remedy=did_you_mean(value, names)
+                )
+        numbers: dict[str, float | None] = {
+            "step": self.step,
+            "shape_prior": self.shape_prior,
+            "tolerance": self.tolerance,
+            "max_iterations": self.max_iterations,
+        }
+        for key, number in numbers.items():
+            if number is not None and not number > 0:
+                raise ConfigError("out of range", key=key, got=number, allowed="above 0")
+        if self.step > 0.1:
+            raise ConfigError("out of range", key="step", got=self.step, allowed="0 to 0.1")
+
+    def for_kernel(self, side: int, *, final: bool) -> Options:
+        """The numbers that the kernels need, for stamps of `side` pixels."""
+        from purepipe.shapes.lattice_nb import Options
+
+        period = lattice_period(side)
+        modes = (period + 1) // 2 if final else min(math.ceil(0.4 * period), (period + 1) // 2)
+        return Options(
+            modes=min(modes + self.extra_modes, (period + 1) // 2),
+            dk=2.0 * math.pi / period,
+            final=final,
+            noise=NOISE_MODES.index(self.noise),
+            noise_sign=-1.0 if self.flip_noise else 1.0,
+            target=TARGETS.index(self.target),
+            step=self.step,
+            shape_prior=0.0 if self.shape_prior is None else self.shape_prior**-2,
+            centre_prior=self.centre_prior or 0.0,
+            tolerance=self.tolerance,
+            max_iterations=self.max_iterations,
+            moment_variance=(self.moments_fwhm / (2.0 * R50_OF_SIGMA)) ** 2,
+        )
+
+
+def lattice_period(side: int) -> int:
+    """Period of the frequency lattice in pixels: the stamp and room for the reconvolution."""
+    return side + 13
+
+
+def metacal_fit(
+    images: ArrayLike,
+    psfs: ArrayLike,
+    jacobians: ArrayLike,
+    sigmas: ArrayLike | None = None,
+    *,
+    seed: int | NDArray[np.uint64],
+    weights: ArrayLike | None = None,
+    masks: ArrayLike | None = None,
+    valid: ArrayLike | None = None,
+    epoch_counts: ArrayLike | None = None,
+    sigma_target: ArrayLike | None = None,
+    noise_images: ArrayLike | None = None,
+    threads: int = 1,
+    options: FitOptions | None = None,
+    **choices: Any,
+) -> MetacalResult:
+    """Shapes and shear responses of objects, each fitted jointly on all its epochs.
+
+    Parameters
+    ----------
+    images
+        (nobj, nepoch, n, n) background-subtracted stamps, on one flux scale; the lattice's origin
+        is the stamp centre ((n-1)/2, (n-1)/2), any n from 9.
+    psfs
+        (nobj, nepoch, m, m) PSF images including the pixel, centred at ((m-1)/2, (m-1)/2), on the
+        pixels of the image; any normalisation with a positive sum.
+    jacobians
+        (nobj, nepoch, 2, 2) d(u, v)/d(x, y), arcsec per pixel.
+    sigmas
+        (nobj, nepoch) rms of the pixel noise. When None, 1/sqrt(median positive weight).
+    seed
+        Seed of the added noise. An int gives object i the stream i; an array of nobj uint64 (from
+        `purepipe.rng.object_seeds`) gives each object its own, so that its result depends on
+        nothing else. A negative int gives the noise of the positive one with its sign flipped.
+    weights
+        (nobj, nepoch, n, n) inverse variances; pixels of zero weight are bad.
+    masks
+        (nobj, nepoch, n, n), non-zero is bad. Bad pixels are filled with noise.
+    valid, epoch_counts
+        Which epochs exist: (nobj, nepoch) booleans, or (nobj,) numbers of leading epochs.
+    sigma_target
+        (nobj, nepoch) widths of the target PSF, arcsec, dilation included; default by rule.
+    noise_images
+        (nobj, nepoch, n, n) noise for ``noise="rot90"``; drawn from the seed when None.
+    threads
+        Number of threads; the result does not depend on it.
+    options, **choices
+        `FitOptions`, or its fields as keywords: ``noise`` ("min", "double", "rot90", "none"),
+        ``target`` ("azgauss", "gauss", "fitgauss"), ``step`` of the shears, widths of the
+        ``shape_prior`` and of the ``centre_prior`` (arcsec; default one pixel, negative for none),
+        ``tolerance`` (chi-square), ``max_iterations``, ``flip_noise``, and ``moments_fwhm``
+        (arcsec) of the weight used where a fit fails; 0 leaves it failed.
+
+    Raises
+    ------
+    DataError
+        Arrays do not belong together. Bad values in single stamps are flagged instead.
+    ConfigError
+        Unknown noise mode or target, or a number out of range.
+    """
+    options = replace(options or FitOptions(), **choices)
+    stamps, psf_stamps, jac = _check_stamps(images, psfs, jacobians)
+    nobj, nepoch = stamps.shape[:2]
+    use = _check_valid(valid, epoch_counts, (nobj, nepoch))
+    bad = _bad_pixels(weights, masks, stamps.shape)
+    sigma = _check_sigmas(sigmas, weights, (nobj, nepoch))
+    seeds, flip = _check_seed(seed, nobj)
+    options = replace(options, flip_noise=options.flip_noise != flip)
+    counts = use.sum(axis=1)
+    seed_of_pair = np.repeat(seeds, counts)
+    epoch_of_pair = np.nonzero(use)[1]
+    flat = stamps[use] if not use.all() else stamps.reshape(-1, *stamps.shape[2:])
+    sigma_of_pair = sigma[use]
+    if bad is not None:
+        flat = fill_bad_pixels(flat, bad[use], sigma_of_pair, seed_of_pair, epoch_of_pair)
+    targets = np.zeros(int(counts.sum()))
+    if sigma_target is not None:
+        targets = _shaped(sigma_target, (nobj, nepoch), "sigma_target")[use]
+    noise = _noise_images(noise_images, options, flat, use, sigma_of_pair, seed_of_pair)
+    pairs = Pairs(
+        flat, np.ascontiguousarray(psf_stamps[use]), np.ascontiguousarray(jac[use]),
+        sigma_of_pair, targets, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), seeds,
+        noise,
+    )  # fmt: skip
+    out = measure_pairs(pairs, options, threads=threads)
+    return _by_object(out, use, sigma, bad, options)
+
+
+def measure_pairs(pairs: Pairs, options: FitOptions, *, threads: int = 1) -> Results:
+    """Run the engine on checked pairs; the face of the kernels, without checks."""
+    nobj = len(pairs.seeds)
+    side = max(pairs.images.shape[-1], pairs.psfs.shape[-1])
+    out = _empty_results(nobj, len(pairs.images))
+
+    def work(first: int) -> None:
+        last = min(first + _BATCH, nobj)
+        _measure_batch(
+            pairs.part(first, last), options, side, False,
+            _part(out, slice(first, last), slice(pairs.start[first], pairs.start[last])),
+        )  # fmt: skip
+
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(work, range(0, nobj, _BATCH)))
+    else:
+        for first in range(0, nobj, _BATCH):
+            work(first)
+    return out
+
+
+def _measure_batch(pairs: Pairs, options: FitOptions, side: int, final: bool, out: Results) -> None:
+    """One batch; objects whose PSF is too sharp for the usual modes go again with all modes."""
+    from purepipe.shapes.metacal_nb import Stamps, measure_batch
+
+    numbers = options.for_kernel(side, final=final)
+    period = lattice_period(side)
+    with np.errstate(invalid="ignore", over="ignore"):
+        stamps = Stamps(
+            transform(pairs.images, period, numbers.modes),
+            transform(pairs.psfs, period, numbers.modes),
+            pairs.jacobians, pairs.sigmas, pairs.targets, pairs.start, pairs.seeds,
+            pairs.noise_images, pairs.psfs,
+        )  # fmt: skip
+    measure_batch(stamps, numbers, out)
+    rest = np.flatnonzero(out.unfinished)
+    if rest.size and not final:
+        some, numbers_of_pairs = pairs.select(rest)
+        again = _empty_results(rest.size, len(numbers_of_pairs))
+        _measure_batch(some, options, side, True, again)
+        for name in _OBJECT_ARRAYS:
+            getattr(out, name)[rest] = getattr(again, name)
+        for name in _PAIR_ARRAYS:
+            getattr(out, name)[numbers_of_pairs] = getattr(again, name)
+
+
+_OBJECT_ARRAYS = ("pars", "cov", "s2n", "flags", "evaluations", "unfinished")
+_PAIR_ARRAYS = ("pair_flags", "target", "psf_pars", "psf_cov", "psf_flags")
+
+
+@functools.lru_cache(maxsize=32)
+def _table(side: int, period: int, modes: int) -> NDArray[np.float32]:
+    """(side, 2 modes): cosines and sines of k x, x from the stamp's centre."""
+    angle = np.outer(np.arange(side) - (side - 1) / 2, 2 * np.pi / period * np.arange(modes))
+    table = np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    table.flags.writeable = False
+    return table
+
+
+def transform(stamps: NDArray[np.float32], period: int, modes: int) -> NDArray[np.float32]:
+    """(n, 2 modes, 2 modes) products of stamps with cosines and sines along both axes.
+
+    One matrix product per stamp and axis, so that no result depends on its neighbours.
+    """
+    table = _table(stamps.shape[-1], period, modes)
+    products: NDArray[np.float32] = np.matmul(table.T, np.matmul(stamps, table))
+    return products
+
+
+def fill_bad_pixels(
+    images: NDArray[np.float32],
+    bad: NDArray[np.bool_],
+    sigmas: NDArray[np.float64],
+    seeds: NDArray[np.uint64],
+    epochs: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """A copy of stamps whose bad pixels hold noise of the stamp, from the object's seed."""
+    from purepipe.shapes.noise_nb import fill_bad
+
+    filled = images.copy()
+    fill_bad(filled, np.ascontiguousarray(bad), sigmas, seeds, epochs.astype(np.int64))
+    return filled
+
+
+def _noise_images(
+    noise_images: ArrayLike | None,
+    options: FitOptions,
+    images: NDArray[np.float32],
+    use: NDArray[np.bool_],
+    sigmas: NDArray[np.float64],
+    seeds: NDArray[np.uint64],
+) -> NDArray[np.float32]:
+    from purepipe.shapes.noise_nb import fill_noise
+
+    if options.noise != "rot90":
+        return np.empty((0, 0, 0), np.float32)
+    if noise_images is not None:
+        shape = use.shape + images.shape[1:]
+        return _shaped(noise_images, shape, "noise_images", np.float32)[use]
+    noise = np.empty_like(images)
+    fill_noise(noise, sigmas, seeds, np.nonzero(use)[1].astype(np.int64))
+    return noise
+
+
+def _empty_results(nobj: int, npair: int) -> Results:
+    from purepipe.shapes.metacal_nb import Results
+
+    nan = np.nan
+    return Results(
+        pars=np.full((nobj, 5, 6), nan),
+        cov=np.full((nobj, 5, 6, 6), nan),
+        s2n=np.full((nobj, 5), nan),
+        flags=np.full((nobj, 5), _NOT_ATTEMPTED, np.int32),
+        evaluations=np.zeros((nobj, 5), np.int32),
+        unfinished=np.zeros(nobj, np.bool_),
+        pair_flags=np.full(npair, _NOT_ATTEMPTED, np.int32),
+        target=np.full(npair, nan),
+        psf_pars=np.full((npair, 6), nan),
+        psf_cov=np.full((npair, 6, 6), nan),
+        psf_flags=np.full(npair, _NOT_ATTEMPTED, np.int32),
+    )
+
+
+def _part(out: Results, objects: slice, pairs: slice) -> Results:
+    arrays = {name: getattr(out, name)[objects] for name in _OBJECT_ARRAYS}
+    arrays |= {name: getattr(out, name)[pairs] for name in _PAIR_ARRAYS}
+    return type(out)(**arrays)
+
+
+def _by_object(
+    out: Results,
+    use: NDArray[np.bool_],
+    sigma: NDArray[np.float64],
+    bad: NDArray[np.bool_] | None,
+    options: FitOptions,
+) -> MetacalResult:
+    """Spread the arrays of pairs over (object, epoch)."""
+
+    def spread(values: NDArray[Any], missing: float) -> NDArray[Any]:
+        array = np.full(use.shape + values.shape[1:], missing, values.dtype)
+        array[use] = values
+        return array
+
+    epoch_flags = spread(out.pair_flags, int(ShapeFlag.NO_EPOCH))
+    good = np.ones(use.shape) if bad is None else 1.0 - bad.mean(axis=(2, 3))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        weight = np.where(epoch_flags == 0, good / sigma**2, 0.0)
+        psf_err = np.sqrt(np.einsum("pii->pi", out.psf_cov))
+    return MetacalResult(
+        pars=out.pars,
+        cov=out.cov,
+        s2n=out.s2n,
+        flags=out.flags,
+        evaluations=out.evaluations,
+        sigma_target=spread(out.target, np.nan),
+        epoch_flags=epoch_flags,
+        psf_pars=spread(out.psf_pars, np.nan),
+        psf_err=spread(psf_err, np.nan),
+        psf_flags=spread(out.psf_flags, _NOT_ATTEMPTED),
+        weight=weight,
+        step=options.step,
+    )
+
+
+def _check_stamps(
+    images: ArrayLike, psfs: ArrayLike, jacobians: ArrayLike
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
+    stamps = np.ascontiguousarray(images, dtype=np.float32)
+    if stamps.ndim != 4 or stamps.shape[2] != stamps.shape[3]:
+        raise DataError(
+            "the stamps must be square", key="images", got=stamps.shape,
+            allowed="(objects, epochs, n, n)",
+        )  # fmt: skip
+    if stamps.shape[2] < 9:
+        raise DataError(
+            "the stamps are too small", key="images", got=stamps.shape[2], allowed="from 9 pixels"
+        )
+    psf_stamps = np.ascontiguousarray(psfs, dtype=np.float32)
+    if psf_stamps.ndim != 4 or psf_stamps.shape[2] != psf_stamps.shape[3]:
+        raise DataError(
+            "the PSF stamps must be square", key="psfs", got=psf_stamps.shape,
+            allowed="(objects, epochs, m, m)",
+        )  # fmt: skip
+    if psf_stamps.shape[:2] != stamps.shape[:2]:
+        raise DataError(
+            "every stamp needs its PSF", key="psfs", got=psf_stamps.shape[:2],
+            allowed=stamps.shape[:2],
+        )  # fmt: skip
+    return stamps, psf_stamps, _shaped(jacobians, (*stamps.shape[:2], 2, 2), "jacobians")
+
+
+def _shaped(
+    array: ArrayLike, shape: tuple[int, ...], key: str, dtype: type[np.generic] = np.float64
+) -> NDArray[Any]:
+    values = np.ascontiguousarray(array, dtype=dtype)
+    if values.shape != shape:
+        raise DataError("wrong shape", key=key, got=values.shape, allowed=shape)
+    return values
+
+
+def _check_valid(
+    valid: ArrayLike | None, epoch_counts: ArrayLike | None, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    if valid is not None:
+        return _shaped(valid, shape, "valid", np.bool_)
+    if epoch_counts is not None:
+        counts = _shaped(epoch_counts, shape[:1], "epoch_counts", np.int64)
+        return np.arange(shape[1]) < counts[:, None]
+    return np.ones(shape, np.bool_)
+
+
+def _bad_pixels(
+    weights: ArrayLike | None, masks: ArrayLike | None, shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    bad: NDArray[np.bool_] | None = None
+    if weights is not None:
+        bad = ~(_shaped(weights, shape, "weights", np.float32) > 0)
+    if masks is not None:
+        masked = np.asarray(masks) != 0
+        bad = _shaped(masked, shape, "masks", np.bool_) | (False if bad is None else bad)
+    return bad
+
+
+def _check_sigmas(
+    sigmas: ArrayLike | None, weights: ArrayLike | None, shape: tuple[int, int]
+) -> NDArray[np.float64]:
+    if sigmas is not None:
+        return np.array(np.broadcast_to(np.asarray(sigmas, np.float64), shape))
+    if weights is None:
+        raise DataError(
+            "the noise is unknown", key="sigmas", got=None,
+            remedy="Give sigmas, or inverse-variance maps as weights.",
+        )  # fmt: skip
+    weight = np.asarray(weights, np.float64)
+    positive = np.where(weight > 0, weight, np.nan).reshape(*shape, -1)
+    sigma = np.full(shape, np.nan)
+    usable = np.isfinite(positive).any(axis=-1)
+    sigma[usable] = 1.0 / np.sqrt(np.nanmedian(positive[usable], axis=-1))
+    return sigma
+
+
+def _check_seed(seed: int | NDArray[np.uint64], nobj: int) -> tuple[NDArray[np.uint64], bool]:
+    if isinstance(seed, (int, np.integer)):
+        numbers = np.arange(nobj, dtype=np.float64)
+        return object_seeds(abs(int(seed)), "metacal noise", numbers, np.zeros(nobj)), seed < 0
+    seeds = np.asarray(seed)
+    if seeds.shape != (nobj,) or seeds.dtype != np.uint64:
+        raise DataError(
+            "one seed per object is needed", key="seed", got=f"{seeds.dtype} {seeds.shape}",
+            allowed=f"an int, or uint64 ({nobj},)",
+            remedy="Make seeds with purepipe.rng.object_seeds.",
+        )  # fmt: skip
+    return np.ascontiguousarray(seeds), False

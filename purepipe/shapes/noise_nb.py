@@ -1,0 +1,331 @@
+"""Noise that makes the total noise of the five types equal, and isotropic on the sky.
+
+White noise of variance sigma^2 has power sigma^2 N^2/|P|^2 in the ratio D; the kernels add noise of
+power sigma^2 N^2 (V - 1/|P|^2), V a smooth function of the world frequency |q| alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import fast_kernel, kernel
+from purepipe.shapes.lattice_nb import (
+    IM,
+    INVERSE,
+    NODES,
+    NOISE_MIN,
+    RATIO_IM,
+    RATIO_RE,
+    RE,
+    SHEARS,
+    Lattice,
+    Options,
+    frequency_form,
+    pixel_area,
+    shear_jacobian,
+)
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Integers = NDArray[np.int64]
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MIX1 = np.uint64(0xBF58476D1CE4E5B9)
+MIX2 = np.uint64(0x94D049BB133111EB)
+
+
+@kernel
+def mix(x: np.uint64) -> np.uint64:
+    """The finaliser of splitmix64 (Steele, Lea & Flood 2014, OOPSLA)."""
+    x = (x ^ (x >> np.uint64(30))) * MIX1
+    x = (x ^ (x >> np.uint64(27))) * MIX2
+    return x ^ (x >> np.uint64(31))
+
+
+@kernel
+def white_field(
+    seed: np.uint64, epoch: int, sign: float, half: int, rows: int, reach: Integers, re: Floats,
+    im: Floats,
+) -> None:  # fmt: skip
+    """Hermitian white noise with unit variance of real and imaginary part of each mode.
+
+    Every mode has its own number, so the field does not depend on how many modes are in use.
+    Uniform deviates suffice: the field in real space is Gaussian by the central limit theorem.
+    """
+    unit = sign * math.sqrt(3.0) * 2.0**-31
+    for row in range(rows):
+        for m in range(-reach[row], reach[row] + 1):
+            number = np.uint64((epoch * 4096 + row) * 8192 + 4096 + m)
+            x = mix(seed + GOLDEN * number)
+            re[row, half + m] = unit * (np.float64(x >> np.uint64(32)) - 2147483647.5)
+            im[row, half + m] = unit * (np.float64(x & np.uint64(0xFFFFFFFF)) - 2147483647.5)
+    re[0, half] *= math.sqrt(2.0)
+    im[0, half] = 0.0
+    for m in range(1, reach[0] + 1):
+        re[0, half - m] = re[0, half + m]
+        im[0, half - m] = -im[0, half + m]
+
+
+@kernel
+def noise_annuli(
+    inverse: Floats, rows: int, reach: Integers, half: int, dk: float, jac: Floats, annuli: Floats
+) -> int:
+    """Mean 1/|P|^2 and q^2 in annuli of one lattice step, and the slope; returns the last one."""
+    scale = math.sqrt(pixel_area(jac))
+    a, b, c = frequency_form(jac)
+    mean, q2, number = annuli[0], annuli[1], annuli[2]
+    annuli[:] = 0.0
+    last = 0
+    for row in range(rows):
+        twice = 1.0 if row == 0 else 2.0
+        for m in range(-reach[row], reach[row] + 1):
+            r2 = a * m * m + 2.0 * b * m * row + c * row * row
+            ring = int(scale * math.sqrt(r2) + 0.5)
+            mean[ring] += twice * inverse[row, half + m]
+            q2[ring] += twice * r2
+            number[ring] += twice
+            last = max(last, ring)
+    for ring in range(last + 1):
+        mean[ring] = math.log(mean[ring] / number[ring])
+        q2[ring] *= dk * dk / number[ring]
+    slope = annuli[2]
+    slope[0] = 0.0
+    for ring in range(1, last):
+        inner = max(q2[ring - 1], 0.25 * q2[ring])
+        slope[ring] = 2.0 * (mean[ring + 1] - mean[ring - 1]) / math.log(q2[ring + 1] / inner)
+    slope[last] = 2.0 * (mean[last] - mean[last - 1]) / math.log(q2[last] / q2[last - 1])
+    return last
+
+
+@kernel
+def level_ellipticity(
+    inverse: Floats, rows: int, reach: Integers, half: int, dk: float, jac: Floats,
+    annuli: Floats, last: int,
+) -> float:  # fmt: skip
+    """Ellipticity of the level lines of |P|, by regression of 1/|P|^2 on cos, sin 2 phi."""
+    scale = math.sqrt(pixel_area(jac))
+    det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
+    ixu, ixv, iyu, iyv = jac[1, 1] / det, -jac[0, 1] / det, -jac[1, 0] / det, jac[0, 0] / det
+    n1, n2, d1, d2 = 0.0, 0.0, 1e-30, 1e-30
+    for ring in range(last + 1):
+        annuli[3, ring] = math.exp(-annuli[0, ring])
+    for row in range(rows):
+        for m in range(-reach[row], reach[row] + 1):
+            qu = ixu * m + iyu * row
+            qv = ixv * m + iyv * row
+            r2 = qu * qu + qv * qv
+            ring = int(scale * math.sqrt(r2) + 0.5)
+            if ring < 3 or ring >= last:
+                continue
+            # the mean at this radius follows from that of the annulus by its power law
+            p = 0.5 * annuli[2, ring]
+            t = r2 * dk * dk / annuli[1, ring] - 1.0
+            expected = 1.0 + p * t * (1.0 + 0.5 * (p - 1.0) * t)
+            y = inverse[row, half + m] * annuli[3, ring] / expected - 1.0
+            x1 = 2.0 * p * (qu * qu - qv * qv) / r2
+            x2 = 4.0 * p * qu * qv / r2
+            n1 += x1 * y
+            d1 += x1 * x1
+            n2 += x2 * y
+            d2 += x2 * x2
+    return math.sqrt((n1 / d1) ** 2 + (n2 / d2) ** 2)
+
+
+@kernel
+def tabulate(annuli: Floats, last: int, table: Floats) -> float:
+    """Exponential of ln V, cubic in q^2 between annuli, on NODES nodes; returns their spacing."""
+    q2, log_v = annuli[1], annuli[3]
+    spacing: float = 1.2 * q2[last] / (NODES - 1)
+    first = 0
+    c1, c2, c3 = 0.0, 0.0, 0.0
+    ring = -1
+    for node in range(NODES):
+        x = node * spacing
+        while first < last - 1 and q2[first + 1] < x:
+            first += 1
+        k = max(1, min(first, last - 2))
+        if k != ring:  # Newton's divided differences of the four annuli around
+            ring = k
+            d01 = (log_v[k] - log_v[k - 1]) / (q2[k] - q2[k - 1])
+            d12 = (log_v[k + 1] - log_v[k]) / (q2[k + 1] - q2[k])
+            d23 = (log_v[k + 2] - log_v[k + 1]) / (q2[k + 2] - q2[k + 1])
+            d02 = (d12 - d01) / (q2[k + 1] - q2[k - 1])
+            d13 = (d23 - d12) / (q2[k + 2] - q2[k])
+            c1, c2, c3 = d01, d02, (d13 - d02) / (q2[k + 2] - q2[k - 1])
+        rest = c1 + (x - q2[k]) * (c2 + (x - q2[k + 1]) * c3)
+        table[node] = math.exp(log_v[k - 1] + (x - q2[k - 1]) * rest)
+    return spacing
+
+
+@fast_kernel
+def power_at_types(
+    inverse: Floats, table: Floats, spacing: float, jac: Floats, step: float, target: float,
+    dk: float, rows: int, reach: Integers, half: int, power: Floats,
+) -> float:  # fmt: skip
+    """V(|q|) at the frequencies of each type; returns the largest 1/(|P|^2 V), at least 1."""
+    sheared = np.empty((2, 2))
+    largest = 1.0
+    limit = 9.0 / (target * spacing)
+    for kind in range(5):
+        shear_jacobian(jac, SHEARS[kind, 0] * step, SHEARS[kind, 1] * step, sheared)
+        a, b, c = frequency_form(sheared)
+        f = dk * dk / spacing
+        a, b, c = a * f, 2.0 * b * f, c * f
+        for row in range(rows):
+            for m in range(-reach[row], reach[row] + 1):
+                y = (a * m + b * row) * m + c * row * row
+                node = min(int(y), NODES - 2)
+                v = table[node] + (y - node) * (table[node + 1] - table[node])
+                power[kind, row, half + m] = v
+                # beyond three widths of the target the modes carry no weight
+                if y < limit:
+                    largest = max(largest, inverse[row, half + m] / v)
+    return largest
+
+
+@kernel
+def noise_power(
+    epoch: int, lattice: Lattice, half: int, target: float, power: Floats, options: Options
+) -> float:
+    """Fill the smooth power V of one epoch for the five types; returns its factor."""
+    inverse, rows, reach = (
+        lattice.planes[INVERSE, epoch],
+        lattice.places[0, epoch],
+        lattice.reach[epoch],
+    )
+    jac, annuli = lattice.jacobians[0, epoch], lattice.annuli
+    last = noise_annuli(inverse, rows, reach, half, options.dk, jac, annuli)
+    if options.noise == NOISE_MIN:
+        h = level_ellipticity(inverse, rows, reach, half, options.dk, jac, annuli, last)
+        h += 1.1 * options.step
+        for ring in range(last + 1):
+            annuli[3, ring] = annuli[0, ring] + max(annuli[2, ring], 0.0) * h + 0.05
+    else:
+        annuli[3] = annuli[0]
+    spacing = tabulate(annuli, last, lattice.table)
+    largest = power_at_types(
+        inverse, lattice.table, spacing, jac, options.step, target, options.dk, rows, reach, half,
+        power,
+    )  # fmt: skip
+    return largest if options.noise == NOISE_MIN else 2.0
+
+
+@fast_kernel
+def add_white(
+    ratio_re: Floats, ratio_im: Floats, inverse: Floats, white_re: Floats, white_im: Floats,
+    power: Floats, factor: float, amplitude: float, rows: int, reach: Integers, half: int,
+    re: Floats, im: Floats,
+) -> None:  # fmt: skip
+    """Ratio plus white noise of power factor V - 1/|P|^2."""
+    for row in range(rows):
+        first = half - reach[row]
+        number = 2 * reach[row] + 1
+        for i in range(number):
+            j = first + i
+            a = amplitude * math.sqrt(max(factor * power[row, j] - inverse[row, j], 0.0))
+            re[row, j] = ratio_re[row, j] + a * white_re[row, j]
+            im[row, j] = ratio_im[row, j] + a * white_im[row, j]
+
+
+@kernel
+def normal_pair(seed: np.uint64, number: int) -> Any:
+    """Two independent normal deviates (Box & Muller 1958)."""
+    x = mix(seed + GOLDEN * np.uint64(number))
+    radius = math.sqrt(-2.0 * math.log((np.float64(x >> np.uint64(32)) + 0.5) * 2.0**-32))
+    angle = 2.0 * math.pi * np.float64(x & np.uint64(0xFFFFFFFF)) * 2.0**-32
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+@fast_kernel
+def transform_at(image: Singles, kx: float, ky: float) -> Any:
+    """Transform sum I exp(-i k.p) of a stamp at any frequency, p from the stamp's centre."""
+    rows, columns = image.shape
+    cos_x, sin_x = np.empty(columns), np.empty(columns)
+    for i in range(columns):
+        x = i - 0.5 * (columns - 1)
+        cos_x[i], sin_x[i] = math.cos(kx * x), math.sin(kx * x)
+    re, im = 0.0, 0.0
+    for j in range(rows):
+        y = j - 0.5 * (rows - 1)
+        a, b = 0.0, 0.0
+        for i in range(columns):
+            a += image[j, i] * cos_x[i]
+            b += image[j, i] * sin_x[i]
+        c, s = math.cos(ky * y), math.sin(ky * y)
+        re += a * c - b * s
+        im -= a * s + b * c
+    return re, im
+
+
+@kernel
+def add_rotated(
+    lattice: Lattice, epoch: int, half: int, dk: float, noise: Singles, psf: Singles, sign: float
+) -> None:
+    """Ratio plus a noise stamp that was processed with the axes turned by 90 degrees.
+
+    The noise stamp is rotated, deconvolved, sheared and reconvolved as the galaxy is, and rotated
+    back; at the pixel frequency w = Sp^-T kappa, Sp = J^-1 S J, this is n(R w') / P(w') with
+    w' = Sp^T R^-1 w, times the ratio of the target transforms at R^-1 w and at w.
+    """
+    jac, sheared = lattice.jacobians[0, epoch], lattice.jacobians[1, epoch]
+    det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
+    sp = np.empty((2, 2))
+    for j in range(2):
+        sp[0, j] = (jac[1, 1] * sheared[0, j] - jac[0, 1] * sheared[1, j]) / det
+        sp[1, j] = (jac[0, 0] * sheared[1, j] - jac[1, 0] * sheared[0, j]) / det
+    det = sp[0, 0] * sp[1, 1] - sp[0, 1] * sp[1, 0]
+    qa, qb, qc = frequency_form(jac)
+    variance = lattice.numbers[0, epoch]
+    total = np.float64(psf.sum())
+    for row in range(lattice.places[0, epoch]):
+        for m in range(-lattice.reach[epoch, row], lattice.reach[epoch, row] + 1):
+            kx, ky = m * dk, row * dk
+            wx = (sp[1, 1] * kx - sp[1, 0] * ky) / det
+            wy = (sp[0, 0] * ky - sp[0, 1] * kx) / det
+            tx, ty = wy, -wx  # R^-1 w
+            sx, sy = sp[0, 0] * tx + sp[1, 0] * ty, sp[0, 1] * tx + sp[1, 1] * ty
+            a, b = transform_at(noise, -sy, sx)
+            c, d = transform_at(psf, sx, sy)
+            here = qa * wx * wx + 2.0 * qb * wx * wy + qc * wy * wy
+            there = qa * tx * tx + 2.0 * qb * tx * ty + qc * ty * ty
+            f = sign * math.exp(0.5 * variance * (here - there)) * total / (c * c + d * d)
+            j = half + m
+            lattice.planes[RE, epoch, row, j] = lattice.planes[RATIO_RE, epoch, row, j] + f * (
+                a * c + b * d
+            )
+            lattice.planes[IM, epoch, row, j] = lattice.planes[RATIO_IM, epoch, row, j] + f * (
+                b * c - a * d
+            )
+
+
+@kernel
+def fill_bad(
+    images: Singles, bad: NDArray[np.bool_], sigmas: Floats, seeds: NDArray[np.uint64],
+    epochs: Integers,
+) -> None:  # fmt: skip
+    """Replace bad pixels by normal noise, in place; every pixel has its own number."""
+    size = images.shape[1] * images.shape[2]
+    for pair in range(images.shape[0]):
+        for j in range(images.shape[1]):
+            for i in range(images.shape[2]):
+                if bad[pair, j, i]:
+                    number = epochs[pair] * size + j * images.shape[2] + i
+                    deviate, _ = normal_pair(mix(seeds[pair]), number)
+                    images[pair, j, i] = sigmas[pair] * deviate
+
+
+@kernel
+def fill_noise(
+    images: Singles, sigmas: Floats, seeds: NDArray[np.uint64], epochs: Integers
+) -> None:
+    """Write white normal noise into stamps."""
+    size = images.shape[1] * images.shape[2]
+    for pair in range(images.shape[0]):
+        for j in range(images.shape[1]):
+            for i in range(images.shape[2]):
+                number = epochs[pair] * size + j * images.shape[2] + i
+                images[pair, j, i] = sigmas[pair] * normal_pair(~mix(seeds[pair]), number)[0]
