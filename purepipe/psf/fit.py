@@ -130,8 +130,12 @@ def fit_samples(
     problem = _prepare(samples, config)
     basis = _basis(problem, config, basis_images)
     fitted, planes, coeffs = _fit_planes(problem, basis, config)
-    taper = edge_taper(problem.grid, samples.fwhm_set)
-    planes = (planes * taper).astype(np.float32)
+    planes = (planes * edge_taper(problem.grid, samples.fwhm_set)).astype(np.float32)
+    if not np.isfinite(planes).all():
+        raise AlgorithmError(
+            "the PSF model is not finite", got=f"{int(samples.good.sum())} stars",
+            remedy="Look for absurd fluxes or pixel values among the stars.",
+        )  # fmt: skip
     # The verdict on each star starts again from the selection, unless there is one star only.
     if len(samples) == 1:
         final, _ = _measure(fitted, planes, config.accuracy, config)

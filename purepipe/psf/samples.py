@@ -305,7 +305,7 @@ def _vignets(stars: Table) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         raise DataError(
             "vignettes must be images", key="VIGNET", got=vignets.shape, allowed="(n, h, w)"
         )
-    bad = ~(np.isfinite(vignets) & (vignets > BAD_PIXEL))
+    bad = ~(np.abs(vignets) < -BAD_PIXEL)  # a NaN is bad too
     vignets[bad] = 0.0
     return vignets, bad
 
@@ -372,5 +372,5 @@ def _pixel_flags(bad: NDArray[np.bool_], config: PSFConfig) -> NDArray[np.int32]
 
 
 def _first_offset(position: NDArray[np.float64]) -> NDArray[np.float32]:
-    offset = position - np.trunc(position + 0.49999)
-    return np.where(np.isfinite(offset), offset, 0.0).astype(np.float32)
+    position = np.where(np.isfinite(position), position, 0.0)
+    return (position - np.trunc(position + 0.49999)).astype(np.float32)
