@@ -51,7 +51,9 @@ def metacal_images(
     sigma = _shaped(sigma_target, stamps.shape[:2], "sigma_target")
     out = np.empty((*stamps.shape[:2], len(TYPES), *stamps.shape[2:]))
     for index in np.ndindex(stamps.shape[:2]):
-        out[index] = _sheared(stamps[index], psf_stamps[index], jac[index], sigma[index], step)
+        out[index] = _sheared(
+            stamps[index], psf_stamps[index], jac[index], float(sigma[index]), step
+        )
     return out
 
 
