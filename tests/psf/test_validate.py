@@ -17,23 +17,6 @@ SHAPEPIPE = [
     *(f"{name}_{kind}_HSM" for kind in ("PSF", "STAR") for name in ("E1", "E2", "SIGMA", "FLAG")),
     *("NUMBER", "X", "Y", "RA", "DEC", "MAG", "SNR", "ACCEPTED"),
 ]
-    "E1_PSF_HSM",
-    "E2_PSF_HSM",
-    "SIGMA_PSF_HSM",
-    "FLAG_PSF_HSM",
-    "E1_STAR_HSM",
-    "E2_STAR_HSM",
-    "SIGMA_STAR_HSM",
-    "FLAG_STAR_HSM",
-    "NUMBER",
-    "X",
-    "Y",
-    "RA",
-    "DEC",
-    "MAG",
-    "SNR",
-    "ACCEPTED",
-]
 
 
 @pytest.fixture(scope="module")
