@@ -175,7 +175,7 @@ def _kron_moment(obj, detection, mask, label, smallest, lines):
                 continue
             v = np.float64(detection.image[py, px])
             total += v
-            moment += np.float64(np.float32(math.sqrt(np.float64(r2)))) * v
+            moment += math.sqrt(np.float64(r2)) * v
     return moment, total, 10 * unusable > area, cut
 
 

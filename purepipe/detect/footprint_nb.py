@@ -258,8 +258,8 @@ def _fwhm(obj, pixels, image, saturation):
             s += w
             sx += w * r2
             sy += w * log_v
-            sxx += w * r2 * r2
-            sxy += w * r2 * log_v
+            sxx += w * (r2 * r2)
+            sxy += w * (r2 * log_v)
     determinant = s * sxx - sx * sx
     if not abs(determinant) > 0:
         return np.float32(0)
