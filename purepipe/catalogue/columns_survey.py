@@ -1,7 +1,10 @@
-"""Columns of epochs and of the final catalogue."""
+"""Columns of epochs."""
 
 from purepipe.catalogue.table import Column, register
 
-COLUMNS: tuple[Column, ...] = ()
+COLUMNS: tuple[Column, ...] = (
+    Column("EXP_NAME", "U16", "", "Number of the exposure."),
+    Column("CCD_N", "i4", "", "CCD of the exposure that holds the object, from 0; -1 for none."),
+)
 
 register(COLUMNS)

@@ -22,12 +22,31 @@ class EpochConfig:
     """Which CCDs saw an object."""
 
     history_pattern: str = option(
-        r"(\d{7})p?\.fits",
+        r"(?<!\d)(\d{7})p?\.fits",
         "Regular expression whose first group is the exposure number in a tile's HISTORY card.",
+    )
+    ccd_size: tuple[int, int, int, int] | None = option(
+        None,
+        "Exposed pixels of every CCD as x0, x1, y0, y1, 1-based, ends included; without it, the"
+        " DATASEC card, or the whole image.",
+        unit="pixel", minimum=1, original="shapepipe:CCD_SIZE",
+    )  # fmt: skip
+    edges: str = option(
+        "pixel",
+        "Edges of a CCD: 'pixel' counts every exposed pixel in full; 'shapepipe' compares 0-based"
+        " positions with the 1-based numbers, as the original does.",
+        choices=("pixel", "shapepipe"),
     )
 
     def __post_init__(self) -> None:
         check(self)
+        if self.ccd_size is not None:
+            x0, x1, y0, y1 = self.ccd_size
+            if x0 > x1 or y0 > y1:
+                raise ConfigError(
+                    "the first pixel lies behind the last", key="epoch.ccd_size",
+                    got=self.ccd_size, allowed="x0, x1, y0, y1 with x0 <= x1 and y0 <= y1",
+                )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,7 @@ class CCDConfig:
     """The steps on one CCD of one exposure."""
 
     mask: MaskConfig = option(MaskConfig, "Which pixels are masked.")
-    detect: DetectConfig = option(DetectConfig, "How sources are found and measured.")
+    detect: DetectConfig = option(DetectConfig.exposure, "How sources are found and measured.")
     stars: StarConfig = option(StarConfig, "How stars are selected.")
     psf: PSFConfig = option(PSFConfig, "How the PSF model is fitted.")
 
@@ -98,8 +117,8 @@ class CCDConfig:
 class TileConfig:
     """The steps on one tile."""
 
-    mask: MaskConfig = option(MaskConfig, "Which pixels are masked.")
-    detect: DetectConfig = option(DetectConfig, "How sources are found and measured.")
+    mask: MaskConfig = option(lambda: MaskConfig(border_width=0), "Which pixels are masked.")
+    detect: DetectConfig = option(DetectConfig.tile, "How sources are found and measured.")
     epochs: EpochConfig = option(EpochConfig, "Which CCDs saw an object.")
     psf: PSFInterpolationConfig = option(
         PSFInterpolationConfig, "Which PSF models are good enough."
@@ -132,7 +151,7 @@ class SurveyConfig:
     seed: int = option(0, "Seed of all random numbers of the run.")
     out: Path = option(Path("purepipe-run"), "Folder of the run: ledger, products, report.")
     block_size: int = option(
-        250, "Objects per unit of the shape measurement; has no effect on the results.", minimum=1
+        500, "Objects per unit of the shape measurement; has no effect on the results.", minimum=1
     )
     inputs: InputConfig = option(InputConfig, "The files of the survey.")
     ccd: CCDConfig = option(CCDConfig, "The steps on one CCD.")

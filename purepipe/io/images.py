@@ -95,6 +95,18 @@ def read_header(path: str | os.PathLike[str], hdu: HDUName = 0) -> fits.Header:
         return opened.header.copy()
 
 
+def image_shape(path: str | os.PathLike[str], hdu: HDUName | None = None) -> tuple[int, int]:
+    """(ny, nx) of an image, from the headers alone; the first image when no HDU is named.
+
+    Raises
+    ------
+    InputFileError
+        As `read_image`.
+    """
+    path = Path(path)
+    return _shape(select_image(fits_layout(path), hdu, path))
+
+
 def list_ccds(path: str | os.PathLike[str]) -> list[tuple[int, str]]:
     """HDU number and EXTNAME (possibly empty) of every two-dimensional image in a FITS file.
 
