@@ -96,7 +96,9 @@ def read_exposure(
     if weight_path is not None:
         weight = _companion(weight_path, weight_hdu, item, array.shape, image_path)
     if flag_path is not None:
-        flags = _whole(_companion(flag_path, flag_hdu, item, array.shape, image_path), flag_path)
+        flags = whole_numbers(
+            _companion(flag_path, flag_hdu, item, array.shape, image_path), flag_path
+        )
     primary = read_header(image_path, 0) if item.index > 0 else header
     if zero_point is None:
         zero_point = _number((header, primary), keywords.zero_point, 0.0, image_path)
@@ -191,7 +193,7 @@ def _companion(
     return read_image(path, item.index)[0]
 
 
-def _whole(flags: NDArray[Any], path: PathName) -> NDArray[np.int32]:
+def whole_numbers(flags: NDArray[Any], path: PathName) -> NDArray[np.int32]:
     """External flags as int32, refused when a value would change."""
     converted = np.nan_to_num(flags, nan=0.5).astype(np.int64)
     limit = np.iinfo(np.int32)
