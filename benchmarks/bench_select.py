@@ -1,0 +1,182 @@
+"""Star selection on simulated CCDs: purity and completeness beside ShapePipe's tutorial recipe.
+
+Simulates one CCD per combination of seeing, star density, galaxy density and depth, detects with
+SExtractor's binary, and prints for both selections: number of stars, purity (share of true
+stars), completeness of the clean stars (S/N above 50, unsaturated, unflagged, and less than 3 %
+of foreign light within two FWHM), and of all unsaturated stars with S/N above 50.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+from scipy.spatial import cKDTree
+
+from purepipe.config.select import StarConfig
+from purepipe.config.simulate import (
+    CameraConfig,
+    GalaxyConfig,
+    SeeingConfig,
+    SimulateConfig,
+    StarFieldConfig,
+)
+from purepipe.errors import AlgorithmError
+from purepipe.select.mode import mode
+from purepipe.select.stars import find_stars
+from purepipe.simulate.sky import make_objects
+from purepipe.simulate.survey import simulate_ccd
+
+COLUMNS = (
+    "X_IMAGE", "Y_IMAGE", "MAG_AUTO", "FLUX_AUTO", "FLUXERR_AUTO", "FLUX_RADIUS", "FWHM_IMAGE",
+    "FLUX_MAX", "ELLIPTICITY", "FLAGS", "IMAFLAGS_ISO",
+)  # fmt: skip
+SATURATION = 60000.0
+SKY = 600.0
+# (median half-light radius at magnitude 23, its scatter in dex, brightest magnitude)
+GALAXIES = {"normal": (0.4, 0.12, 19.0), "compact": (0.15, 0.2, 18.0)}
+
+
+def simulate_catalogue(
+    seeing: float, stars: float, galaxies: float, zero_point: float, *, kind: str, seed: int
+) -> Table:
+    """Detections of one CCD with the columns TRUE_STAR (1, 0; -1 nothing there) and FOREIGN."""
+    radius, scatter, brightest = GALAXIES[kind]
+    config = SimulateConfig(
+        seed=seed, fields=1, exposures=1, ccds=1, dither=0, minimum_separation=0,
+        galaxies=GalaxyConfig(
+            density=galaxies, half_light_radius=radius, size_scatter=scatter,
+            magnitudes=(brightest, 24.5),
+        ),
+        stars=StarFieldConfig(density=stars),
+        seeing=SeeingConfig(fwhm=seeing, scatter=0),
+        camera=CameraConfig(zero_point=zero_point, zero_point_scatter=0),
+    )  # fmt: skip
+    objects = make_objects(config, 0)
+    exposure = simulate_ccd(config, 2100001, 0, objects=objects)
+    flags = np.where(exposure.flags & ~512, exposure.flags, 0).astype(np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        table = detect(Path(folder), np.asarray(exposure.image), flags, zero_point)
+    x, y = exposure.wcs.sky_to_pixel(objects["ra"], objects["dec"])
+    return add_truth(table, objects, np.nan_to_num(np.column_stack([x, y]), nan=-1e6), seeing)
+
+
+def detect(folder: Path, image: np.ndarray, flags: np.ndarray, zero_point: float) -> Table:
+    """Run SExtractor's binary."""
+    fits.writeto(folder / "image.fits", image)
+    fits.writeto(folder / "weight.fits", (flags == 0).astype(np.float32))
+    fits.writeto(folder / "flag.fits", flags)
+    (folder / "names.param").write_text("\n".join(COLUMNS))
+    options = {
+        "c": "/dev/null", "CATALOG_NAME": "cat.fits", "CATALOG_TYPE": "FITS_LDAC",
+        "PARAMETERS_NAME": "names.param", "FILTER": "N", "DETECT_THRESH": 1.5,
+        "ANALYSIS_THRESH": 1.5, "WEIGHT_TYPE": "MAP_WEIGHT", "WEIGHT_IMAGE": "weight.fits",
+        "FLAG_IMAGE": "flag.fits", "SATUR_LEVEL": SATURATION, "GAIN": 1.6,
+        "MAG_ZEROPOINT": zero_point, "VERBOSE_TYPE": "QUIET",
+    }  # fmt: skip
+    words = [word for key, value in options.items() for word in (f"-{key}", str(value))]
+    subprocess.run(["source-extractor", "image.fits", *words], cwd=folder, check=True)
+    table = Table.read(folder / "cat.fits", hdu=2)
+    table.meta = {"SEXSATLV": SATURATION, "SEXBKGND": SKY}
+    return table
+
+
+def add_truth(table: Table, objects: np.ndarray, position: np.ndarray, seeing: float) -> Table:
+    """Match by position and add what was drawn there."""
+    tree = cKDTree(position)
+    flux = 10 ** (-0.4 * objects["mag"])
+    near = tree.query_ball_point(position, 2 * seeing / 0.187)
+    foreign = np.array([flux[rows].sum() for rows in near]) / flux - 1
+    found = np.column_stack([table["X_IMAGE"] - 1, table["Y_IMAGE"] - 1])
+    distance, row = tree.query(found, distance_upper_bound=3)
+    matched = np.isfinite(distance)
+    row = np.where(matched, row, 0)
+    star = (objects["type"] == "star")[row].astype(np.int16)
+    table["TRUE_STAR"] = np.where(matched, star, -1).astype(np.int16)
+    table["FOREIGN"] = np.where(matched, foreign[row], np.inf).astype(np.float32)
+    return table
+
+
+def tutorial_selection(table: Table) -> np.ndarray:
+    """The stars of ShapePipe's star_selection.setools."""
+    good = (table["FLAGS"] == 0) & (table["IMAFLAGS_ISO"] == 0)
+    fwhm, mag = np.asarray(table["FWHM_IMAGE"]), np.asarray(table["MAG_AUTO"])
+    preselect = good & (mag > 0) & (mag < 20) & (fwhm > 0.3 / 0.186) & (fwhm < 1.5 / 0.186)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        centre = mode(fwhm[preselect])
+    return np.asarray(good & (mag > 17) & (mag < 21.5) & (np.abs(fwhm - centre) <= 0.2))
+
+
+def true_samples(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the clean true stars, and of all unsaturated ones, with S/N above 50."""
+    bright = np.asarray(table["FLUX_AUTO"] > 50 * table["FLUXERR_AUTO"])
+    peak = np.asarray(table["FLUX_MAX"]) + SKY
+    unsaturated = (peak <= 0.9 * SATURATION) & (np.asarray(table["FLAGS"]) & 4 == 0)
+    everything = (np.asarray(table["TRUE_STAR"]) == 1) & bright & unsaturated
+    unflagged = (np.asarray(table["FLAGS"]) == 0) & (np.asarray(table["IMAFLAGS_ISO"]) == 0)
+    return everything & unflagged & (np.asarray(table["FOREIGN"]) < 0.03), everything
+
+
+def score(table: Table, chosen: np.ndarray) -> tuple[int, float, float, float]:
+    """Number, purity, completeness of the clean and of all true stars."""
+    clean, everything = true_samples(table)
+    star = np.asarray(table["TRUE_STAR"]) == 1
+    return (
+        int(chosen.sum()),
+        float(star[chosen].mean()) if chosen.any() else float("nan"),
+        float(chosen[clean].mean()) if clean.any() else float("nan"),
+        float(chosen[everything].mean()) if everything.any() else float("nan"),
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeing", type=float, nargs="+", default=[0.4, 0.7, 1.0, 1.3])
+    parser.add_argument("--stars", type=float, nargs="+", default=[1, 6, 30, 100],
+                        help="per square arcminute, magnitudes 17 to 21.5")  # fmt: skip
+    parser.add_argument("--galaxies", type=float, nargs="+", default=[20, 50])
+    parser.add_argument("--zero-points", type=float, nargs="+", default=[31.5, 30.3])
+    parser.add_argument("--kind", choices=sorted(GALAXIES), default="normal")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    print(
+        "seeing stars  gal   zp |    n purity  clean    all   ms | tutorial: n purity  clean    all"
+    )
+    totals = np.zeros((2, 4))
+    grid = itertools.product(args.seeing, args.stars, args.galaxies, args.zero_points)
+    for k, (seeing, stars, galaxies, zero_point) in enumerate(grid):
+        table = simulate_catalogue(
+            seeing, stars, galaxies, zero_point, kind=args.kind, seed=args.seed + k
+        )
+        start = time.perf_counter()
+        try:
+            chosen = find_stars(table, StarConfig()).stars
+        except AlgorithmError:
+            chosen = np.zeros(len(table), dtype=bool)
+        seconds = time.perf_counter() - start
+        cells = []
+        for row, selected in enumerate((chosen, tutorial_selection(table))):
+            n, purity, clean, everything = score(table, selected)
+            n_clean = true_samples(table)[0]
+            totals[row] += n, np.nan_to_num(purity) * n, n_clean.sum(), selected[n_clean].sum()
+            cells.append(f"{n:4d} {purity:6.3f} {clean:6.3f} {everything:6.3f}")
+        print(f"{seeing:6.1f} {stars:5g} {galaxies:4g} {zero_point:4.1f} | {cells[0]} "
+              f"{seconds * 1e3:4.0f} |     {cells[1]}", flush=True)  # fmt: skip
+    for name, (n, pure, clean, found) in zip(("purepipe", "tutorial"), totals, strict=True):
+        print(f"{name}: purity {pure / n:.4f} of {n:.0f}, completeness {found / clean:.4f}")
+
+
+if __name__ == "__main__":
+    main()

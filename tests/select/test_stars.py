@@ -1,0 +1,215 @@
+"""The stellar locus: purity and completeness on a grid, reasons, and the reserved stars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from purepipe.config.select import StarConfig
+from purepipe.errors import AlgorithmError, ConfigError, DataError
+from purepipe.flags import StarFlag
+from purepipe.select.stars import find_stars
+
+REFERENCE = Path(__file__).parents[1] / "reference" / "select"
+
+
+def catalogue(
+    fwhm: float, n_stars: int, n_galaxies: int, *, seed: int = 0, depth: float = 1.0,
+    variation: float = 0.02,
+) -> Table:  # fmt: skip
+    """Sizes and fluxes as measured on a CCD, drawn directly; pixels of 0.187 arcsec.
+
+    Stars: counts 10^(0.15 m); galaxies: 10^(0.35 m) with log-normal sizes. Errors of the sizes
+    follow the S/N, and the PSF changes over the CCD.
+    """
+    rng = np.random.default_rng([seed, int(100 * fwhm), n_stars, n_galaxies, int(10 * depth)])
+    n = n_stars + n_galaxies
+    star = np.arange(n) < n_stars
+    slope = np.where(star, 0.15, 0.35) / 0.4
+    snr = depth * 20 / rng.random(n) ** (1 / slope)
+    snr = np.minimum(snr, np.where(star, 3000, 600))
+    x, y = rng.uniform(1, 2048, (2, n))
+    psf = fwhm / 0.187 * (1 + variation * (x / 1024 - 1) * (y / 1024 - 1))
+    disc = np.where(star, 0, 1.6 * 0.4 * 10 ** rng.normal(0, 0.12, n) / 0.187)
+    true = np.hypot(psf, disc)
+    table = Table()
+    table["X_IMAGE"], table["Y_IMAGE"] = x, y
+    table["FWHM_IMAGE"] = (true * (1 + (1.2 + rng.normal(0, 1.2, n)) / snr)).astype(np.float32)
+    table["FLUX_RADIUS"] = (0.55 * true * (1 + rng.normal(0, 1.0, n) / snr)).astype(np.float32)
+    table["FLUX_AUTO"] = (100 * snr).astype(np.float32)
+    table["FLUXERR_AUTO"] = np.full(n, 100, np.float32)
+    table["MAG_AUTO"] = (25 - 2.5 * np.log10(snr)).astype(np.float32)
+    table["FLUX_MAX"] = (100 * snr / psf**2).astype(np.float32)
+    table["ELLIPTICITY"] = np.where(star, 0.03, rng.uniform(0, 0.5, n)).astype(np.float32)
+    table["FLAGS"] = np.zeros(n, np.int16)
+    table["IMAFLAGS_ISO"] = np.zeros(n, np.int32)
+    table["TRUE_STAR"] = star.astype(np.int16)
+    return table[rng.permutation(n)]
+
+
+def scores(table: Table, chosen: np.ndarray, wanted: np.ndarray) -> tuple[float, float]:
+    star = np.asarray(table["TRUE_STAR"]) == 1
+    return float(star[chosen].mean()), float(chosen[wanted].mean())
+
+
+def is_bright_star(table: Table) -> np.ndarray:
+    bright = table["FLUX_AUTO"] > 50 * table["FLUXERR_AUTO"]
+    return np.asarray((table["TRUE_STAR"] == 1) & bright)
+
+
+@pytest.mark.parametrize("depth", [1.0, 3.0])
+@pytest.mark.parametrize("n_galaxies", [0, 300])
+@pytest.mark.parametrize("n_stars", [20, 80, 1000])
+@pytest.mark.parametrize("fwhm", [0.4, 0.7, 1.0, 1.3])
+def test_purity_and_completeness_on_a_grid(fwhm, n_stars, n_galaxies, depth):
+    table = catalogue(fwhm, n_stars, n_galaxies, depth=depth)
+    selection = find_stars(table)
+    purity, completeness = scores(table, selection.stars, is_bright_star(table))
+    assert purity >= 0.98
+    # Where galaxies of nearly the stars' size outnumber them, purity costs completeness.
+    assert completeness >= (0.45 if n_galaxies > n_stars and fwhm >= 1 else 0.85)
+    assert selection.fwhm == pytest.approx(fwhm / 0.187, rel=0.03)
+    assert 0 < selection.width < 0.05 * selection.fwhm
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.npz")), ids=lambda path: path.stem)
+def test_catalogues_of_simulated_images(path):
+    with np.load(path) as columns:
+        table = Table({name: columns[name] for name in columns.files})
+    table.meta = {"SEXSATLV": 60000.0, "SEXBKGND": 600.0}
+    clean = is_bright_star(table) & (np.asarray(table["FOREIGN"]) < 0.03)
+    clean &= np.asarray((table["FLAGS"] == 0) & (table["IMAFLAGS_ISO"] == 0))
+    clean &= np.asarray(table["FLUX_MAX"]) + 600 <= 54000
+    purity, completeness = scores(table, find_stars(table).stars, clean)
+    # "compact": 80 galaxies per square arcminute with a median half-light radius of 0.15 arcsec.
+    assert purity >= (0.97 if path.stem == "compact" else 0.98)
+    assert completeness >= 0.85
+
+
+def test_ten_stars():
+    table = catalogue(0.7, 12, 40)
+    assert is_bright_star(table).sum() <= 12
+    purity, completeness = scores(table, find_stars(table).stars, is_bright_star(table))
+    assert purity == 1
+    assert completeness >= 0.9
+
+
+def test_positions_and_radii_are_optional():
+    table = catalogue(0.7, 80, 300, variation=0.0)
+    table = table["FWHM_IMAGE", "FLUX_AUTO", "FLUXERR_AUTO", "TRUE_STAR"]
+    purity, completeness = scores(table, find_stars(table).stars, is_bright_star(table))
+    assert purity >= 0.98
+    assert completeness >= 0.85
+
+
+def test_every_row_carries_its_reasons():
+    table = catalogue(0.7, 200, 200)
+    table["FLAGS"][:8] = [1, 2, 4, 8, 16, 32, 64, 128]
+    table["IMAFLAGS_ISO"][8] = 64
+    table["FWHM_IMAGE"][9] = np.nan
+    table["FLUXERR_AUTO"][10] = 0
+    table["FWHM_IMAGE"][11] = 0.9
+    table["FLUX_MAX"][12] = 1e5
+    table["ELLIPTICITY"][13] = 0.31
+    table["FLUX_AUTO"][14] = -5
+    table.meta["SEXSATLV"] = 6e4
+    selection = find_stars(table)
+    flags = selection.flags
+    assert flags.dtype == np.int32
+    assert flags.shape == (400,)
+    for row in (0, 1, 3, 4, 5, 6, 7):
+        assert flags[row] & StarFlag.BLENDED
+    assert flags[2] & StarFlag.BRIGHT
+    assert not flags[2] & StarFlag.BLENDED
+    for row, flag in zip(
+        range(8, 15),
+        (StarFlag.MASKED, StarFlag.BAD_VALUE, StarFlag.BAD_VALUE, StarFlag.SIZE, StarFlag.BRIGHT,
+         StarFlag.SHAPE, StarFlag.FAINT),
+        strict=True,
+    ):  # fmt: skip
+        assert flags[row] & flag, flag.name
+    assert not np.any(selection.stars[:15])
+    assert np.array_equal(selection.stars, selection.fit | selection.reserved)
+    assert not np.any(selection.fit & selection.reserved)
+    assert selection.counts()["MASKED"] == 1
+    faint = np.asarray(table["FLUX_AUTO"] < 50 * table["FLUXERR_AUTO"])
+    assert np.array_equal(faint, (flags & StarFlag.FAINT) != 0)
+
+
+def test_limits_of_the_configuration():
+    table = catalogue(0.7, 300, 0)
+    config = StarConfig(magnitudes=(18.0, 20.0), min_snr=10, reserve_fraction=0)
+    chosen = table[find_stars(table, config).stars]
+    assert chosen["MAG_AUTO"].min() >= 18
+    assert chosen["MAG_AUTO"].max() <= 20
+    crowded = catalogue(0.7, 300, 0)
+    crowded["FLAGS"] = 2
+    assert find_stars(crowded, StarConfig(reject_flags=0xFD)).stars.sum() > 100
+
+
+def test_reserve_depends_on_seed_and_unit_alone():
+    table = catalogue(0.7, 200, 300)
+    first = find_stars(table, seed=1, unit="2100001-3")
+    assert np.array_equal(first.flags, find_stars(table, seed=1, unit="2100001-3").flags)
+    assert not np.array_equal(first.flags, find_stars(table, seed=2, unit="2100001-3").flags)
+    assert not np.array_equal(first.flags, find_stars(table, seed=1, unit="2100001-4").flags)
+    assert first.reserved.sum() == round(0.2 * first.stars.sum())
+    none = find_stars(table, StarConfig(reserve_fraction=0))
+    assert not none.reserved.any()
+    assert np.array_equal(none.stars, first.stars)
+
+
+def test_empty_table_is_an_empty_selection():
+    selection = find_stars(Table())
+    assert selection.flags.shape == (0,)
+    assert np.isnan(selection.fwhm)
+    assert np.isnan(selection.width)
+
+
+def test_no_bright_object():
+    table = catalogue(0.7, 20, 100)
+    table["FLUXERR_AUTO"] = 1e9
+    with pytest.raises(AlgorithmError, match=r"2100001-3: too few stars .*FAINT 120.*at least 5"):
+        find_stars(table, unit="2100001-3")
+    selection = find_stars(table, StarConfig(min_stars=0))
+    assert not selection.stars.any()
+    assert np.isnan(selection.width)
+
+
+def test_galaxies_alone_have_no_locus():
+    rng = np.random.default_rng(2)
+    table = catalogue(0.7, 0, 60)
+    table["FLUX_AUTO"] = 1e4
+    table["FWHM_IMAGE"] = rng.uniform(4, 14, 60)
+    table["ELLIPTICITY"] = 0.1
+    with pytest.raises(AlgorithmError, match="too few stars"):
+        find_stars(table)
+
+
+def test_missing_column():
+    table = catalogue(0.7, 20, 0)
+    table.rename_column("FWHM_IMAGE", "FWHM_IMAG")
+    with pytest.raises(DataError, match=r"FWHM_IMAGE: column missing.*Did you mean 'FWHM_IMAG'"):
+        find_stars(table)
+
+
+def test_masked_table_columns_are_bad_values():
+    table = Table(catalogue(0.7, 100, 50), masked=True)
+    table["FWHM_IMAGE"].mask[:5] = True
+    assert np.all(find_stars(table).flags[:5] & StarFlag.BAD_VALUE)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"min_snr": -1}, "star.min_snr: out of range"),
+        ({"fwhm_range": (3.0, 2.0)}, "star.fwhm_range: the first value must be below"),
+        ({"reserve_fraction": 0.95}, "star.reserve_fraction: out of range"),
+    ],
+)
+def test_configuration_errors(values, message):
+    with pytest.raises(ConfigError, match=message):
+        StarConfig(**values)
