@@ -102,7 +102,8 @@ def nebula_mask(
     ----------
     table
         ra, dec in degrees; major and minor, full extents in arcmin; angle in degrees from north to
-        east. Column units are honoured; minor and angle may be missing.
+        east. Column units are honoured; minor and angle may be missing. ShapePipe's size_X and
+        size_Y are known too.
     wcs
         World coordinates of the image, with its shape.
     size_plus
@@ -150,6 +151,10 @@ def _columns(table: Table, name: str) -> tuple[NDArray[np.float64], ...]:
         unit = getattr(item, "unit", None) or default_unit
         return np.asarray(values * unit.to(deg), dtype=np.float64)
 
+    if "major" not in table.colnames and {"size_X", "size_Y"} <= set(table.colnames):
+        # ShapePipe's tables do not say along which axis an object is long.
+        table = table.copy(copy_data=False)
+        table["major"] = np.maximum(table["size_X"], table["size_Y"])
     for key in ("ra", "dec", "major"):
         if key not in table.colnames:
             raise DataError(

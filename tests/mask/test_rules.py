@@ -170,6 +170,18 @@ def test_object_outside_reaches_in():
     assert not nebulae.nebula_mask(messier_at(field, -500.0, 200.0, 1.0), field).any()
 
 
+@pytest.mark.parametrize("compat", [False, True])
+def test_columns_of_the_original_table(compat):
+    field = wcs((300, 300))
+    table = messier_at(field, 0.0, 0.0, 0.5, 0.2)
+    original = Table(table)
+    original.rename_columns(["major", "minor"], ["size_Y", "size_X"])
+    np.testing.assert_array_equal(
+        nebulae.nebula_mask(original, field, compat=compat),
+        nebulae.nebula_mask(table, field, compat=compat),
+    )
+
+
 def test_messier_table():
     table = nebulae.messier()
     assert len(table) == 81

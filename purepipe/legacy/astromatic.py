@@ -1,0 +1,331 @@
+"""Configuration files and command lines of SExtractor, PSFEx and WeightWatcher."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from purepipe.errors import ConfigError, did_you_mean
+from purepipe.legacy.astromatic_files import (
+    content_lines,
+    read_columns,
+    read_filter,
+    read_text,
+)
+from purepipe.legacy.astromatic_keys import DEFAULTS, FILES, IGNORED
+from purepipe.legacy.originals import (
+    Setting,
+    config_from_originals,
+    convert,
+    original_keys,
+    unknown_key,
+)
+
+if TYPE_CHECKING:
+    from purepipe.config import DetectConfig, PSFConfig
+    from purepipe.config.mask import CombineConfig
+
+log = logging.getLogger(__name__)
+
+_SEPARATORS = re.compile(r"""[\s,=;"']+""")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+# SExtractor's and PSFEx's words that purepipe calls otherwise.
+_SEX_WORDS: dict[str, dict[str, Any]] = {
+    "WEIGHT_TYPE": {"map_rms": "map", "map_var": "map", "map_weight": "map"},
+    "INTERP_TYPE": {"none": False, "var_only": True, "all": True},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keywords of one configuration file, in its order.
+
+    Attributes
+    ----------
+    program
+        ``"sex"``, ``"psfex"`` or ``"ww"``.
+    entries
+        Keyword (capitals) to `Setting`; the last definition of a keyword counts.
+    file
+        Name of the file; empty when there is none.
+    """
+
+    program: str
+    entries: Mapping[str, Setting]
+    file: str = ""
+
+    def __getitem__(self, key: str) -> Setting:
+        """The setting of a keyword: from the command line, the file, or the program's own."""
+        if key in self.entries:
+            return self.entries[key]
+        known = DEFAULTS[self.program]
+        if key not in known:
+            raise ConfigError("unknown keyword", key=key, remedy=did_you_mean(key, known))
+        return Setting(key, _words(known[key]))
+
+    def with_defaults(self) -> dict[str, Setting]:
+        """Every keyword the program knows, with its built-in value where none is given."""
+        return {key: self[key] for key in (*DEFAULTS[self.program], *self.entries)}
+
+    def text(self, key: str) -> str:
+        """The first word of a value; empty when there is none."""
+        return next(iter(self[key].values), "")
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """All words of a value."""
+        return self[key].values
+
+    def number(self, key: str) -> float:
+        """The first word of a value as a number.
+
+        Raises
+        ------
+        ConfigError
+            There is no value, or it is not a number.
+        """
+        setting = self[key]
+        if not setting.values:
+            raise ConfigError("a number is needed", file=self.file, key=setting.where)
+        return float(convert(setting.values[0], float, setting, self.file))
+
+    def flag(self, key: str) -> bool:
+        """The first word of a value, Y or N."""
+        return bool(convert(self.text(key), bool, self[key], self.file))
+
+
+def read_settings(
+    path: str | os.PathLike[str] | None,
+    program: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    lenient: bool = False,
+) -> Settings:
+    """The keywords of a .sex, .psfex or .ww file, with those of the command line on top.
+
+    Parameters
+    ----------
+    path
+        The file; None for the built-in values.
+    program
+        ``"sex"``, ``"psfex"`` or ``"ww"``.
+    overrides
+        Keyword to value, as after ``-KEYWORD`` on the command line.
+    lenient
+        Warn of unknown keywords and pass over them, as the original programs do.
+
+    Raises
+    ------
+    InputFileError
+        The file cannot be read.
+    ConfigError
+        Unknown keywords (all of them in one message, each with its line and nearest match), or an
+        environment variable that is not set.
+    """
+    text = "" if path is None else read_text(path)
+    return parse_settings(
+        text, program, overrides=overrides, lenient=lenient, file="" if path is None else str(path)
+    )
+
+
+def parse_settings(
+    text: str,
+    program: str,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    lenient: bool = False,
+    file: str = "",
+) -> Settings:
+    """As `read_settings`, from the text of the file."""
+    if program not in DEFAULTS:
+        raise ConfigError(
+            "unknown program", key="program", got=repr(program),
+            remedy=did_you_mean(program, DEFAULTS),
+        )  # fmt: skip
+    known = DEFAULTS[program]
+    entries: dict[str, Setting] = {}
+    problems: list[ConfigError] = []
+    for setting in (*_settings(text, file), *_overrides(overrides or {}, file)):
+        if setting.key in known:
+            # A keyword given twice: the last one counts, also for its place in the order.
+            entries.pop(setting.key, None)
+            entries[setting.key] = setting
+        else:
+            problems.append(unknown_key(setting, known, file))
+    if problems and lenient:
+        for problem in problems:
+            log.warning("%s", problem)
+    elif len(problems) == 1:
+        raise problems[0]
+    elif problems:
+        lines = "; ".join(f"{problem.key}: {problem.remedy}" for problem in problems)
+        raise ConfigError(f"{len(problems)} unknown keywords: {lines}", file=file)
+    return Settings(program, MappingProxyType(entries), file)
+
+
+def parse_arguments(
+    arguments: Sequence[str],
+) -> tuple[tuple[str, ...], str | None, dict[str, str]]:
+    """Files, configuration file and overrides of a command line ``FILE... -c FILE -KEY value``.
+
+    Raises
+    ------
+    ConfigError
+        A keyword without a value.
+    """
+    files: list[str] = []
+    config: str | None = None
+    overrides: dict[str, str] = {}
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith("-") or word == "-":
+            files.append(word)
+            continue
+        value = next(words, None)
+        if value is None:
+            raise ConfigError("a value must follow", key=word)
+        if word == "-c":
+            config = value
+        else:
+            overrides[word[1:]] = value
+    return tuple(files), config, overrides
+
+
+def support(settings: Settings, cls: type[Any]) -> list[tuple[Setting, str, str]]:
+    """What is done with each keyword of a file: setting, status, remark.
+
+    The status is ``"honoured"``, ``"ignored"`` (on purpose; the remark says why) or
+    ``"unsupported"``, then with the remark ``"as built in"`` when it does not matter.
+
+    Parameters
+    ----------
+    settings
+        The keywords.
+    cls
+        The configuration dataclass that stands for the program.
+    """
+    fields = original_keys(cls, settings.program)
+    rows = []
+    for key, setting in settings.entries.items():
+        if key in fields:
+            rows.append((setting, "honoured", fields[key]))
+        elif key in FILES[settings.program]:
+            rows.append((setting, "honoured", "by the command"))
+        elif key in IGNORED[settings.program]:
+            rows.append((setting, "ignored", IGNORED[settings.program][key]))
+        else:
+            built_in = _words(DEFAULTS[settings.program][key])
+            same = [word.casefold() for word in setting.values] == [
+                word.casefold() for word in built_in
+            ]
+            remark = "as built in" if same else f"purepipe acts as if {' '.join(built_in)}"
+            rows.append((setting, "unsupported", remark))
+    return rows
+
+
+def read_detect_config(settings: Settings) -> DetectConfig:
+    """The configuration of the detection that a .sex file and its files ask for.
+
+    The .param and .conv files are found from the current folder, or beside the .sex file. What
+    concerns files and the image (catalogue name, gain, ...) stays in `settings`.
+
+    Raises
+    ------
+    ConfigError
+        A value is not understood, out of range, or not supported.
+    InputFileError
+        The .param or .conv file cannot be read.
+    """
+    from purepipe.config import DetectConfig
+
+    for key in ("DETECT_THRESH", "ANALYSIS_THRESH"):
+        if len(settings.texts(key)) > 1:
+            raise ConfigError(
+                "thresholds in surface brightness are not supported", file=settings.file,
+                key=settings[key].where, got=", ".join(settings.texts(key)),
+                remedy="Give one number, in units of the noise or in ADU.",
+            )  # fmt: skip
+    given: dict[str, Any] = {"filter": None, "filter_normalised": True}
+    if settings.flag("FILTER"):
+        found = read_filter(_find(settings, "FILTER_NAME"))
+        given["filter"] = tuple(map(tuple, found.values.tolist()))
+        given["filter_normalised"] = found.normalised
+    columns = read_columns(_find(settings, "PARAMETERS_NAME"))
+    given["columns"] = tuple(str(column) for column in columns)
+    for column in columns:
+        if column.name == "VIGNET":
+            given["vignet"] = column.size if len(column.size) == 2 else (column.length, 1)
+    entries = settings.with_defaults()
+    if settings.text("INTERP_MAXXLAG"):
+        given["interpolate_max"] = (
+            int(settings.number("INTERP_MAXXLAG")), int(settings.number("INTERP_MAXYLAG")),
+        )  # fmt: skip
+    return config_from_originals(
+        DetectConfig, "sex", entries, given=given, words=_SEX_WORDS, file=settings.file
+    )
+
+
+def read_psf_config(settings: Settings) -> PSFConfig:
+    """The configuration of the PSF fit that a .psfex file asks for.
+
+    Raises
+    ------
+    ConfigError
+        A value is not understood or out of range.
+    """
+    from purepipe.config import PSFConfig
+
+    return config_from_originals(PSFConfig, "psfex", settings.with_defaults(), file=settings.file)
+
+
+def read_combine_config(settings: Settings) -> CombineConfig:
+    """The combination of maps that a .ww file asks for.
+
+    Raises
+    ------
+    ConfigError
+        A value is not understood or out of range.
+    """
+    from purepipe.config.mask import CombineConfig
+
+    return config_from_originals(CombineConfig, "ww", settings.with_defaults(), file=settings.file)
+
+
+def _find(settings: Settings, key: str) -> Path:
+    """A file named by a keyword: from the current folder, else beside the configuration file."""
+    path = Path(settings.text(key))
+    beside = Path(settings.file).parent / path
+    return beside if not path.exists() and settings.file and beside.exists() else path
+
+
+def _settings(text: str, file: str) -> Iterator[Setting]:
+    for number, line in content_lines(text):
+        key, *values = _words(line, lambda name, n=number: _variable(name, n, file))
+        yield Setting(key.upper(), tuple(values), number)
+
+
+def _overrides(overrides: Mapping[str, str], file: str) -> Iterator[Setting]:
+    for key, value in overrides.items():
+        words = _words(value, lambda name: _variable(name, 0, file))
+        yield Setting(key.lstrip("-").upper(), words, 0)
+
+
+def _words(text: str, variable: Any = None) -> tuple[str, ...]:
+    if variable is not None:
+        text = _VARIABLE.sub(lambda match: variable(match[1] or match[2]), text)
+    return tuple(word for word in _SEPARATORS.split(text) if word)
+
+
+def _variable(name: str, line: int, file: str) -> str:
+    if name not in os.environ:
+        raise ConfigError(
+            f"the environment variable {name} is not set", file=file,
+            key=f"line {line}" if line else "command line",
+        )  # fmt: skip
+    return os.environ[name]
