@@ -12,7 +12,8 @@ from astropy.table import Table
 
 from purepipe.errors import InputFileError, PurepipeError
 from purepipe.io.exposures import check_ccd_files, whole_numbers
-from purepipe.io.images import card_text, read_header, read_image, write_image
+from purepipe.io.images import card_text, header_at, read_image, select_image, write_image
+from purepipe.io.layout import fits_layout
 from purepipe.io.tables import read_table, write_table
 from purepipe.survey import CCD, CCDUnit, flag_type, split_exposure
 
@@ -28,9 +29,13 @@ def list_units(path: PathName, exposure: str) -> list[CCDUnit]:
     InputFileError
         The file is missing, truncated, or holds no image.
     """
-    hdus = check_ccd_files(path)
-    headers = [card_text(read_header(path, hdu)) for hdu, _ in hdus]
-    return split_exposure(exposure, hdus, headers, primary=card_text(read_header(path, 0)))
+    layout = fits_layout(path)
+    select_image(layout, None, path)
+    images = [item for item in layout if item.image_shape]
+    headers = [card_text(header_at(Path(path), item)) for item in images]
+    primary = card_text(header_at(Path(path), layout[0]))
+    hdus = [(item.index, item.name) for item in images]
+    return split_exposure(exposure, hdus, headers, primary=primary)
 
 
 def read_ccds(path: PathName, exposure: str) -> list[CCD]:

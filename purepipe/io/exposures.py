@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from purepipe.errors import DataError, InputFileError
 from purepipe.exposure import Exposure, WeightKind
-from purepipe.io.images import card_text, read_header, read_image, select_image
+from purepipe.io.images import card_text, header_at, read_pixels, select_image
 from purepipe.io.layout import HDULayout, HDUName, fits_layout
 from purepipe.wcs import WCS
 
@@ -83,8 +83,9 @@ def read_exposure(
     DataError
         A weight without kind.
     """
-    array, header = read_image(image_path, hdu)
-    item = select_image(fits_layout(image_path), hdu, image_path)
+    layout = fits_layout(image_path)
+    item = select_image(layout, hdu, image_path)
+    array, header = read_pixels(Path(image_path), item)
     name = f"{Path(image_path).name}[{item.label}]"
     if weight_path is not None and weight_kind is None:
         raise DataError(
@@ -99,7 +100,7 @@ def read_exposure(
         flags = whole_numbers(
             _companion(flag_path, flag_hdu, item, array.shape, image_path), flag_path
         )
-    primary = read_header(image_path, 0) if item.index > 0 else header
+    primary = header_at(Path(image_path), layout[0]) if item.index > 0 else header
     if zero_point is None:
         zero_point = _number((header, primary), keywords.zero_point, 0.0, image_path)
     return Exposure(
@@ -190,7 +191,7 @@ def _companion(
     item = select_image(layout, hdu, path)
     if item.image_shape != shape:
         raise _wrong_size(path, item, shape, image_path)
-    return read_image(path, item.index)[0]
+    return read_pixels(Path(path), item)[0]
 
 
 def whole_numbers(flags: NDArray[Any], path: PathName) -> NDArray[np.int32]:

@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import atomic_write
-from purepipe.io.layout import HDULayout, HDUName, find_hdu, fits_layout
+from purepipe.io.layout import BLOCK, HDULayout, HDUName, find_hdu, fits_layout, open_input
 
 _DAMAGE = (OSError, ValueError, TypeError, IndexError, KeyError, RuntimeError, EOFError, zlib.error)
 
@@ -45,9 +46,7 @@ def read_image(
         The file is missing, not FITS, truncated or damaged; the HDU is absent or has no image.
     """
     path = Path(path)
-    item = select_image(fits_layout(path), hdu, path)
-    with open_hdu(path, item) as opened:
-        return _native(opened.data.reshape(_shape(item))), opened.header.copy()
+    return read_pixels(path, select_image(fits_layout(path), hdu, path))
 
 
 def read_section(
@@ -91,8 +90,7 @@ def read_header(path: str | os.PathLike[str], hdu: HDUName = 0) -> fits.Header:
         The file is missing, not FITS or truncated, or the HDU is absent.
     """
     path = Path(path)
-    with open_hdu(path, find_hdu(fits_layout(path), hdu, path)) as opened:
-        return opened.header.copy()
+    return header_at(path, find_hdu(fits_layout(path), hdu, path))
 
 
 def image_shape(path: str | os.PathLike[str], hdu: HDUName | None = None) -> tuple[int, int]:
@@ -221,13 +219,38 @@ def _shape(item: HDULayout) -> tuple[int, int]:
     return shape
 
 
+def read_pixels(path: Path, item: HDULayout) -> tuple[NDArray[Any], fits.Header]:
+    """The pixels and the header of an image whose place is known."""
+    with open_hdu(path, item) as opened:
+        return _native(opened.data.reshape(_shape(item))), opened.header.copy()
+
+
+def header_at(path: Path, item: HDULayout) -> fits.Header:
+    """The header of an HDU whose place is known."""
+    if item.kind == "compressed image":
+        with open_hdu(path, item) as opened:
+            return opened.header.copy()
+    with open_input(path) as stream:
+        stream.seek(item.header_start)
+        raw = stream.read(item.data_start - item.header_start)
+    with quiet():
+        return fits.Header.fromstring(raw)
+
+
 @contextmanager
 def open_hdu(path: Path, item: HDULayout) -> Iterator[Any]:
     """The HDU as the FITS library sees it; its complaints about damaged data become errors."""
     try:
-        # Read, not mapped: a mapped file that another program shortens ends the process.
-        with quiet(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-            yield hdus[item.index]
+        with quiet():
+            if item.kind == "compressed image":
+                # Alone, because the library takes long over each compressed HDU before this one.
+                source: Any = BytesIO(_alone(path, item))
+                number = 1
+            else:
+                source, number = path, item.index
+            # Read, not mapped: a mapped file that another program shortens ends the process.
+            with fits.open(source, memmap=False, lazy_load_hdus=True) as hdus:
+                yield hdus[number]
     except InputFileError:
         raise
     except _DAMAGE as error:
@@ -235,6 +258,15 @@ def open_hdu(path: Path, item: HDULayout) -> Iterator[Any]:
             f"the data cannot be decoded: {error}", file=path, hdu=item.label,
             remedy="The file is damaged; fetch or write it again.",
         ) from error  # fmt: skip
+
+
+def _alone(path: Path, item: HDULayout) -> bytes:
+    """A FITS file, in memory, of an empty primary HDU and one extension."""
+    with open_input(path) as stream:
+        stream.seek(item.header_start)
+        raw = stream.read(item.data_start - item.header_start + item.data_size)
+    primary: bytes = fits.PrimaryHDU().header.tostring().encode()
+    return primary + raw.ljust(-(-len(raw) // BLOCK) * BLOCK, b"\0")
 
 
 @contextmanager
