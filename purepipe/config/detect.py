@@ -141,7 +141,7 @@ class DetectConfig:
         original="sex:MEMORY_OBJSTACK",
     )  # fmt: skip
     engine: str = option(
-        "sep", "Segmentation by purepipe, to the bit as SExtractor, or by sep.",
+        "exact", "Segmentation as SExtractor does it, to the bit, or by the library sep.",
         choices=("exact", "sep"),
     )  # fmt: skip
 

@@ -461,7 +461,7 @@ def measure_apertures(
         if cut:
             row.flags |= APERTURE_CUT
         for i in range(fractions.size):
-            wanted = np.float64(np.float32(fractions[i]) * row.auto_flux)
+            wanted = np.float64(np.float32(fractions[i])) * np.float64(row.auto_flux)
             radii[k, i] = radius_of_flux(curve, limit, wanted)
         half = abs(radius_of_flux(curve, limit, 0.5 * np.float64(row.auto_flux)))
         row.half_light = np.float32(min(max(half, 0.5), limit))

@@ -20,9 +20,7 @@ def find_footprints(
     width = found.on.shape[1]
     rows, begin, end, first = components_nb.find_runs(found.on)
     parent = components_nb.join_runs(begin, end, first)
-    starts, pixels = components_nb.list_components(
-        rows, begin, end, parent, config.min_area, width
-    )
+    starts, pixels = components_nb.list_components(rows, begin, end, parent, config.min_area, width)
     values = found.filtered.ravel()[pixels]
     thresholds = thresholds_at(found, prepared, pixels, threads=threads)
     count, size = starts.size - 1, pixels.size
@@ -45,15 +43,13 @@ def find_footprints(
     )  # fmt: skip
     objects_nb.assign_pixels(
         starts, pixels, values, thresholds, one, cores, ends, tops, counts, gave_up,
-        prepared.plane.image, found.local, found.common, prints.objects, prints.starts,
+        prepared.plane.image, prepared.plane.weighted, found.common, prints.objects, prints.starts,
         prints.pixels, prints.values, prints.thresholds,
     )  # fmt: skip
     return prints
 
 
-def catalogue_objects(
-    prints: Footprints, found: Thresholded, config: DetectConfig
-) -> Catalogued:
+def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConfig) -> Catalogued:
     """Clean the objects, put them in output order and label the pixels.
 
     The isophotal fields of the objects must be filled; merging adds them up.
@@ -80,9 +76,7 @@ def _order_settings(
     mask_height = found.mask.shape[0]
     margin = max(1, (mask_height - 1) // 2 + 1) if filtered else 1
     late = mask_height // 2 + 1 if filtered else -height
-    reach = max(
-        (config.vignet[1] + 1) // 2, *(int((d + 1) / 2) + 1 for d in config.apertures)
-    )
+    reach = max((config.vignet[1] + 1) // 2, *(int((d + 1) / 2) + 1 for d in config.apertures))
     return (
         height, config.buffer_lines, margin, late, reach, config.buffer_objects, config.clean,
         float(config.clean_efficiency), config.max_area,

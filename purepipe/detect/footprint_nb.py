@@ -18,11 +18,11 @@ TRUNCATED = 8
 
 
 @kernel
-def measure_footprint(obj, pixels, values, thresholds, image, local, common):
+def measure_footprint(obj, pixels, values, thresholds, image, weighted, common):
     """Extent, flux, peak, moments and ellipse of an object from its pixels, in list order.
 
-    `values` are those of the filtered detection image. With `local` thresholds the object's is
-    the smallest of its pixels', else `common`. An object flagged as deblended keeps its centre.
+    `values` are those of the filtered detection image. Where the noise is `weighted` the threshold
+    is the smallest of its pixels', else `common`. An object flagged as deblended keeps its centre.
     """
     width = image.shape[1]
     first = pixels[0]
@@ -43,11 +43,11 @@ def measure_footprint(obj, pixels, values, thresholds, image, local, common):
     obj.npix = pixels.size
     obj.xmin, obj.xmax, obj.ymin, obj.ymax = xmin, xmax, ymin, ymax
     obj.peak, obj.image_peak = peak, image_peak
-    obj.threshold = low if local else common
+    obj.threshold = low if weighted else common
     _moments(obj, pixels, values, width)
     _ellipse(obj)
     obj.profile = np.float32(1)
-    if not local:
+    if not weighted:
         _profile_factor(obj, pixels, image)
 
 
@@ -264,9 +264,9 @@ def _fwhm(obj, pixels, image, saturation):
     if not abs(determinant) > 0:
         return np.float32(0)
     slope = -(s * sxy - sx * sy) / determinant
-    slope = max(slope, 1.0 / (13.0 * obj.a * obj.b))
+    slope = max(slope, np.float64(np.float32(1) / np.float32(np.float32(13) * obj.a * obj.b)))
     fwhm = np.float32(1.6651 / math.sqrt(slope))
-    return np.float32(fwhm - 1.0 / (4.0 * fwhm))
+    return np.float32(fwhm - np.float32(1) / np.float32(np.float32(4) * fwhm))
 
 
 @kernel
@@ -294,12 +294,12 @@ def measure_objects(
 
 
 @kernel
-def measure_all(objects, starts, pixels, values, thresholds, image, local, common):
+def measure_all(objects, starts, pixels, values, thresholds, image, weighted, common):
     """Measure the footprints of all objects from their lists of pixels."""
     for k in range(objects.size):
         a, b = starts[k], starts[k + 1]
         measure_footprint(
-            objects[k], pixels[a:b], values[a:b], thresholds[a:b], image, local, common
+            objects[k], pixels[a:b], values[a:b], thresholds[a:b], image, weighted, common
         )
         set_border_flag(objects[k], image.shape)
 

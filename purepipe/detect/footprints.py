@@ -140,7 +140,8 @@ def footprints_of_labels(
     values = found.filtered.ravel()[pixels]
     thresholds = thresholds_at(found, prepared, pixels)
     objects = np.zeros(count, OBJECT)
+    plane = prepared.plane
     footprint_nb.measure_all(
-        objects, starts, pixels, values, thresholds, prepared.plane.image, found.local, found.common
+        objects, starts, pixels, values, thresholds, plane.image, plane.weighted, found.common
     )
     return Footprints(objects, starts, pixels, values, thresholds)

@@ -45,7 +45,7 @@ def next_random(state):
 
 @kernel
 def assign_pixels(
-    starts, pixels, values, thresholds, one, cores, ends, tops, counts, gave_up, image, local,
+    starts, pixels, values, thresholds, one, cores, ends, tops, counts, gave_up, image, weighted,
     common, objects, object_starts, new_pixels, new_values, new_thresholds
 ):  # fmt: skip
     """Objects of all components, each with its pixels in order.
@@ -68,7 +68,7 @@ def assign_pixels(
         else:
             owner, order = _split(
                 objects[done : done + m], one[a:b], cores[a:b], ends[a:b], tops[a:b], pixels[a:b],
-                values[a:b], thresholds[a:b], image, local, common, state,
+                values[a:b], thresholds[a:b], image, weighted, common, state,
             )  # fmt: skip
         _write_lists(
             owner, order, a, m, object_starts[done : done + m + 1], pixels, values, thresholds,
@@ -78,7 +78,7 @@ def assign_pixels(
             obj = objects[j]
             p, q = object_starts[j], object_starts[j + 1]
             measure_footprint(
-                obj, new_pixels[p:q], new_values[p:q], new_thresholds[p:q], image, local, common
+                obj, new_pixels[p:q], new_values[p:q], new_thresholds[p:q], image, weighted, common
             )
             if m == 1:
                 set_border_flag(obj, image.shape)
@@ -109,22 +109,22 @@ def _write_lists(
 
 @kernel
 def _split(
-    objects, one, cores, ends, tops, pixels, values, thresholds, image, local, common, state
+    objects, one, cores, ends, tops, pixels, values, thresholds, image, weighted, common, state
 ):
     """Owner of every pixel of a component, and an order of the pixels with the cores first."""
     n, m = pixels.size, objects.size
     owner = np.full(n, -1, np.int32)
     order = np.empty(n, np.int32)
     amplitudes = np.empty(m, np.float32)
-    base = thresholds.min() if local else common
+    base = thresholds.min() if weighted else common
     written = 0
     for j in range(m):
         begin = ends[j - 1] if j else 0
         inside = cores[begin : ends[j]]
         obj = objects[j]
-        # Without local thresholds, the flatness of a core refers to the level that split it.
+        # Without weights, the flatness of a core refers to the level that split it.
         measure_footprint(
-            obj, pixels[inside], values[inside], thresholds[inside], image, local, tops[j]
+            obj, pixels[inside], values[inside], thresholds[inside], image, weighted, tops[j]
         )
         set_border_flag(obj, image.shape)
         obj.flags |= DEBLENDED

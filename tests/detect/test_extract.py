@@ -21,7 +21,7 @@ def exposure():
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["sep"])
+@pytest.fixture(scope="module", params=["sep", "exact"])
 def engine(request):
     return request.param
 
