@@ -181,3 +181,21 @@ def combine_planes(
                 row[p] += term * np.float64(planes[k, p])
         for p in range(npix):
             out[s, p] = np.float32(row[p])
+
+
+@kernel
+def normalise(images: Array, tolerance: float, sums: Array, bad: Array) -> None:
+    """Divide each image by its sum, in place; NaN where the sum is no PSF's.
+
+    An image is `bad` when its sum is not within `tolerance` of 1, not positive, or not finite.
+    """
+    n, npix = images.shape
+    for s in range(n):
+        total = 0.0
+        for p in range(npix):
+            total += np.float64(images[s, p])
+        sums[s] = total
+        bad[s] = not (abs(total - 1.0) <= tolerance and total > 0.0)
+        factor = np.nan if bad[s] else 1.0 / total
+        for p in range(npix):
+            images[s, p] = np.float32(np.float64(images[s, p]) * factor)

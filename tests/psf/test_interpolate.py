@@ -26,7 +26,8 @@ def make_model(factor=1.0, *, accepted=55, chi2=1.0, e=0.0, slope=0.0):
 
 
 def test_images_are_normalised_and_measured():
-    stamps = psf_at(make_model(1.05, e=0.1), [500.0, 900.0], [500.0, 900.0])
+    tabulated = PSFInterpolationConfig(interpolation_response=False)
+    stamps = psf_at(make_model(1.05, e=0.1), [500.0, 900.0], [500.0, 900.0], tabulated)
     assert stamps.images.shape == (2, 51, 51)
     assert stamps.images.dtype == np.float32
     np.testing.assert_allclose(stamps.images.sum(axis=(1, 2), dtype=float), 1, atol=1e-6)
