@@ -239,6 +239,11 @@ class PSFInterpolationConfig:
     max_sum_error: float = option(
         0.5, "Largest deviation from 1 of the sum of a usable PSF image.", minimum=0
     )
+    interpolation_response: bool = option(
+        True,
+        "Include the mean response of the interpolation that the fit assumes, which removes a"
+        " bias of the PSF size of up to 0.7 %; false: the images as tabulated, as ShapePipe does.",
+    )
 
     def __post_init__(self) -> None:
         check(self)

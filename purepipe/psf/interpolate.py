@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from purepipe.config.psf import PSFInterpolationConfig
 from purepipe.errors import ConfigError, DataError
 from purepipe.flags import PSFFlag
+from purepipe.psf.model import PSFModel
 from purepipe.psf.moments import adaptive_moments
+from purepipe.psf.resample_nb import normalise
 
 DEFAULT = PSFInterpolationConfig()
 
@@ -131,16 +133,22 @@ def psf_at(
         return _no_model(len(x), shape)
     flags = np.full(len(x), _verdict(model, config), dtype=np.int32)
     flags[np.asarray(model.extrapolated(x, y, contexts=contexts))] |= PSFFlag.EXTRAPOLATED
-    images = np.asarray(
-        model.draw(x, y, offset=offset, shape=shape, contexts=contexts), dtype=np.float32
-    )
-    images, sums, bad = _normalised(images, config)
+    if isinstance(model, PSFModel):
+        response = config.interpolation_response
+        images = model.draw(
+            x, y, offset=offset, shape=shape, contexts=contexts, response=response
+        )  # fmt: skip
+    else:
+        drawn = model.draw(x, y, offset=offset, shape=shape, contexts=contexts)
+        images = np.array(drawn, dtype=np.float32)  # a copy, to be normalised in place
+    sums, bad = np.empty(len(x)), np.empty(len(x), dtype=np.bool_)
+    normalise(images.reshape(-1, shape[0] * shape[1]), config.max_sum_error, sums, bad)
     flags[bad] |= PSFFlag.BAD_MODEL
     shapes = np.full((3, len(x)), np.nan)
     if moments and not bad.all():
-        measured = adaptive_moments(images[~bad])
-        shapes[:, ~bad] = measured.g1, measured.g2, measured.sigma
-        flags[np.flatnonzero(~bad)[measured.flags != 0]] |= PSFFlag.MOMENTS
+        measured = adaptive_moments(images)
+        shapes[:] = measured.g1, measured.g2, measured.sigma
+        flags[(measured.flags != 0) & ~bad] |= PSFFlag.MOMENTS
     return PSFStamps(images, flags, sums, *shapes)
 
 
@@ -152,17 +160,6 @@ def _verdict(model: PSFLike, config: PSFInterpolationConfig) -> int:
     if not model.chi2 <= config.max_chi2:
         flags |= PSFFlag.BAD_CHI2
     return int(flags)
-
-
-def _normalised(
-    images: NDArray[np.float32], config: PSFInterpolationConfig
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
-    """Images of sum 1, the sums before, and which images are no PSF at all."""
-    sums = images.sum(axis=(1, 2), dtype=np.float64)
-    # A NaN fails every comparison, so it counts as bad.
-    bad = ~((np.abs(sums - 1.0) <= config.max_sum_error) & (sums > 0))
-    factors = np.divide(1.0, sums, out=np.full_like(sums, np.nan), where=~bad)
-    return (images * factors[:, None, None]).astype(np.float32), sums, bad
 
 
 def _no_model(n: int, shape: tuple[int, int]) -> PSFStamps:

@@ -121,6 +121,12 @@ class PSFModel:
         """(nc, number of contexts) exponents of the polynomial terms."""
         return polynomial.exponents(self.groups, self.degrees)
 
+    @cached_property
+    def _planes_with_response(self) -> NDArray[np.float32]:
+        from purepipe.psf.response import with_mean_response
+
+        return with_mean_response(self.mask)
+
     def normalised(
         self, x: ArrayLike, y: ArrayLike, *, contexts: Mapping[str, ArrayLike] | None = None
     ) -> NDArray[np.float64]:
@@ -170,6 +176,7 @@ class PSFModel:
         offset: tuple[ArrayLike, ArrayLike] | None = None,
         shape: tuple[int, int] | None = None,
         contexts: Mapping[str, ArrayLike] | None = None,
+        response: bool = False,
     ) -> NDArray[np.float32]:
         """Images of the PSF at 0-based image positions, (n, h, w) float32 in image pixels.
 
@@ -188,6 +195,11 @@ class PSFModel:
             ``(h // 2, w // 2)``.
         contexts
             Values of the contexts that are not positions, by name.
+        response
+            Include the mean response of the interpolation that the fit assumes (see
+            `purepipe.psf.response`), which removes a size bias of up to 0.7 %. Only for images
+            without offset of a model with one pixel per image pixel; elsewhere it has no effect,
+            because resampling includes it.
 
         Returns
         -------
@@ -207,7 +219,9 @@ class PSFModel:
         terms = polynomial.evaluate(u, self.powers)
         images = np.empty((len(u), *self.shape), dtype=np.float32)
         npix = self.shape[0] * self.shape[1]
-        combine_planes(terms, self.mask.reshape(-1, npix), images.reshape(-1, npix))
+        with_response = offset is None and response and self.sampling == 1.0
+        planes = self._planes_with_response if with_response else self.mask
+        combine_planes(terms, planes.reshape(-1, npix), images.reshape(-1, npix))
         own_grid = self.sampling in (0.0, 1.0) and shape in (None, self.shape)
         if offset is None and own_grid:
             return images

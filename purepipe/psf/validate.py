@@ -67,6 +67,7 @@ def validate_psf(
     *,
     reserved: ArrayLike | None = None,
     position_keys: tuple[str, str] = ("XWIN_IMAGE", "YWIN_IMAGE"),
+    response: bool = True,
 ) -> Table:
     """Shapes of the stars beside those of the PSF model at their positions, one row per star.
 
@@ -81,6 +82,9 @@ def validate_psf(
         (n,) whether a star was kept out of the fit.
     position_keys
         Columns of the positions.
+    response
+        Compare with the PSF that `psf_at` gives; without, with the images as tabulated, as
+        ShapePipe does.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def validate_psf(
         for key in model.contexts
         if key in stars.colnames
     }
-    psf = adaptive_moments(model.draw(x - 1.0, y - 1.0, contexts=contexts))
+    psf = adaptive_moments(model.draw(x - 1.0, y - 1.0, contexts=contexts, response=response))
     images = np.asarray(stars["VIGNET"], dtype=np.float32)
     usable = np.isfinite(images) & (images > BAD_PIXEL)
     star = adaptive_moments(np.where(usable, images, np.float32(0)), weights=usable)
