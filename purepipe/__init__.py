@@ -6,29 +6,46 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from purepipe.config import (
-        DetectConfig,
-        EpochConfig,
-        MaskConfig,
-        PSFConfig,
-        PSFInterpolationConfig,
-        ShapeConfig,
-        SimulateConfig,
-        SpreadConfig,
-        StarConfig,
-        SurveyConfig,
-    )
-    from purepipe.detect import Detection, extract
-    from purepipe.exposure import Exposure, WeightKind
-    from purepipe.io import read_exposure, read_ldac, read_psf, read_table, write_ldac, write_psf
-    from purepipe.mask import build_mask
-    from purepipe.pipeline import open_run, run
-    from purepipe.psf import PSFModel, adaptive_moments, fit_psf, psf_at, spread_model, validate_psf
-    from purepipe.select import find_stars
-    from purepipe.shapes import calibrate, measure_shapes, metacal_fit
-    from purepipe.simulate import simulate_survey
-    from purepipe.survey import CCD, EpochStamps, cut_stamps, find_epochs, gather_stamps
-    from purepipe.wcs import WCS
+    from purepipe.config import DetectConfig as DetectConfig
+    from purepipe.config import EpochConfig as EpochConfig
+    from purepipe.config import MaskConfig as MaskConfig
+    from purepipe.config import PSFConfig as PSFConfig
+    from purepipe.config import PSFInterpolationConfig as PSFInterpolationConfig
+    from purepipe.config import ShapeConfig as ShapeConfig
+    from purepipe.config import SimulateConfig as SimulateConfig
+    from purepipe.config import SpreadConfig as SpreadConfig
+    from purepipe.config import StarConfig as StarConfig
+    from purepipe.config import SurveyConfig as SurveyConfig
+    from purepipe.detect import Detection as Detection
+    from purepipe.detect import extract as extract
+    from purepipe.exposure import Exposure as Exposure
+    from purepipe.exposure import WeightKind as WeightKind
+    from purepipe.io import read_exposure as read_exposure
+    from purepipe.io import read_ldac as read_ldac
+    from purepipe.io import read_psf as read_psf
+    from purepipe.io import read_table as read_table
+    from purepipe.io import write_ldac as write_ldac
+    from purepipe.io import write_psf as write_psf
+    from purepipe.mask import build_mask as build_mask
+    from purepipe.pipeline import open_run as open_run
+    from purepipe.pipeline import run as run
+    from purepipe.psf import PSFModel as PSFModel
+    from purepipe.psf import adaptive_moments as adaptive_moments
+    from purepipe.psf import fit_psf as fit_psf
+    from purepipe.psf import psf_at as psf_at
+    from purepipe.psf import spread_model as spread_model
+    from purepipe.psf import validate_psf as validate_psf
+    from purepipe.select import find_stars as find_stars
+    from purepipe.shapes import calibrate as calibrate
+    from purepipe.shapes import measure_shapes as measure_shapes
+    from purepipe.shapes import metacal_fit as metacal_fit
+    from purepipe.simulate import simulate_survey as simulate_survey
+    from purepipe.survey import CCD as CCD
+    from purepipe.survey import EpochStamps as EpochStamps
+    from purepipe.survey import cut_stamps as cut_stamps
+    from purepipe.survey import find_epochs as find_epochs
+    from purepipe.survey import gather_stamps as gather_stamps
+    from purepipe.wcs import WCS as WCS
 
 # Public name -> module that holds it; imported on first use, so that `import purepipe` is quick.
 _HOMES = {
@@ -74,7 +91,7 @@ _HOMES = {
     "write_psf": "io",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - all of them are strings
+__all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

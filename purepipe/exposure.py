@@ -125,6 +125,30 @@ class Exposure:
             )  # fmt: skip
 
 
+def inverse_variance(
+    weight: NDArray[np.floating[Any]], kind: WeightKind | str
+) -> NDArray[np.float32]:
+    """The weight map as inverse variances, zero for bad pixels.
+
+    Parameters
+    ----------
+    weight
+        Map of any shape.
+    kind
+        What its numbers mean. A mask gives ones and zeros; relative weights stay as they are.
+    """
+    kind = WeightKind(kind)
+    values = np.asarray(weight, dtype=np.float32)
+    with np.errstate(all="ignore"):
+        if kind is WeightKind.MASK:
+            values = (values != 0).astype(np.float32)
+        elif kind is WeightKind.VARIANCE:
+            values = np.float32(1) / values
+        elif kind is WeightKind.RMS:
+            values = np.float32(1) / (values * values)
+        return np.where(np.isfinite(values) & (values > 0), values, np.float32(0))
+
+
 def _plane(
     array: ArrayLike,
     dtype: type[np.generic],

@@ -91,8 +91,13 @@ class Outcome:
 
     @property
     def done(self) -> bool:
-        """True when the unit gave all its products."""
+        """True when the unit gave all its products and there is nothing to say about it."""
         return self.status == "done"
+
+    @property
+    def complete(self) -> bool:
+        """True when the unit gave all that its input can give; another attempt gives the same."""
+        return self.status in ("done", "nothing to do")
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,7 @@ def still_valid(store: Store, name: str, key: str) -> tuple[Outcome | None, str]
     outcome = outcome_of(store, name)
     if outcome is None:
         return None, "not done before"
-    if not outcome.done:
+    if not outcome.complete:
         return None, f"ended as '{outcome.status}' before"
     if outcome.key != key:
         return None, "inputs, configuration or code changed"

@@ -1,0 +1,132 @@
+"""The demo: a simulated survey, the whole chain on it, and the recovered shear beside the truth."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from purepipe.config import SimulateConfig, SurveyConfig, from_mapping, to_mapping
+from purepipe.errors import ConfigError, ExitCode
+from purepipe.io import read_toml, write_toml
+from purepipe.pipeline import (
+    Run,
+    load_survey,
+    make_executor,
+    make_progress,
+    open_run,
+    run,
+    summary_lines,
+)
+from purepipe.report import write_report
+from purepipe.simulate import simulate_survey, tile_number
+
+SURVEY_FILE = "survey.toml"
+SIMULATION_FILE = "simulation.toml"
+
+
+@dataclass(frozen=True)
+class ShearRow:
+    """Recovered shear of one tile beside the true one; errors are 1 sigma."""
+
+    tile: str
+    objects: int
+    true: tuple[float, float]
+    recovered: tuple[float, float]
+    error: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ShearComparison:
+    """All tiles, and the bias of the recovered shear: g = (1 + m) g_true + c, per component."""
+
+    rows: tuple[ShearRow, ...]
+    m: tuple[float, float]
+    m_error: tuple[float, float]
+    c: tuple[float, float]
+    c_error: tuple[float, float]
+
+
+def load_simulation(path: Path | None, *, seed: int | None = None) -> SimulateConfig:
+    """The simulation in the ``[simulate]`` table of a TOML file, or that of the demo.
+
+    Raises
+    ------
+    ConfigError
+        Unknown key or table, value out of range; file and key are named.
+    """
+    config = SimulateConfig()
+    if path is not None:
+        content = read_toml(path)
+        unknown = sorted(set(content) - {"simulate"})
+        if unknown:
+            raise ConfigError("unknown table", file=path, key=unknown[0], allowed="[simulate]")
+        config = from_mapping(SimulateConfig, content.get("simulate", {}), file=path)
+    return config if seed is None else replace(config, seed=seed)
+
+
+def write_survey(
+    out: Path,
+    config: SimulateConfig,
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    quiet: bool = True,
+) -> Path:
+    """Write a simulated survey and the configuration that runs it; the latter's path is returned.
+
+    A folder that holds the same survey already is left as it is.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds another simulated survey.
+    """
+    survey, recipe = out / SURVEY_FILE, out / SIMULATION_FILE
+    wanted = {"simulate": to_mapping(config)}
+    if recipe.exists():
+        if read_toml(recipe) == wanted and survey.exists():
+            return survey
+        if survey.exists():
+            raise ConfigError(
+                "the folder holds another simulated survey", file=out,
+                remedy="Choose another folder, or remove this one.",
+            )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    write_toml(recipe, wanted)
+    pool = executor or make_executor(workers)
+    try:
+        simulate_survey(out, config, executor=pool, overwrite=True)
+    finally:
+        if executor is None:
+            pool.shutdown(cancel_futures=True)
+    write_toml(survey, {"seed": config.seed, "out": "run"})
+    return survey
+
+
+def run_demo(
+    out: Path, *, workers: int | None = None, seed: int = 1, quiet: bool = False
+) -> ExitCode:
+    """Simulate, run, report; print the shear table and return the exit code of the run."""
+    start = time.monotonic()
+    simulation = SimulateConfig(seed=seed)
+    with make_executor(workers) as pool:
+        survey = write_survey(out, simulation, executor=pool)
+        _say(f"survey in {out} after {time.monotonic() - start:.0f} s", quiet)
+        with make_progress(quiet=quiet) as progress:
+            summary = run(load_survey(survey), executor=pool, progress=progress)
+    _say(f"chain finished after {time.monotonic() - start:.0f} s\n", quiet)
+    sys.stdout.write("\n".join(summary_lines(summary.outcomes)) + "\n\n")
+    finished = open_run(summary.root)
+    comparison = compare_shear(finished, simulation)
+    sys.stdout.write("\n".join(comparison_lines(comparison)) + "\n\n")
+    report = write_report(summary.root, comparison=comparison)
+    sys.stdout.write(f"catalogue: {summary.root / 'catalogue' / 'final_cat.fits'}\n")
+    sys.stdout.write(f"report:    {report}\n")
+    return summary.exit_code

@@ -1,0 +1,63 @@
+"""Backgrounds on disk: the meshes, from which the map at every pixel follows exactly."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from astropy.io import fits
+
+from purepipe.errors import InputFileError
+from purepipe.io.atomic import atomic_write
+from purepipe.io.images import read_header, read_image
+
+if TYPE_CHECKING:
+    from purepipe.detect import Background
+
+PathName = str | os.PathLike[str]
+
+
+def write_background(path: PathName, background: Background) -> None:
+    """Write the level and rms meshes of a background as two image HDUs."""
+    primary = fits.PrimaryHDU()
+    primary.header["BKGLEVEL"] = (background.level, "global level (ADU)")
+    primary.header["BKGRMS"] = (background.rms, "global rms (ADU)")
+    primary.header["MESHX"] = (background.mesh[0], "width of a mesh (pixel)")
+    primary.header["MESHY"] = (background.mesh[1], "height of a mesh (pixel)")
+    primary.header["IMAGEX"] = (background.shape[1], "width of the image (pixel)")
+    primary.header["IMAGEY"] = (background.shape[0], "height of the image (pixel)")
+    if background.constant is not None:
+        primary.header["BKGCONST"] = (background.constant, "level set by hand (ADU)")
+    hdus = [
+        primary,
+        fits.ImageHDU(background.level_map, name="LEVEL"),
+        fits.ImageHDU(background.rms_map, name="RMS"),
+    ]
+    with atomic_write(path) as temporary:
+        fits.HDUList(hdus).writeto(temporary, overwrite=True)
+
+
+def read_background(path: PathName) -> Background:
+    """The background that `write_background` wrote.
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, truncated, or not of this layout.
+    """
+    from purepipe.detect import Background
+
+    header = read_header(path)
+    if "MESHX" not in header:
+        raise InputFileError(
+            "not a background file", file=path, remedy="Run the CCD again to write it anew."
+        )
+    return Background(
+        level_map=read_image(path, "LEVEL")[0],
+        rms_map=read_image(path, "RMS")[0],
+        level=float(header["BKGLEVEL"]),
+        rms=float(header["BKGRMS"]),
+        mesh=(int(header["MESHX"]), int(header["MESHY"])),
+        shape=(int(header["IMAGEY"]), int(header["IMAGEX"])),
+        constant=float(header["BKGCONST"]) if "BKGCONST" in header else None,
+    )

@@ -1,0 +1,209 @@
+"""The steps on a block of a tile's objects: epochs, stamps, PSF, spread model, shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.catalogue import build_table
+from purepipe.config import EpochConfig, PSFInterpolationConfig, SpreadConfig
+from purepipe.config.survey import InputConfig
+from purepipe.exposure import inverse_variance
+from purepipe.flags import EpochFlag, PSFFlag, ShapeFlag
+from purepipe.io.background import read_background
+from purepipe.io.images import list_ccds, read_header, read_image, read_section
+from purepipe.io.psf_file import read_psf
+from purepipe.pipeline.units import TileTask
+from purepipe.psf import psf_at, spread_class, spread_model
+from purepipe.survey import (
+    CCD,
+    CCDPlanes,
+    Epochs,
+    EpochStamps,
+    cut_stamps,
+    find_epochs,
+)
+from purepipe.wcs import WCS
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+# A model in these states gives no usable PSF; the other bits are information.
+UNUSABLE_PSF = (
+    PSFFlag.NO_MODEL
+    | PSFFlag.TOO_FEW_STARS
+    | PSFFlag.BAD_CHI2
+    | PSFFlag.BAD_MODEL
+    | PSFFlag.NOT_ATTEMPTED
+)
+
+
+def sky_positions(objects: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Windowed sky positions (degrees), isophotal ones where the windowed are missing."""
+    positions = []
+    for axis in "XY":
+        windowed = np.asarray(objects[f"{axis}WIN_WORLD"], dtype=np.float64)
+        plain = np.asarray(objects[f"{axis}_WORLD"], dtype=np.float64)
+        positions.append(np.where(np.isfinite(windowed), windowed, plain))
+    return positions[0], positions[1]
+
+
+def tile_ccds(task: TileTask) -> list[CCD]:
+    """The CCDs of a tile's exposures, in the order of the exposures."""
+    return [
+        CCD.from_header(ref.task.exposure, ref.task.ccd, ref.cards, ref.shape) for ref in task.ccds
+    ]
+
+
+def objects_epochs(objects: Table, task: TileTask, config: EpochConfig) -> Epochs:
+    """Which CCDs saw each object of a tile."""
+    ra, dec = sky_positions(objects)
+    return find_epochs(ra, dec, tile_ccds(task), config)
+
+
+def plane_reader(
+    task: TileTask, root: Path, inputs: InputConfig
+) -> Callable[[int], CCDPlanes | None]:
+    """A function that opens the planes of one CCD; None when the CCD's unit failed."""
+
+    def read(index: int) -> CCDPlanes | None:
+        ccd = task.ccds[index].task
+        folder = root / ccd.folder
+        if not (folder / "psf.psf").is_file():
+            return None
+        image, _ = read_image(ccd.image, ccd.hdu)
+        weight, _ = read_image(ccd.weight, ccd.hdu)
+        mask, _ = read_image(folder / "mask.fits")
+        background = read_background(folder / "background.fits")
+        good = inverse_variance(weight, inputs.weight_kind)
+        return CCDPlanes(image, background.image(), good, mask)
+
+    return read
+
+
+def attach_psfs(
+    stamps: EpochStamps, epochs: Epochs, task: TileTask, root: Path, config: PSFInterpolationConfig
+) -> EpochStamps:
+    """The stamps with the PSF of every usable epoch, and a flag where there is none."""
+    n = stamps.images.shape[-1]
+    psfs = np.zeros((len(stamps.row), n, n), dtype=np.float32)
+    sigma = np.full(len(stamps.row), np.nan)
+    flags = stamps.flags.copy()
+    for index in np.unique(epochs.ccd_index):
+        pairs = np.flatnonzero((epochs.ccd_index == index) & (flags == 0))
+        if len(pairs) == 0:
+            continue
+        model = read_psf(root / task.ccds[index].task.folder / "psf.psf")
+        drawn = psf_at(model, stamps.x[pairs], stamps.y[pairs], config, shape=(n, n))
+        usable = (drawn.flags & int(UNUSABLE_PSF)) == 0
+        psfs[pairs[usable]] = drawn.images[usable]
+        sigma[pairs[usable]] = drawn.sigma[usable]
+        flags[pairs[~usable]] |= int(EpochFlag.NO_PSF)
+    return replace(stamps, psfs=psfs, psf_sigma=sigma, flags=flags)
+
+
+def measure_spread(
+    objects: Table,
+    stamps: EpochStamps,
+    task: TileTask,
+    inputs: InputConfig,
+    config: SpreadConfig,
+) -> dict[str, NDArray[Any]]:
+    """Spread model of the objects on the tile, with the mean PSF width of their epochs."""
+    vignets = np.asarray(objects["VIGNET"])
+    # The isophotal centre is that of the VIGNET.
+    x = np.trunc(np.asarray(objects["X_IMAGE"], dtype=np.float64) - 1 + 0.49999)
+    y = np.trunc(np.asarray(objects["Y_IMAGE"], dtype=np.float64) - 1 + 0.49999)
+    wcs = WCS.from_header(read_header(task.image, list_ccds(task.image)[0][0]))
+    weights = weight_stamps(task, inputs, x, y, vignets.shape[-1], shape=wcs.shape)
+    sigma = mean_psf_sigma(stamps, len(objects)) / wcs.pixel_scale
+    spread, error, _ = spread_model(vignets, weights, sigma)
+    return {
+        "SPREAD_MODEL": spread,
+        "SPREADERR_MODEL": error,
+        "SPREAD_CLASS": spread_class(spread, error, config),
+    }
+
+
+def weight_stamps(
+    task: TileTask,
+    inputs: InputConfig,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    size: int,
+    *,
+    shape: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Inverse-variance stamps of the tile at 0-based positions; only the rows needed are read."""
+    if len(x) == 0:
+        return np.zeros((0, size, size), dtype=np.float32)
+    ny, nx = shape
+    y0 = max(int(y.min()) - size, 0)
+    y1 = min(int(y.max()) + size + 1, ny)
+    section = read_section(task.weight, None, y0, y1, 0, nx)
+    weight = inverse_variance(section, inputs.tile_weight_kind)
+    return cut_stamps(weight, x, y - y0, size, fill=0)
+
+
+def mean_psf_sigma(stamps: EpochStamps, objects: int) -> NDArray[np.float64]:
+    """Mean width (arcsec) of the PSF over the epochs of each object; NaN without any."""
+    if stamps.psf_sigma is None:
+        return np.full(objects, np.nan)
+    scale = np.sqrt(np.abs(np.linalg.det(stamps.jacobian)))
+    sigma = np.asarray(stamps.psf_sigma) * scale
+    good = np.isfinite(sigma)
+    count = np.bincount(stamps.row[good], minlength=objects)
+    total = np.bincount(stamps.row[good], weights=sigma[good], minlength=objects)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(count > 0, total / count, np.nan))
+
+
+def flag_counts(flags: NDArray[Any]) -> dict[str, int]:
+    """Number of objects with each bit of the shape flags."""
+    flags = np.asarray(flags)
+    return {
+        str(member.name): int(np.count_nonzero(flags & member.value))
+        for member in ShapeFlag
+        if np.any(flags & member.value)
+    }
+
+
+def block_table(
+    objects: Table,
+    epochs: Epochs,
+    stamps: EpochStamps,
+    ccds: Sequence[CCD],
+    spread: dict[str, NDArray[Any]],
+    shapes: Table,
+) -> Table:
+    """All measured columns of a block, one row per object."""
+    n = len(objects)
+    flags = np.zeros(n, dtype=np.int32)
+    np.bitwise_or.at(flags, stamps.row, stamps.flags)
+    names = np.array([f"{ccd.exposure}-{ccd.ccd}" for ccd in ccds])
+    seen = [" ".join(names[epochs.ccd_index[epochs.row == row]]) for row in range(n)]
+    table = build_table(
+        {
+            "NUMBER": np.asarray(objects["NUMBER"]),
+            "EPOCHS": np.array(seen, dtype=str),
+            "FLAGS_EPOCH": flags,
+            **spread,
+        },
+        rows=n,
+    )
+    for name in shapes.colnames:
+        if name not in table.colnames:
+            table[name] = shapes[name]
+    return table
+
+
+def block_columns() -> list[str]:
+    """Names of the measured columns, in the order of the final catalogue."""
+    return [
+        "EPOCHS", "FLAGS_EPOCH", "SPREAD_MODEL", "SPREADERR_MODEL", "SPREAD_CLASS", *SHAPE_COLUMNS
+    ]  # fmt: skip

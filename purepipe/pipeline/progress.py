@@ -1,0 +1,142 @@
+"""Progress for people: bars on a terminal, plain lines in a log, silence when asked."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from purepipe.pipeline.store import Outcome
+
+
+class Progress(Protocol):
+    """What a run tells while it works."""
+
+    def total(self, units: int) -> None:
+        """Set the number of units known so far; it grows when tiles reveal their objects."""
+
+    def skipped(self, units: int) -> None:
+        """Tell that `units` units stand from an earlier run."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Tell that a unit has ended."""
+
+
+class Silent:
+    """Says nothing."""
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+
+    def total(self, units: int) -> None:
+        """Ignore the number of units."""
+
+    def skipped(self, units: int) -> None:
+        """Ignore skipped units."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Ignore the end of a unit."""
+
+
+class Lines(Silent):
+    """One line for each failure, and one for every tenth of the work; for logs."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._total = self._ended = self._failed = 0
+        self._start = time.monotonic()
+        self._told = 0
+
+    def total(self, units: int) -> None:
+        """Remember the number of units."""
+        self._total = units
+
+    def skipped(self, units: int) -> None:
+        """Tell how many units stand from an earlier run."""
+        self._ended += units
+        if units:
+            self._say(f"{units} units stand from an earlier run")
+
+    def ended(self, outcome: Outcome) -> None:
+        """Tell failures at once, and every tenth of the work."""
+        self._ended += 1
+        if not outcome.done:
+            self._failed += 1
+            self._say(failure_line(outcome))
+        tenth = 10 * self._ended // max(self._total, 1)
+        if tenth > self._told or self._ended == self._total:
+            self._told = tenth
+            seconds = time.monotonic() - self._start
+            failed = f", {self._failed} not done" if self._failed else ""
+            self._say(f"{self._ended}/{self._total} units{failed}, {seconds:.0f} s")
+
+    def _say(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class Bars(Silent):
+    """A bar with the time left, and one line for each failure; for terminals."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        self._progress = RichProgress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task("starting", total=None)
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it is."""
+        self._progress.stop()
+
+    def total(self, units: int) -> None:
+        """Set the length of the bar."""
+        self._progress.update(self._task, total=units, description="working")
+
+    def skipped(self, units: int) -> None:
+        """Advance over units that stand from an earlier run."""
+        self._progress.advance(self._task, units)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Advance by one; a failure gets its line above the bar."""
+        self._progress.advance(self._task)
+        self._progress.update(self._task, description=outcome.name)
+        if not outcome.done:
+            self._progress.console.print(
+                failure_line(outcome), style="red", markup=False, highlight=False
+            )
+
+
+def failure_line(outcome: Outcome) -> str:
+    """One line about a unit that did not give its products."""
+    message = " ".join(outcome.message.split())
+    return f"{outcome.name}: {outcome.status}: {message}"
+
+
+def make_progress(*, quiet: bool = False) -> Silent:
+    """Bars when standard error is a terminal, else lines; nothing when quiet."""
+    if quiet:
+        return Silent()
+    return Bars() if sys.stderr.isatty() else Lines()

@@ -1,0 +1,103 @@
+"""What a run left: its catalogues, its ledger, the mean shear; for users and for the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from purepipe.config import SurveyConfig, from_mapping
+from purepipe.config.survey import ShearConfig
+from purepipe.errors import StoreError
+from purepipe.io.tables import read_table, write_table
+from purepipe.pipeline.store import Outcome, fact, open_store, outcomes
+from purepipe.shapes import ShearEstimate
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+MERGED = "catalogue/final_cat.fits"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or interrupted run.
+
+    Attributes
+    ----------
+    root
+        Folder of the run.
+    config
+        The configuration as used.
+    outcomes
+        How each unit ended, by name.
+    """
+
+    root: Path
+    config: SurveyConfig
+    outcomes: tuple[Outcome, ...]
+
+    def catalogue(self) -> Table:
+        """The merged catalogue.
+
+        Raises
+        ------
+        StoreError
+            The run has no catalogue yet.
+        """
+        path = self.root / MERGED
+        if not path.exists():
+            raise StoreError(
+                "the run has no catalogue yet", file=self.root, remedy="Run it to the end first."
+            )
+        return read_table(path)
+
+    def shear(self, *, tiles: Sequence[str] | None = None) -> ShearEstimate:
+        """Calibrated mean shear of the selected objects, of all tiles or of some."""
+        table = self.catalogue()
+        if tiles is not None:
+            table = table[np.isin(np.asarray(table["TILE_ID"]), list(tiles))]
+        return mean_shear(table, self.config.shear, seed=self.config.seed)
+
+
+def open_run(root: Path | str) -> Run:
+    """The run in a folder.
+
+    Raises
+    ------
+    StoreError
+        The folder holds no run, or its ledger is damaged.
+    """
+    root = Path(root)
+    store = open_store(root, create=False)
+    try:
+        config = from_mapping(SurveyConfig, fact(store, "config", {}))
+        return Run(root, config, tuple(outcomes(store)))
+    finally:
+        store.close()
+
+
+def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
+    """Write the merged catalogue of all tiles that have one, and give its number of rows."""
+    from astropy.table import vstack
+
+    paths = [
+        root / product
+        for outcome in ended
+        if outcome.kind == "catalogue" and outcome.done
+        for product in outcome.products
+    ]
+    if not paths:
+        return 0
+    tables = [read_table(path) for path in sorted(paths)]
+    merged = vstack(tables, metadata_conflicts="silent")
+    write_table(root / MERGED, merged)
+    return len(merged)
+
+
+def mean_shear(table: Table, config: ShearConfig, *, seed: int = 0) -> ShearEstimate:
+    """Calibrated mean shear of a final catalogue under the cuts of `config`."""
+    raise NotImplementedError

@@ -1,0 +1,51 @@
+"""What a run did, as lines of at most 80 characters."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from purepipe.pipeline.steps import STEPS
+from purepipe.pipeline.store import Outcome, StepRecord
+
+
+def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]]:
+    """(unit kind, sums over all units, number of units) of each step, in the order of the chain."""
+    sums: dict[tuple[str, str], list[StepRecord]] = defaultdict(list)
+    for outcome in outcomes:
+        for step in outcome.steps:
+            sums[outcome.kind, step.step].append(step)
+    rows = []
+    for step in STEPS:
+        records = sums.get((step.unit, step.name))
+        if records:
+            total = StepRecord(
+                step.name, step.counts,
+                sum(r.n_in for r in records), sum(r.n_out for r in records),
+                sum(r.seconds for r in records),
+            )  # fmt: skip
+            rows.append((step.unit, total, len(records)))
+    return rows
+
+
+def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
+    """Units by their fate, the counts of every step, and one line for each failure."""
+    outcomes = list(outcomes)
+    fates = Counter((outcome.kind, outcome.status) for outcome in outcomes)
+    lines = ["units"]
+    for kind in ("exposure", "ccd", "tile", "shapes", "catalogue"):
+        counts = {status: n for (k, status), n in fates.items() if k == kind}
+        if counts:
+            text = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+            lines.append(f"  {kind:<10} {text}")
+    lines += ["", f"  {'unit':<10}{'step':<11}{'what':<9}{'in':>12}{'out':>12}{'seconds':>10}"]
+    for kind, total, _ in step_totals(outcomes):
+        lines.append(
+            f"  {kind:<10}{total.step:<11}{total.what:<9}{total.n_in:>12,}{total.n_out:>12,}"
+            f"{total.seconds:>10.1f}"
+        )
+    failures = [outcome for outcome in outcomes if not outcome.done]
+    if failures:
+        lines += ["", f"not done: {len(failures)}"]
+        lines += [f"  {o.name}: {o.status}: {' '.join(o.message.split())}" for o in failures]
+    return lines

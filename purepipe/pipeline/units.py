@@ -1,0 +1,155 @@
+"""Units of work and what they carry: everything a worker needs, nothing it has to look up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from purepipe.config import SurveyConfig
+
+
+@dataclass(frozen=True)
+class CCDTask:
+    """Mask, detection, stars and PSF of one CCD of one exposure.
+
+    Attributes
+    ----------
+    exposure, ccd
+        Exposure number and 0-based CCD number.
+    hdu
+        HDU number in each of the three files.
+    image, weight, flag
+        Files; `flag` may be None.
+    stars
+        Star catalogue of the survey, or None.
+    """
+
+    exposure: str
+    ccd: int
+    hdu: int
+    image: Path
+    weight: Path
+    flag: Path | None
+    stars: Path | None
+
+    @property
+    def folder(self) -> str:
+        """Where the products go, relative to the store."""
+        return f"ccd/{self.exposure}-{self.ccd}"
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """Mask, detection and epochs of one tile."""
+
+    tile: str
+    image: Path
+    weight: Path
+    flag: Path | None
+    stars: Path | None
+    ccds: tuple[CCDReference, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def folder(self) -> str:
+        """Where the products go, relative to the store."""
+        return f"tile/{self.tile}"
+
+
+@dataclass(frozen=True)
+class CCDReference:
+    """What a tile must know of a CCD: its files' task and its header."""
+
+    task: CCDTask
+    cards: str
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ShapesTask:
+    """PSF at objects, spread model and shapes of one block of a tile's objects."""
+
+    tile: TileTask
+    block: int
+    start: int
+    stop: int
+
+    @property
+    def product(self) -> str:
+        """The table of the block, relative to the store."""
+        return f"shapes/{self.tile.tile}/{self.block:05d}.fits"
+
+
+@dataclass(frozen=True)
+class CatalogueTask:
+    """The final catalogue of one tile."""
+
+    tile: TileTask
+    blocks: tuple[ShapesTask, ...]
+
+    @property
+    def product(self) -> str:
+        """The catalogue of the tile, relative to the store."""
+        return f"catalogue/final_cat-{self.tile.tile}.fits"
+
+
+Task = CCDTask | TileTask | ShapesTask | CatalogueTask
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A task with its name and the units that must have ended before it starts.
+
+    A unit starts whatever the fate of those it waits for: a failed CCD leaves a flag at its
+    objects, not a hole in the catalogue.
+    """
+
+    name: str
+    kind: str
+    task: Task
+    needs: tuple[str, ...] = ()
+    cost: float = 1.0
+
+
+@dataclass(frozen=True)
+class WorkContext:
+    """What is the same for all units of a run."""
+
+    root: Path
+    config: SurveyConfig
+
+
+def ccd_unit(task: CCDTask) -> Unit:
+    """The unit of a CCD."""
+    return Unit(f"ccd {task.exposure}-{task.ccd}", "ccd", task, cost=4.0)
+
+
+def tile_unit(task: TileTask) -> Unit:
+    """The unit of a tile's detection; the longest of all, so it starts first."""
+    return Unit(f"tile {task.tile}", "tile", task, cost=20.0)
+
+
+def block_units(task: TileTask, objects: int, block_size: int) -> list[Unit]:
+    """The units of the shape measurement of a tile, and that of its catalogue."""
+    ccds = tuple(f"ccd {ref.task.exposure}-{ref.task.ccd}" for ref in task.ccds)
+    blocks = tuple(
+        ShapesTask(task, number, start, min(start + block_size, objects))
+        for number, start in enumerate(range(0, objects, block_size))
+    )
+    units = [
+        Unit(
+            f"shapes {task.tile} {block.block:05d}",
+            "shapes",
+            block,
+            needs=(f"tile {task.tile}", *ccds),
+            cost=(block.stop - block.start) / 100,
+        )
+        for block in blocks
+    ]
+    catalogue = Unit(
+        f"catalogue {task.tile}",
+        "catalogue",
+        CatalogueTask(task, blocks),
+        needs=(f"tile {task.tile}", *(unit.name for unit in units)),
+    )
+    return [*units, catalogue]

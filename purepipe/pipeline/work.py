@@ -1,0 +1,293 @@
+"""What a worker does: read the files of one unit, run its steps in memory, write its products."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io.fits import Header
+
+from purepipe.catalogue import assemble_catalogue
+from purepipe.config import MaskConfig
+from purepipe.detect import extract
+from purepipe.errors import DataError, PurepipeError
+from purepipe.exposure import Exposure
+from purepipe.io.atomic import write_text
+from purepipe.io.background import write_background
+from purepipe.io.exposures import read_exposure
+from purepipe.io.images import write_image
+from purepipe.io.ldac import read_ldac, write_ldac
+from purepipe.io.psf_file import write_psf
+from purepipe.io.stars import read_star_catalogue
+from purepipe.io.tables import read_table, write_table
+from purepipe.mask import build_mask, mask_cards, mask_summary
+from purepipe.pipeline import objects as block
+from purepipe.pipeline.store import Outcome, StepRecord
+from purepipe.pipeline.units import (
+    CatalogueTask,
+    CCDTask,
+    ShapesTask,
+    Task,
+    TileTask,
+    Unit,
+    WorkContext,
+)
+from purepipe.psf import fit_psf, psf_summary, validate_psf
+from purepipe.select import find_stars
+from purepipe.shapes import measure_shapes
+from purepipe.survey import epoch_tables, find_epochs, gather_stamps
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+
+@dataclass
+class Counts:
+    """Counts of one step, filled in while it works."""
+
+    n_in: int = 0
+    n_out: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Recorder:
+    """Collects what the steps of one unit did and wrote."""
+
+    root: Path
+    steps: list[StepRecord] = field(default_factory=list)
+    products: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str, what: str, n_in: int = 0) -> Iterator[Counts]:
+        """Time one step; the body sets the counts. A step that fails is recorded too."""
+        counts = Counts(n_in)
+        start = time.perf_counter()
+        try:
+            yield counts
+        finally:
+            seconds = time.perf_counter() - start
+            self.steps.append(
+                StepRecord(name, what, counts.n_in, counts.n_out, seconds, counts.facts)
+            )
+
+    def product(self, name: str) -> Path:
+        """Register a product and give its path."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.products.append(path)
+        return path
+
+
+def execute(unit: Unit, context: WorkContext) -> Outcome:
+    """Run one unit and say how it ended; never raises for what is wrong with its data."""
+    start = time.perf_counter()
+    recorder = Recorder(context.root)
+    status, message = "done", ""
+    _clear(unit.task, context.root)
+    try:
+        _WORK[type(unit.task)](unit.task, context, recorder)
+        if recorder.notes:
+            status, message = "nothing to do", " ".join(recorder.notes)
+    except PurepipeError as error:
+        status, message = error.status, str(error)
+    except Exception as error:
+        # The one place where any fault of one unit is kept from ending the survey.
+        status, message = "failed", f"{type(error).__name__}: {error} (see the log of the unit)"
+        folder = context.root / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / f"{unit.name.replace(' ', '-')}.log", traceback.format_exc())
+    products = {
+        str(path.relative_to(context.root)): path.stat().st_size
+        for path in recorder.products
+        if path.is_file()
+    }
+    return Outcome(
+        name=unit.name, kind=unit.kind, status=status, message=message, products=products,
+        steps=tuple(recorder.steps), seconds=time.perf_counter() - start, peak_mb=_peak_memory(),
+    )  # fmt: skip
+
+
+def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
+    """Mask, detection, star selection, PSF model and its validation on one CCD."""
+    config = context.config.ccd
+    exposure = read_exposure(
+        task.image, hdu=task.hdu, weight_path=task.weight,
+        weight_kind=context.config.inputs.weight_kind, flag_path=task.flag,
+    )  # fmt: skip
+    exposure = _on_tile_scale(exposure, context.config.inputs.zero_point)
+    exposure.require_data()
+    exposure = _mask(exposure, task, config.mask, recorder)
+    with recorder.step("detect", "sources") as counts:
+        detection = extract(exposure, config.detect)
+        counts.n_in = counts.n_out = len(detection.table)
+        counts.facts = {"background": detection.background.level, "rms": detection.background.rms}
+        write_background(recorder.product(f"{task.folder}/background.fits"), detection.background)
+    sources = detection.table
+    with recorder.step("stars", "stars", len(sources)) as counts:
+        unit = f"{task.exposure}-{task.ccd}"
+        selection = find_stars(sources, config.stars, seed=context.config.seed, unit=unit)
+        counts.n_out = int(np.count_nonzero(selection.stars))
+        counts.facts = {"fwhm": selection.fwhm, "width": selection.width}
+        sources["FLAGS_STAR"] = selection.flags
+        write_ldac(recorder.product(f"{task.folder}/sources.fits"), _without_vignet(sources))
+    with recorder.step("psf", "stars", int(np.count_nonzero(selection.fit))) as counts:
+        model = fit_psf(sources[selection.fit], config.psf)
+        counts.n_out = model.accepted
+        counts.facts = {"chi2": model.chi2}
+        write_psf(recorder.product(f"{task.folder}/psf.psf"), model)
+    with recorder.step("validate", "stars", int(np.count_nonzero(selection.stars))) as counts:
+        table = validate_psf(
+            model, sources[selection.stars], reserved=selection.reserved[selection.stars]
+        )
+        counts.n_out = len(table)
+        counts.facts = psf_summary(table)
+        write_table(recorder.product(f"{task.folder}/validation.fits"), table)
+
+
+def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
+    """Mask, detection and epochs of one tile."""
+    config = context.config.tile
+    exposure = read_exposure(
+        task.image, weight_path=task.weight, flag_path=task.flag,
+        weight_kind=context.config.inputs.tile_weight_kind,
+        zero_point=context.config.inputs.zero_point,
+    )  # fmt: skip
+    exposure.require_data()
+    exposure = _mask(exposure, task, config.mask, recorder)
+    with recorder.step("detect", "objects") as counts:
+        detection = extract(exposure, config.detect)
+        objects = detection.table
+        counts.n_in = counts.n_out = len(objects)
+    with recorder.step("epochs", "objects", len(objects)) as counts:
+        epochs = block.objects_epochs(objects, task, config.epochs)
+        objects["N_EPOCH"] = epochs.n_epoch.astype(np.int32)
+        counts.n_out = int(np.count_nonzero(epochs.n_epoch))
+        counts.facts = {"missing exposures": list(task.missing)}
+        write_ldac(
+            recorder.product(f"{task.folder}/objects.fits"), objects, epochs=epoch_tables(epochs)
+        )
+    if not task.ccds:
+        recorder.notes.append(_no_exposures(task))
+
+
+def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> None:
+    """Stamps, PSF, spread model and shapes of one block of a tile's objects."""
+    config = context.config.tile
+    objects = read_ldac(context.root / task.tile.folder / "objects.fits")[task.start : task.stop]
+    n = len(objects)
+    with recorder.step("stamps", "stamps") as counts:
+        ccds = block.tile_ccds(task.tile)
+        epochs = find_epochs(*block.sky_positions(objects), ccds, config.epochs)
+        inputs = context.config.inputs
+        planes = block.plane_reader(task.tile, context.root, inputs)
+        stamps = gather_stamps(epochs, ccds, planes, size=config.shapes.stamp_size)
+        counts.n_in = len(stamps.row)
+        counts.n_out = int(np.count_nonzero(stamps.flags == 0))
+    with recorder.step("psf", "stamps", counts.n_out) as counts:
+        stamps = block.attach_psfs(stamps, epochs, task.tile, context.root, config.psf)
+        counts.n_out = int(np.count_nonzero(stamps.flags == 0))
+    with recorder.step("spread", "objects", n) as counts:
+        spread = block.measure_spread(objects, stamps, task.tile, inputs, config.spread)
+        counts.n_out = int(np.count_nonzero(np.isfinite(spread["SPREAD_MODEL"])))
+    with recorder.step("shapes", "objects", n) as counts:
+        shapes = measure_shapes(objects, stamps, config.shapes, seed=context.config.seed)
+        counts.n_out = int(np.count_nonzero(shapes["NGMIX_MCAL_FLAGS"] == 0))
+        counts.facts = block.flag_counts(shapes["NGMIX_MCAL_FLAGS"])
+    table = block.block_table(objects, epochs, stamps, ccds, spread, shapes)
+    write_table(recorder.product(task.product), table, extname="OBJECTS")
+
+
+def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder) -> None:
+    """Join what is known about every object of a tile."""
+    objects = read_ldac(context.root / task.tile.folder / "objects.fits")
+    with recorder.step("catalogue", "objects", len(objects)) as counts:
+        paths = [context.root / item.product for item in task.blocks]
+        measured = [read_table(path) for path in paths if path.is_file()]
+        final = assemble_catalogue(
+            objects, measured, tile=task.tile.tile, columns=block.block_columns()
+        )
+        counts.n_out = len(final)
+        counts.facts = {"objects of failed blocks": int(np.count_nonzero(final["FLAGS_UNIT"]))}
+        write_table(recorder.product(task.product), final)
+
+
+def _mask(
+    exposure: Exposure, task: CCDTask | TileTask, config: MaskConfig, recorder: Recorder
+) -> Exposure:
+    """The exposure with its mask planes, which are written as a product."""
+    with recorder.step("mask", "pixels") as counts:
+        stars = None if task.stars is None else _star_catalogue(task.stars)
+        mask = build_mask(exposure, stars, config)
+        counts.n_in = mask.size
+        counts.n_out = int(np.count_nonzero(mask == 0))
+        counts.facts = {row.name: row.pixels for row in mask_summary(mask)}
+        header = Header.fromstring(exposure.header) if exposure.header else Header()
+        for card in mask_cards(mask, config, image=exposure.image):
+            header.set(*card)
+        write_image(recorder.product(f"{task.folder}/mask.fits"), mask, header, compress=True)
+    return exposure.with_flags(mask)
+
+
+def _on_tile_scale(exposure: Exposure, zero_point: float) -> Exposure:
+    """Give a CCD the zero-point of its own ADU, from that of the tile and FSCALE."""
+    if not (np.isfinite(exposure.flux_scale) and exposure.flux_scale > 0):
+        raise DataError(
+            "the flux scale must be a positive number", file=exposure.name, key="FSCALE",
+            got=exposure.flux_scale, remedy="Correct the header of the CCD.",
+        )  # fmt: skip
+    return exposure.replace(zero_point=zero_point - 2.5 * np.log10(exposure.flux_scale))
+
+
+@lru_cache(maxsize=1)
+def _star_catalogue(path: Path) -> Table:
+    return read_star_catalogue(path)
+
+
+def _without_vignet(table: Table) -> Table:
+    kept = table.copy(copy_data=False)
+    kept.remove_column("VIGNET")
+    return kept
+
+
+def _clear(task: Task, root: Path) -> None:
+    """Remove what an earlier attempt of the same unit left, so that nothing stale is read."""
+    if isinstance(task, CCDTask | TileTask):
+        shutil.rmtree(root / task.folder, ignore_errors=True)
+    else:
+        (root / task.product).unlink(missing_ok=True)
+
+
+def _no_exposures(task: TileTask) -> str:
+    """Why the objects of a tile have no epochs, and what to do."""
+    if task.missing:
+        return (
+            f"{task.image}: none of the exposures named in its HISTORY is in the survey"
+            f" ({', '.join(task.missing)}). Add their files, or correct [inputs]."
+        )
+    return f"{task.image}: no HISTORY card names an exposure. Check tile.epochs.history_pattern."
+
+
+def _peak_memory() -> float:
+    """Largest memory of this process so far, MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+_WORK: dict[type, Callable[[Any, WorkContext, Recorder], None]] = {
+    CCDTask: run_ccd,
+    TileTask: run_tile,
+    ShapesTask: run_shapes,
+    CatalogueTask: run_catalogue,
+}

@@ -1,0 +1,45 @@
+import pickle
+
+import pytest
+
+from purepipe import errors
+from purepipe.errors import InputFileError, PurepipeError, did_you_mean, nearest
+
+
+def every_class():
+    return [PurepipeError, *PurepipeError.__subclasses__()]
+
+
+@pytest.mark.parametrize("cls", every_class())
+def test_survives_pickling(cls):
+    error = cls("it broke", file="a.fits", hdu=3, key="K", got=5, allowed="1 to 3", remedy="Mend.")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is cls
+    assert str(copy) == str(error)
+    assert copy.status == cls.status
+
+
+def test_message_names_place_value_and_remedy():
+    error = InputFileError(
+        "truncated", file="a.fits", hdu=3, got="5 bytes", allowed="7", remedy="Copy it again."
+    )
+    assert str(error) == "a.fits[HDU 3]: truncated (got 5 bytes; allowed: 7). Copy it again."
+
+
+def test_message_without_place():
+    assert str(PurepipeError("it broke")) == "it broke."
+    assert str(PurepipeError("really?")) == "really?"
+    assert str(PurepipeError("out of range", key="mask.border_width")) == (
+        "mask.border_width: out of range."
+    )
+
+
+def test_nearest():
+    assert nearest("DETECT_TRESH", ["DETECT_THRESH", "FILTER"]) == "DETECT_THRESH"
+    assert nearest("xyz", ["DETECT_THRESH"]) is None
+    assert did_you_mean("tresh", ["thresh", "x"]) == "Did you mean 'thresh'?"
+    assert did_you_mean("q", ["thresh", "size"]) == "Valid names: size, thresh."
+
+
+def test_exit_codes():
+    assert [int(code) for code in errors.ExitCode] == [0, 1, 2, 3]

@@ -1,0 +1,129 @@
+import pickle
+
+import galsim
+import numpy as np
+import pytest
+from astropy.io.fits import Header
+
+from purepipe.errors import DataError
+from purepipe.wcs import WCS
+
+SCALE = 0.187 / 3600
+
+
+def make_header(*, ra=150.0, dec=32.0, angle=0.0, flip=False, distortion=None):
+    header = Header()
+    header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, 1000, 800
+    header["CTYPE1"], header["CTYPE2"] = "RA---TAN", "DEC--TAN"
+    header["CRVAL1"], header["CRVAL2"] = ra, dec
+    header["CRPIX1"], header["CRPIX2"] = 480.0, 410.0
+    c, s = np.cos(angle), np.sin(angle)
+    cd = SCALE * np.array([[-c, s], [s, c]])
+    if flip:
+        cd[:, 0] *= -1
+    for i in (0, 1):
+        for j in (0, 1):
+            header[f"CD{i + 1}_{j + 1}"] = cd[i, j]
+    if distortion == "sip":
+        header["CTYPE1"], header["CTYPE2"] = "RA---TAN-SIP", "DEC--TAN-SIP"
+        header["A_ORDER"] = header["B_ORDER"] = 2
+        header["A_2_0"], header["A_1_1"], header["B_0_2"] = 3e-6, -2e-6, 4e-6
+    elif distortion == "tpv":
+        header["CTYPE1"], header["CTYPE2"] = "RA---TPV", "DEC--TPV"
+        for key, value in {"PV1_1": 1.0, "PV1_4": 0.02, "PV2_1": 1.0, "PV2_5": 0.03}.items():
+            header[key] = value
+    elif distortion == "pv":
+        header["PV1_1"], header["PV1_4"], header["PV2_1"] = 1.0, 0.02, 1.0
+    return header
+
+
+CASES = [
+    {},
+    {"angle": 0.7},
+    {"angle": np.pi, "flip": True},
+    {"distortion": "sip", "angle": -0.3},
+    {"distortion": "tpv", "flip": True},
+    {"ra": 359.9999, "dec": 70.0, "distortion": "sip"},
+    {"ra": 0.0, "dec": 89.9, "distortion": "tpv"},
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_there_and_back(case):
+    wcs = WCS.from_header(make_header(**case))
+    x, y = (a.ravel() for a in np.meshgrid(np.linspace(-0.5, 999.5, 9), np.linspace(0, 799, 7)))
+    x1, y1 = wcs.sky_to_pixel(*wcs.pixel_to_sky(x, y))
+    np.testing.assert_allclose(x1, x, atol=2e-6)
+    np.testing.assert_allclose(y1, y, atol=2e-6)
+
+
+@pytest.mark.parametrize("case", CASES[:5], ids=str)
+def test_jacobian_equals_galsim(case):
+    header = make_header(**case)
+    wcs = WCS.from_header(header)
+    oracle = galsim.FitsWCS(header=dict(header)).local(galsim.PositionD(121, 701))
+    expected = [[oracle.dudx, oracle.dudy], [oracle.dvdx, oracle.dvdy]]
+    np.testing.assert_allclose(wcs.jacobian(120.0, 700.0), expected, atol=2e-9)
+
+
+def test_jacobian_of_a_plain_image_is_the_unit_matrix():
+    # North up and east to the left: u grows to the west, v to the north.
+    wcs = WCS.from_header(make_header())
+    np.testing.assert_allclose(wcs.jacobian(479.0, 409.0), 0.187 * np.eye(2), atol=1e-9)
+    assert wcs.parity == 1
+    assert WCS.from_header(make_header(flip=True)).parity == -1
+    assert wcs.pixel_scale == pytest.approx(0.187, rel=1e-5)
+
+
+def test_jacobian_keeps_the_shape_of_the_positions():
+    wcs = WCS.from_header(make_header(distortion="sip"))
+    x, y = np.meshgrid(np.arange(3.0), np.arange(2.0))
+    many = wcs.jacobian(x, y)
+    assert many.shape == (2, 3, 2, 2)
+    np.testing.assert_array_equal(many[1, 2], wcs.jacobian(x[1, 2], y[1, 2]))
+
+
+def test_positions_are_zero_based():
+    ra, dec = WCS.from_header(make_header()).pixel_to_sky(479.0, 409.0)
+    assert (ra, dec) == (pytest.approx(150.0, abs=1e-12), pytest.approx(32.0, abs=1e-12))
+
+
+@pytest.mark.parametrize("distortion", [None, "sip", "tpv"])
+def test_the_far_side_of_the_sky_is_nan(distortion):
+    wcs = WCS.from_header(make_header(distortion=distortion))
+    x, y = wcs.sky_to_pixel([330.0, 150.0], [-32.0, 32.0])
+    assert np.isnan([x[0], y[0]]).all()
+    assert np.isfinite([x[1], y[1]]).all()
+
+
+def test_tan_with_pv_terms_is_read_as_tpv():
+    plain, distorted = (
+        WCS.from_header(make_header(distortion=d)).pixel_to_sky(0.0, 0.0) for d in (None, "pv")
+    )
+    assert abs(plain[0] - distorted[0]) > 1e-6
+
+
+def test_headers_without_coordinates_are_refused():
+    header = make_header()
+    del header["CTYPE1"], header["CTYPE2"]
+    with pytest.raises(DataError, match="no celestial coordinates"):
+        WCS.from_header(header)
+    header = make_header()
+    header["CD1_1"], header["CD1_2"] = header["CD2_1"], header["CD2_2"]
+    with pytest.raises(DataError, match=r"singular|cannot be used"):
+        WCS.from_header(header)
+
+
+def test_pickle_and_text():
+    wcs = WCS.from_header(make_header(distortion="tpv"))
+    copy = pickle.loads(pickle.dumps(wcs))
+    assert copy == wcs
+    assert copy.pixel_to_sky(10.0, 20.0) == wcs.pixel_to_sky(10.0, 20.0)
+    assert WCS.from_header(wcs.cards, wcs.shape).cards == wcs.cards
+
+
+def test_footprint_surrounds_the_image():
+    wcs = WCS.from_header(make_header())
+    x, y = wcs.sky_to_pixel(*wcs.footprint().T)
+    np.testing.assert_allclose(x, [-0.5, 999.5, 999.5, -0.5], atol=1e-6)
+    np.testing.assert_allclose(y, [-0.5, -0.5, 799.5, 799.5], atol=1e-6)
