@@ -1,6 +1,13 @@
 """Masks: rules, rasteriser, regions, star catalogues."""
 
-from purepipe.mask.build import PlaneSummary, build_mask, mask_cards, mask_summary
+from purepipe.mask.build import (
+    PlaneSummary,
+    build_mask,
+    mask_cards,
+    mask_summary,
+    star_regions,
+    storage_dtype,
+)
 from purepipe.mask.raster import rasterise
 from purepipe.mask.regions import (
     Region,
@@ -23,5 +30,7 @@ __all__ = [
     "rasterise",
     "regions_from_ds9",
     "regions_from_objects",
+    "star_regions",
     "stars_in_field",
+    "storage_dtype",
 ]

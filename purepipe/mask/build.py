@@ -177,14 +177,22 @@ def _compat_planes(
         yield "external flags", exposure.flags, 0
 
 
-def _star_planes(exposure: Exposure, stars: Table | None, config: MaskConfig) -> Iterator[Plane]:
+def star_regions(
+    exposure: Exposure, stars: Table | None, config: MaskConfig | None = None
+) -> dict[str, list[NDArray[np.float64]]]:
+    """The polygons around the stars that reach an image, under ``"halo"`` and ``"spike"``.
+
+    Each is an (n, 2) array of 0-based vertices; `purepipe.mask.regions.format_ds9` writes them.
+    Parameters and errors are those of `build_mask`.
+    """
+    config = config or MaskConfig()
     kinds: tuple[tuple[str, HaloConfig | SpikeConfig], ...] = (
         ("halo", config.halo),
         ("spike", config.spike),
     )
     asked = [(name, item) for name, item in kinds if item.make]
     if not asked:
-        return
+        return {}
     if stars is None:
         raise ConfigError(
             f"{' and '.join(name + 's' for name, _ in asked)} are to be masked, but there is no"
@@ -192,19 +200,25 @@ def _star_planes(exposure: Exposure, stars: Table | None, config: MaskConfig) ->
             file=exposure.name, key="mask.halo.make, mask.spike.make",
             remedy="Give a table with ra, dec and mag, or set both to false.",
         )  # fmt: skip
-    compat = config.compat == "shapepipe"
     wcs = _require_wcs(exposure, "the polygons of stars")
     ra, dec, mag = _usable_stars(stars, config, exposure.name)
+    polygons = {}
     for name, item in asked:
         model = star_model(name, item)
+        sizes = {"scale": item.scale, "mag_pivot": item.mag_pivot}
         bright = mag < item.mag_limit
-        reach = rules.polygon_reach(model, mag[bright], scale=item.scale, mag_pivot=item.mag_pivot)
+        reach = rules.polygon_reach(model, mag[bright], **sizes)
         rows, x, y = select_stars(ra[bright], dec[bright], wcs, reach)
-        polygons = rules.star_polygons(
-            x, y, mag[bright][rows], model,
-            scale=item.scale, mag_pivot=item.mag_pivot, invert=compat,
-        )  # fmt: skip
-        yield name, rules.stars(exposure.shape, polygons, compat=compat), item.flag
+        invert = config.compat == "shapepipe"
+        polygons[name] = rules.star_polygons(x, y, mag[bright][rows], model, invert=invert, **sizes)
+    return polygons
+
+
+def _star_planes(exposure: Exposure, stars: Table | None, config: MaskConfig) -> Iterator[Plane]:
+    values = {"halo": config.halo.flag, "spike": config.spike.flag}
+    compat = config.compat == "shapepipe"
+    for name, polygons in star_regions(exposure, stars, config).items():
+        yield name, rules.stars(exposure.shape, polygons, compat=compat), values[name]
 
 
 def star_model(name: str, config: HaloConfig | SpikeConfig) -> NDArray[np.float64]:
@@ -230,7 +244,7 @@ def _usable_stars(
     placed = np.isfinite(ra) & np.isfinite(dec)
     if not placed[keep].all():
         log.warning(
-            "%s: %d stars have no position and cannot be masked", name, (~placed & keep).sum()
+            "%s: %d star(s) have no position and cannot be masked", name, (~placed & keep).sum()
         )
     keep &= placed
     unknown = keep & ~np.isfinite(mag)
@@ -239,7 +253,7 @@ def _usable_stars(
     elif unknown.any():
         mag = np.where(unknown, config.unknown_mag, mag)
         log.warning(
-            "%s: %d stars have no magnitude; masked as if of magnitude %g",
+            "%s: %d star(s) have no magnitude; masked as if of magnitude %g",
             name, unknown.sum(), config.unknown_mag,
         )  # fmt: skip
     return ra[keep], dec[keep], mag[keep]
@@ -275,7 +289,15 @@ def _require_wcs(exposure: Exposure, what: str) -> WCS:
             f"{what} cannot be placed: the image has no world coordinates", file=exposure.name,
             remedy="Give the exposure its WCS, or switch the rule off.",
         )  # fmt: skip
+    if exposure.wcs.shape == exposure.shape:
+        return exposure.wcs
     return replace(exposure.wcs, shape=exposure.shape)
+
+
+def storage_dtype(mask: NDArray[np.int32]) -> type[np.generic]:
+    """The type in which a mask is stored: int16, as ShapePipe's, or int32 for bits above 14."""
+    fits = mask.size == 0 or (mask.min() >= 0 and mask.max() < 2**15)
+    return np.int16 if fits else np.int32
 
 
 class PlaneSummary(NamedTuple):
@@ -342,7 +364,7 @@ def mask_cards(
     cards.append(("MASKFRAC", float(np.count_nonzero(mask)) / mask.size, "fraction masked"))
     cards.append(("MASKMODE", config.compat, "fault-for-fault reproduction of"))
     if image is not None and config.missing.make:
-        fraction = rules.missing_fraction(image)
+        fraction = rules.missing_fraction(image, compat=config.compat == "shapepipe")
         limit = config.missing.flag_fraction
         cards.append(("MRATIO", fraction, "fraction of missing pixels"))
         cards.append(("MFLAG", fraction >= limit, f"threshold value {limit:g}"))

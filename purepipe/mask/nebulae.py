@@ -55,14 +55,13 @@ def ngc() -> Table:
     MissingPackageError
         The package pyongc, which brings the OpenNGC data base, is not installed.
     """
-    from astropy.table import Table
-
-    names = ("name", "ra", "dec", "major", "minor", "angle")
-    return Table(rows=list(_ngc_rows()), names=names)
+    return _ngc().copy()
 
 
 @cache
-def _ngc_rows() -> tuple[tuple[Any, ...], ...]:
+def _ngc() -> Table:
+    from astropy.table import Table
+
     # Reading the data base takes seconds, and every CCD of a survey needs it.
     try:
         ongc = import_module("pyongc.ongc")
@@ -80,7 +79,7 @@ def _ngc_rows() -> tuple[tuple[Any, ...], ...]:
         ra, dec = np.degrees(item.rad_coords)
         row = (float(ra), float(dec), float(major), float(minor or major))
         rows.append((str(item.name), *row, np.nan if angle is None else float(angle)))
-    return tuple(rows)
+    return Table(rows=rows, names=("name", "ra", "dec", "major", "minor", "angle"))
 
 
 def nebula_mask(

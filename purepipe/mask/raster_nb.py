@@ -131,6 +131,12 @@ def _fill_row(columns: NDArray[np.int64], value: int, line: NDArray[np.int32]) -
 
 
 @kernel
+def _clipped(value: float, size: int) -> int:
+    """An index not above `value`, inside the image."""
+    return int(min(max(np.floor(value), 0.0), float(size)))
+
+
+@kernel
 def fill_ellipses(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -147,10 +153,11 @@ def fill_ellipses(
         xx, xy, yy = forms[k]
         det = xx * yy - xy * xy
         half_x, half_y = np.sqrt(limits[k] * yy / det), np.sqrt(limits[k] * xx / det)
-        for j in range(max(np.ceil(y[k] - half_y) - 1, 0), min(np.floor(y[k] + half_y) + 2, ny)):
+        low, high = _clipped(y[k] - half_y, ny), _clipped(y[k] + half_y + 2.0, ny)
+        left, right = _clipped(x[k] - half_x, nx), _clipped(x[k] + half_x + 2.0, nx)
+        for j in range(low, high):
             dy = j - y[k]
-            left = max(np.ceil(x[k] - half_x) - 1, 0)
-            for i in range(left, min(np.floor(x[k] + half_x) + 2, nx)):
+            for i in range(left, right):
                 dx = i - x[k]
                 if xx * dx * dx + 2.0 * xy * dx * dy + yy * dy * dy <= limits[k]:
                     out[j, i] = True

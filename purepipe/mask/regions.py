@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # The polygon of a curve departs from it by less than this many pixels.
 _SAGITTA = 0.002
+_TILE = re.compile(r"\s*#?\s*tile[\s;,()]+(\d+)")
+_SEPARATORS = re.compile(r"[;,() \t]+")
 _FRAMES = ("image", "physical", "fk4", "b1950", "fk5", "j2000", "icrs", "galactic", "ecliptic")
 
 
@@ -182,12 +184,23 @@ def regions_from_objects(objects: Iterable[Any], wcs: WCS | None = None) -> list
     return shapes
 
 
-def polygons_from_weightwatcher(text: str, *, file: object = None) -> list[NDArray[np.float64]]:
+def polygons_from_weightwatcher(
+    text: str, *, extension: int = 1, file: object = None
+) -> list[NDArray[np.float64]]:
     """The polygons that WeightWatcher would draw: (n, 2) arrays of 1-based image coordinates.
 
     Only ``polygon`` in image coordinates is known; other shapes are left out, with a warning
     (WeightWatcher leaves them out in silence). Lines may have any length; the original cuts them
     after 4095 characters, so longer ones are warned of.
+
+    Parameters
+    ----------
+    text
+        Content of the file.
+    extension
+        Number, from 1, of the image; polygons after a line ``tile N`` are for image N only.
+    file
+        Shown in messages.
 
     Raises
     ------
@@ -195,8 +208,14 @@ def polygons_from_weightwatcher(text: str, *, file: object = None) -> list[NDArr
         An odd number of coordinates, a text instead of a number, or sky coordinates.
     """
     polygons = []
+    wanted = True
     for number, line in enumerate(text.splitlines(), start=1):
-        words = [word for word in re.split(r"[;,() \t]+", line.split("#")[0]) if word]
+        tile = _TILE.match(line)
+        if tile:
+            # The original counts 0 as the first image too, and reads the word in comments.
+            wanted = max(int(tile[1]), 1) == extension
+            line = line[tile.end() :]
+        words = [word for word in _SEPARATORS.split(line.split("#")[0]) if word]
         if words and words[0] == "image":
             words = words[1:]
         # The original takes no notice of the sign of an excluded region.
@@ -208,19 +227,25 @@ def polygons_from_weightwatcher(text: str, *, file: object = None) -> list[NDArr
                 "%s line %d: WeightWatcher would cut this polygon after 4095 characters",
                 file or "regions", number,
             )  # fmt: skip
-        try:
-            values = [float(word) for word in words[1:]]
-        except ValueError as error:
-            raise InputFileError(
-                f"line {number}: a coordinate is not a number", file=file, got=str(error)
-            ) from error
-        if len(values) % 2:
-            raise InputFileError(
-                f"line {number}: a polygon needs an even number of coordinates",
-                file=file, got=len(values),
-            )  # fmt: skip
-        polygons.append(np.array(values).reshape(-1, 2))
+        vertices = _vertices(words[1:], number, file)
+        if wanted:
+            polygons.append(vertices)
     return polygons
+
+
+def _vertices(words: list[str], number: int, file: object) -> NDArray[np.float64]:
+    try:
+        values = [float(word) for word in words]
+    except ValueError as error:
+        raise InputFileError(
+            f"line {number}: a coordinate is not a number", file=file, got=str(error)
+        ) from error
+    if len(values) % 2:
+        raise InputFileError(
+            f"line {number}: a polygon needs an even number of coordinates",
+            file=file, got=len(values),
+        )  # fmt: skip
+    return np.array(values).reshape(-1, 2)
 
 
 def format_ds9(polygons: Iterable[ArrayLike], *, origin: int = 0) -> str:

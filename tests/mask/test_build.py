@@ -11,7 +11,7 @@ from purepipe.config import MaskConfig, from_mapping, to_mapping
 from purepipe.errors import ConfigError, DataError, NothingToDo
 from purepipe.exposure import Exposure
 from purepipe.flags import MaskFlag
-from purepipe.mask import build_mask, mask_cards, mask_summary
+from purepipe.mask import build_mask, mask_cards, mask_summary, star_regions, storage_dtype
 from purepipe.mask import regions as shapes
 
 from .fields import exposure, stars_at
@@ -68,7 +68,7 @@ def test_a_star_without_magnitude_keeps_its_mask(caplog):
     stars = stars_at(image.wcs, [150], [128], [np.nan])
     with caplog.at_level(logging.WARNING):
         mask = build_mask(image, stars, config(halo={"make": True}))
-    assert "1 stars have no magnitude; masked as if of magnitude 12" in caplog.text
+    assert "1 star(s) have no magnitude; masked as if of magnitude 12" in caplog.text
     assert_array_equal(
         mask,
         build_mask(image, stars_at(image.wcs, [150], [128], [12]), config(halo={"make": True})),
@@ -84,7 +84,7 @@ def test_a_star_without_position_is_counted(caplog):
     stars = Table({"ra": [np.nan], "dec": [np.nan], "mag": [5.0]})
     with caplog.at_level(logging.WARNING):
         assert not build_mask(image, stars, config(halo={"make": True})).any()
-    assert "1 stars have no position" in caplog.text
+    assert "1 star(s) have no position" in caplog.text
 
 
 def test_galaxies_of_the_catalogue_are_left_alone():
@@ -221,3 +221,20 @@ def test_errors_say_what_is_missing(tmp_path):
         build_mask(
             image, stars_at(image.wcs, [1], [1], [5]), config(halo={"polygon": ((1, 1), (2, 2))})
         )
+
+
+def test_polygons_of_stars_can_be_written():
+    image = exposure()
+    stars = stars_at(image.wcs, [150, 20], [128, 20], [12.0, 15.0])
+    found = star_regions(image, stars)
+    assert {name: len(polygons) for name, polygons in found.items()} == {"halo": 1, "spike": 2}
+    text = shapes.format_ds9(found["halo"])
+    drawn = shapes.draw_regions(shapes.regions_from_ds9(text), image.shape)
+    assert_array_equal(drawn, build_mask(image, stars, config(halo={})) > 0)
+    assert star_regions(image, None, config()) == {}
+
+
+def test_type_of_the_stored_mask():
+    assert storage_dtype(np.array([[0, 32767]], np.int32)) is np.int16
+    assert storage_dtype(np.array([[0, 32768]], np.int32)) is np.int32
+    assert storage_dtype(np.array([[0, -1]], np.int32)) is np.int32

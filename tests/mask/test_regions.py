@@ -158,6 +158,14 @@ def test_weightwatcher_text(caplog):
     assert "line 6: circle 1 2 3 masks nothing" in caplog.text
 
 
+def test_polygons_of_other_extensions_are_left_out():
+    text = "polygon(1,1,2,2,3,1)\ntile 2\npolygon(1,1,2,2,3,2)\n# tile 1\npolygon(1,1,2,2,3,3)\n"
+    last = [polygon[2, 1] for polygon in shapes.polygons_from_weightwatcher(text)]
+    assert last == [1, 3]
+    last = [polygon[2, 1] for polygon in shapes.polygons_from_weightwatcher(text, extension=2)]
+    assert last == [2]
+
+
 def test_weightwatcher_text_errors(caplog):
     with pytest.raises(InputFileError, match=r"p: line 1: .* even number"):
         shapes.polygons_from_weightwatcher("polygon(1,2,3)", file="p")

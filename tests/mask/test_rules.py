@@ -202,14 +202,14 @@ def test_nebula_table_errors():
 
 def test_ngc_needs_its_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyongc.ongc", None)
-    nebulae._ngc_rows.cache_clear()
+    nebulae._ngc.cache_clear()
     with pytest.raises(MissingPackageError, match="pip install pyongc"):
         nebulae.ngc()
 
 
 def test_ngc_from_its_package():
     pytest.importorskip("pyongc", reason="the optional package pyongc is not installed")
-    nebulae._ngc_rows.cache_clear()
+    nebulae._ngc.cache_clear()
     table = nebulae.ngc()
     assert len(table) > 10_000
     row = table[table["name"] == "NGC0224"][0]
