@@ -344,19 +344,8 @@ def mask_cards(
         The image, when ``config.missing.make`` is set: its fraction of missing pixels is stored
         in MRATIO, and in MFLAG whether it reaches the limit.
     """
-    rule_values = [
-        ("border", config.border_make, config.border_flag),
-        ("halo", config.halo.make, config.halo.flag),
-        ("spike", config.spike.make, config.spike.flag),
-        ("Messier", config.messier.make, config.messier.flag),
-        ("NGC", config.ngc.make, config.ngc.flag),
-        ("weight", True, config.weight.flag),
-        ("missing data", True, int(MaskFlag.MISSING)),
-        ("saturation", config.saturated, int(MaskFlag.SATURATED)),
-        ("external", True, int(MaskFlag.EXTERNAL)),
-    ]
     cards: list[tuple[str, Any, str]] = []
-    for number, (name, _, value) in enumerate([row for row in rule_values if row[1]], start=1):
+    for number, (name, value) in enumerate(_rule_values(config), start=1):
         pixels = int(np.count_nonzero(mask & value)) if value else 0
         cards.append((f"MASKRUL{number}", name, "rule of the mask"))
         cards.append((f"MASKVAL{number}", value, f"value of {name} pixels"))
@@ -369,3 +358,20 @@ def mask_cards(
         cards.append(("MRATIO", fraction, "fraction of missing pixels"))
         cards.append(("MFLAG", fraction >= limit, f"threshold value {limit:g}"))
     return cards
+
+
+def _rule_values(config: MaskConfig) -> list[tuple[str, int]]:
+    """Name and value of every rule that is on."""
+    compat = config.compat == "shapepipe"
+    rows = [
+        ("border", config.border_make, 4 if compat else config.border_flag),
+        ("halo", config.halo.make, config.halo.flag),
+        ("spike", config.spike.make, config.spike.flag),
+        ("Messier", config.messier.make, config.messier.flag),
+        ("NGC", config.ngc.make, config.ngc.flag),
+        ("weight", True, config.weight.flag),
+        ("missing data", not compat, int(MaskFlag.MISSING)),
+        ("saturation", config.saturated and not compat, int(MaskFlag.SATURATED)),
+        ("external", True, int(MaskFlag.EXTERNAL)),
+    ]
+    return [(name, value) for name, on, value in rows if on]

@@ -198,7 +198,8 @@ def polygons_from_weightwatcher(
     text
         Content of the file.
     extension
-        Number, from 1, of the image; polygons after a line ``tile N`` are for image N only.
+        Number, from 1, of the image; polygons are for the first image, those after a line
+        ``tile N`` for image N.
     file
         Shown in messages.
 
@@ -208,7 +209,7 @@ def polygons_from_weightwatcher(
         An odd number of coordinates, a text instead of a number, or sky coordinates.
     """
     polygons = []
-    wanted = True
+    wanted = extension == 1
     for number, line in enumerate(text.splitlines(), start=1):
         tile = _TILE.match(line)
         if tile:
