@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from purepipe.errors import DataError, InputFileError
 from purepipe.exposure import Exposure, WeightKind
-from purepipe.io.images import card_text, header_at, read_pixels, select_image
+from purepipe.io.images import card_text, header_at, quiet, read_pixels, select_image
 from purepipe.io.layout import HDULayout, HDUName, fits_layout
 from purepipe.wcs import WCS
 
@@ -232,7 +232,8 @@ def _coordinates(header: fits.Header, shape: tuple[int, int], path: PathName) ->
     if not re.match(r"RA|DEC|.LON|.LAT", str(header.get("CTYPE1", ""))):
         return None
     try:
-        return WCS.from_header(header, shape)
+        with quiet():
+            return WCS.from_header(header, shape)
     except DataError as error:
         error.file = str(path)
         raise

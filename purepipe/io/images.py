@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
@@ -16,11 +15,9 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import ArrayLike, NDArray
 
-from purepipe.errors import DataError, InputFileError
+from purepipe.errors import DataError, InputFileError, PurepipeError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.layout import BLOCK, HDULayout, HDUName, find_hdu, fits_layout, open_input
-
-_DAMAGE = (OSError, ValueError, TypeError, IndexError, KeyError, RuntimeError, EOFError, zlib.error)
 
 
 def read_image(
@@ -164,6 +161,23 @@ def write_image(
         hdus = fits.HDUList([fits.PrimaryHDU(array, kept)])
     with atomic_write(path) as scratch, quiet():
         hdus.writeto(scratch, output_verify="fix")
+        if compress:
+            _clear_timestamps(scratch)
+
+
+def _clear_timestamps(path: Path) -> None:
+    """Set the time of day in the gzip header of each tile to zero: equal input, equal bytes."""
+    item = fits_layout(path)[1]
+    with fits.open(path, memmap=False, disable_image_compression=True) as hdus:
+        rows = hdus[1].data.view(np.ndarray)
+        offsets = rows["COMPRESSED_DATA"][:, 1].astype(np.int64)
+        heap = item.data_start + int(hdus[1].header.get("THEAP", rows.nbytes))
+    with path.open("r+b") as stream:
+        for offset in offsets:
+            stream.seek(heap + int(offset))
+            if stream.read(2) == b"\x1f\x8b":
+                stream.seek(heap + int(offset) + 4)  # RFC 1952: MTIME follows ID1, ID2, CM, FLG
+                stream.write(b"\0\0\0\0")
 
 
 def clean_header(header: fits.Header | str | Mapping[str, Any] | None) -> fits.Header:
@@ -186,7 +200,8 @@ def clean_header(header: fits.Header | str | Mapping[str, Any] | None) -> fits.H
 
 def card_text(header: fits.Header) -> str:
     """The cards of a header as text, 80 characters each, without END and padding."""
-    return str(header.tostring(sep="", endcard=False, padding=False))
+    with quiet():
+        return str(header.tostring(sep="", endcard=False, padding=False))
 
 
 def select_image(
@@ -222,42 +237,56 @@ def _shape(item: HDULayout) -> tuple[int, int]:
 def read_pixels(path: Path, item: HDULayout) -> tuple[NDArray[Any], fits.Header]:
     """The pixels and the header of an image whose place is known."""
     with open_hdu(path, item) as opened:
-        return _native(opened.data.reshape(_shape(item))), opened.header.copy()
+        return _native(opened.data.reshape(_shape(item))), _parsed(opened.header)
 
 
 def header_at(path: Path, item: HDULayout) -> fits.Header:
     """The header of an HDU whose place is known."""
     if item.kind == "compressed image":
         with open_hdu(path, item) as opened:
-            return opened.header.copy()
+            return _parsed(opened.header)
     with open_input(path) as stream:
         stream.seek(item.header_start)
         raw = stream.read(item.data_start - item.header_start)
-    with quiet():
-        return fits.Header.fromstring(raw)
+    with damage_named(path, item), quiet():
+        return _parsed(fits.Header.fromstring(raw))
 
 
 @contextmanager
 def open_hdu(path: Path, item: HDULayout) -> Iterator[Any]:
     """The HDU as the FITS library sees it; its complaints about damaged data become errors."""
+    with damage_named(path, item), quiet():
+        if item.kind == "compressed image":
+            # Alone, because the library takes long over each compressed HDU before this one.
+            source: Any = BytesIO(_alone(path, item))
+            number = 1
+        else:
+            source, number = path, item.index
+        # Read, not mapped: a mapped file that another program shortens ends the process.
+        with fits.open(source, memmap=False, lazy_load_hdus=True) as hdus:
+            yield hdus[number]
+
+
+@contextmanager
+def damage_named(path: str | os.PathLike[str], item: HDULayout) -> Iterator[None]:
+    """Errors of the FITS library about one HDU, as InputFileError."""
     try:
-        with quiet():
-            if item.kind == "compressed image":
-                # Alone, because the library takes long over each compressed HDU before this one.
-                source: Any = BytesIO(_alone(path, item))
-                number = 1
-            else:
-                source, number = path, item.index
-            # Read, not mapped: a mapped file that another program shortens ends the process.
-            with fits.open(source, memmap=False, lazy_load_hdus=True) as hdus:
-                yield hdus[number]
-    except InputFileError:
+        yield
+    except PurepipeError:
         raise
-    except _DAMAGE as error:
+    # For damaged bytes the library raises almost anything, also classes without a public name.
+    except Exception as error:
         raise InputFileError(
-            f"the data cannot be decoded: {error}", file=path, hdu=item.label,
+            f"the HDU cannot be decoded: {error}", file=path, hdu=item.label,
             remedy="The file is damaged; fetch or write it again.",
         ) from error  # fmt: skip
+
+
+def _parsed(header: fits.Header) -> fits.Header:
+    """A copy whose cards were all read once, so that a damaged one is found here, not later."""
+    for card in header.cards:
+        _ = card.value
+    return header.copy()
 
 
 def _alone(path: Path, item: HDULayout) -> bytes:

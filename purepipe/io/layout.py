@@ -152,18 +152,20 @@ def _hdus(stream: BinaryIO, size: int, path: Path) -> Iterator[HDULayout]:
                 "this is not a FITS file", file=path, got=f"{first[:20]!r} at its start",
                 remedy="Give a FITS image or table; other formats must be converted first.",
             )  # fmt: skip
-        if index > 0 and not first.startswith(b"XTENSION"):
+        if index > 0 and not first.startswith(b"XTENSION"[: len(first)]):
             break  # the standard allows other records after the last HDU
         stream.seek(position)
         cards, data_start = _header(stream, position, path, index)
         hdu = _describe(cards, index, position, data_start)
+        position = data_start + -(-hdu.data_size // BLOCK) * BLOCK
         if data_start + hdu.data_size > size:
             lost = data_start + hdu.data_size - size
             raise _truncated(path, hdu.label, f"{lost} of {hdu.data_size} bytes are missing")
+        if position > size:  # the data are whole, but HDUs may have followed
+            raise _truncated(path, hdu.label, f"its last block ends {position - size} bytes early")
         if index == 0:
             promised = _integer(cards, "NEXTEND", 0)
         yield hdu
-        position = data_start + -(-hdu.data_size // BLOCK) * BLOCK
         index += 1
     if index == 0:
         raise InputFileError(

@@ -20,7 +20,7 @@ from astropy.table import Table
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.bintable import from_table, to_table
-from purepipe.io.images import card_text, open_hdu, quiet
+from purepipe.io.images import card_text, damage_named, open_hdu, quiet
 from purepipe.io.layout import BLOCK, CARD, HDULayout, fits_layout
 
 HEADER_COLUMN = "Field Header Card"
@@ -58,7 +58,8 @@ def read_ldac(path: PathName, extension: int = 0) -> Table:
     if "VIGNET" in table.colnames and table["VIGNET"].ndim == 2:
         _square(table)
     if heads:
-        _attach_header(table, _read_cards(path, heads[-1]))
+        with damage_named(path, heads[-1]):
+            _attach_header(table, _read_cards(path, heads[-1]))
     return table
 
 

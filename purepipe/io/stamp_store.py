@@ -108,7 +108,7 @@ class StampStore(Mapping[str, dict[str, dict[str, Any]]]):
     def _select(self, query: str, values: tuple[str, ...] = ()) -> list[Any]:
         try:
             return self._connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise _damaged(self.path, str(error)) from error
 
     def _check_tables(self) -> None:
