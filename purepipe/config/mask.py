@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from purepipe.config.fields import check, option
+from purepipe.config.fields import check, from_mapping, option
 
 _MAGNITUDE = "mag"
 
@@ -189,6 +190,16 @@ class MaskConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @classmethod
+    def exposure(cls, **changes: Any) -> MaskConfig:
+        """For single CCDs; `changes` may be nested mappings."""
+        return from_mapping(cls, changes)
+
+    @classmethod
+    def tile(cls, **changes: Any) -> MaskConfig:
+        """For stacks, whose border needs no mask; `changes` may be nested mappings."""
+        return from_mapping(cls, {"border_make": False, **changes})
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Magnitudes beyond it, such as 99 or -99, stand for missing ones.
+_FAINTEST = 50.0
+
 Plane = tuple[str, NDArray[Any], int]
 
 
@@ -248,6 +251,8 @@ def _usable_stars(
         )
     keep &= placed
     unknown = keep & ~np.isfinite(mag)
+    if config.compat == "none":
+        unknown |= keep & (np.abs(mag) > _FAINTEST)
     if config.compat == "shapepipe":
         keep &= ~unknown
     elif unknown.any():

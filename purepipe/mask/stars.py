@@ -77,7 +77,7 @@ def star_column(table: Table, name: str) -> NDArray[np.float64]:
     Raises
     ------
     DataError
-        There is no such column; the nearest name is suggested.
+        There is no such column (the nearest name is suggested), or it is not of numbers.
     """
     names = {column.casefold(): column for column in reversed(table.colnames)}
     if name.casefold() not in names:
@@ -88,11 +88,15 @@ def star_column(table: Table, name: str) -> NDArray[np.float64]:
         )  # fmt: skip
     column: Any = table[names[name.casefold()]]
     unit = getattr(column, "unit", None)
-    factor = 1.0
-    if name in ("ra", "dec") and unit is not None:
-        factor = unit.to("deg")
-    values = np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan) * factor
-    return np.asarray(values, dtype=np.float64)
+    factor = unit.to("deg") if name in ("ra", "dec") and unit is not None else 1.0
+    try:
+        values = np.ma.asarray(column, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "the column does not hold numbers", key=name, got=column.dtype,
+            remedy="Positions are needed in degrees; convert sexagesimal ones.",
+        ) from error  # fmt: skip
+    return np.asarray(np.ma.filled(values, np.nan) * factor, dtype=np.float64)
 
 
 def parse_gsc(text: str, *, file: object = None) -> Table:

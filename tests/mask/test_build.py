@@ -79,6 +79,23 @@ def test_a_star_without_magnitude_keeps_its_mask(caplog):
     assert_array_equal(mask, build_mask(image, masked, config(halo={"make": True})))
 
 
+@pytest.mark.parametrize("mag", [99.0, -99.0, np.inf])
+def test_placeholders_of_magnitudes_are_not_magnitudes(mag):
+    image = exposure()
+    assert_array_equal(
+        build_mask(image, stars_at(image.wcs, [150], [128], [mag]), config(halo={})),
+        build_mask(image, stars_at(image.wcs, [150], [128], [12]), config(halo={})),
+    )
+
+
+def test_presets():
+    assert MaskConfig.exposure() == MaskConfig()
+    tile = MaskConfig.tile(halo={"mag_limit": 12.0})
+    assert (tile.border_make, tile.halo.mag_limit) == (False, 12.0)
+    with pytest.raises(ConfigError, match="Did you mean 'spike'"):
+        MaskConfig.tile(spikes={})
+
+
 def test_a_star_without_position_is_counted(caplog):
     image = exposure()
     stars = Table({"ra": [np.nan], "dec": [np.nan], "mag": [5.0]})
@@ -238,3 +255,15 @@ def test_type_of_the_stored_mask():
     assert storage_dtype(np.array([[0, 32767]], np.int32)) is np.int16
     assert storage_dtype(np.array([[0, 32768]], np.int32)) is np.int32
     assert storage_dtype(np.array([[0, -1]], np.int32)) is np.int32
+
+
+def test_threads_give_the_same_masks():
+    from concurrent.futures import ThreadPoolExecutor
+
+    image = exposure((500, 400), weight=np.ones((500, 400), np.float32))
+    rng = np.random.default_rng(8)
+    stars = stars_at(image.wcs, *rng.uniform(0, 400, (2, 40)), rng.uniform(8, 17, 40))
+    alone = build_mask(image, stars)
+    with ThreadPoolExecutor(4) as pool:
+        for mask in pool.map(lambda _: build_mask(image, stars), range(8)):
+            assert_array_equal(mask, alone)

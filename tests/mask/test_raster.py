@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from purepipe.errors import ConfigError, DataError
 from purepipe.mask.raster import rasterise
@@ -136,3 +138,33 @@ def test_errors_say_what_is_wrong():
         rasterise([box], (9, 9), value=[1], overlap="even-odd")
     with pytest.raises(DataError, match=r"int32 \(9, 9\)"):
         rasterise([box], (9, 9), out=np.zeros((9, 9)))
+
+
+coordinate = st.floats(-20, 60, width=32)
+polygon = st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=8)
+
+
+# The same examples every time: an edge that crosses a row exactly at a pixel centre may fall to
+# either side by rounding.
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(polygon, st.integers(-7, 7), st.integers(-7, 7), st.integers(0, 7))
+def test_pixel_centre_rule_has_the_symmetries_of_polygons(vertices, dx, dy, start):
+    vertices = np.round(np.array(vertices) * 64) / 64  # so that shifts are exact
+    whole = rasterise([vertices + 20], (80, 80), rule="centre")
+    shifted = rasterise([vertices + 20 + (dx, dy)], (80, 80), rule="centre")
+    inner = slice(8, -8)
+    np.testing.assert_array_equal(
+        np.roll(whole, (dy, dx), (0, 1))[inner, inner], shifted[inner, inner]
+    )
+    turned = np.roll(vertices, start % len(vertices), axis=0)[::-1]
+    np.testing.assert_array_equal(rasterise([turned + 20], (80, 80), rule="centre"), whole)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(polygon, min_size=1, max_size=4), st.sampled_from(["weightwatcher", "centre"]))
+def test_union_is_the_or_of_each(polygons, rule):
+    together = rasterise(polygons, (50, 50), rule=rule)
+    alone = [rasterise([vertices], (50, 50), rule=rule) for vertices in polygons]
+    np.testing.assert_array_equal(together, np.bitwise_or.reduce(alone))
+    parity = rasterise(polygons, (50, 50), rule=rule, overlap="even-odd")
+    np.testing.assert_array_equal(parity, np.bitwise_xor.reduce(alone))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.table import Table
 
 from purepipe.errors import DataError, InputFileError
@@ -34,7 +35,18 @@ def test_units_of_the_catalogue_are_honoured():
     assert len(stars_in_field(table, wcs())) == 1
 
 
+def test_quantities_and_masked_values():
+    from astropy.table import QTable
+
+    table = QTable({"ra": [150.0, 150.0] * u.deg, "dec": [32.0 * 60, 0] * u.arcmin})
+    assert len(stars_in_field(table, wcs())) == 1
+    masked = Table({"ra": np.ma.array([150.0, 150.0], mask=[False, True]), "dec": [32.0, 32.0]})
+    assert len(stars_in_field(masked, wcs())) == 1
+
+
 def test_selection_errors():
+    with pytest.raises(DataError, match="ra: the column does not hold numbers"):
+        stars_in_field(Table({"ra": ["10:00:00"], "dec": ["32:00:00"]}), wcs())
     with pytest.raises(DataError, match="ra: the star catalogue lacks a column"):
         stars_in_field(Table({"x": [1.0]}), wcs())
     with pytest.raises(DataError, match="margin cannot be negative"):
