@@ -270,7 +270,6 @@ def order_objects(objects, settings, source, lines, visible, survivor):
         # Components whose last line is y - 1 are complete when line y has been scanned.
         while cursor < n and objects[cursor].last_line + 1 == y:
             obj = objects[cursor]
-            low[cursor], high[cursor] = _line_range(obj, reach)
             survivor[cursor] = cursor
             if obj.ymin < begin:
                 obj.flags |= INCOMPLETE_BUFFER
@@ -299,6 +298,8 @@ def order_objects(objects, settings, source, lines, visible, survivor):
                     survivor[loser] = cursor
                     visible[loser + 2] = y - late
                     count = _remove(active, victims[v], count)
+                # The box includes the objects just swallowed, but none swallowed later.
+                low[cursor], high[cursor] = _line_range(obj, reach)
                 active[count] = cursor
                 count += 1
             cursor += 1
