@@ -36,7 +36,7 @@ _FLAG_COLUMNS: tuple[tuple[str, type[DocumentedFlag]], ...] = (
     (r"IMAFLAGS_ISO|FLAGS_MASK", flag_lists.MaskFlag),
     (r"FLAGS_STAR", flag_lists.StarFlag),
     (r"FLAGS_PSF|PSF_FLAG_\d+", flag_lists.PSFFlag),
-    (r"FLAGS_EPOCH", flag_lists.EpochFlag),
+    (r"(NGMIX_)?FLAGS_EPOCH", flag_lists.EpochFlag),
     (r"FLAGS_SHAPE|(NGMIX_)?(MCAL_)?FLAGS_(1P|1M|2P|2M|NOSHEAR)", flag_lists.ShapeFlag),
     (r"(NGMIX_)?MCAL_FLAGS", flag_lists.ShapeFlag),
 )
@@ -80,8 +80,9 @@ def write_table(
         return
     hdu = from_table(table, extname, long_comments=True)
     meta_to_header(dict(table.meta), hdu.header, path)
-    for name, flag_class in known.items():
-        for line in _explain(name, flag_class):
+    for flag_class in dict.fromkeys(known.values()):
+        names = [name for name in known if known[name] is flag_class]
+        for line in _explain(names, flag_class):
             hdu.header.add_comment(line)
     with atomic_write(path) as scratch, quiet():
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(scratch)
@@ -135,10 +136,10 @@ def _known_flags(table: Table) -> dict[str, type[DocumentedFlag]]:
     return found
 
 
-def _explain(name: str, flag_class: type[DocumentedFlag]) -> list[str]:
-    lines = []
+def _explain(names: list[str], flag_class: type[DocumentedFlag]) -> list[str]:
+    lines = wrap(f"Bits of {', '.join(names)}:", 70, subsequent_indent="  ")
     for value, word, meaning in flag_lists.table(flag_class):
-        lines += wrap(f"{name} {value} {word}: {meaning}", 70, subsequent_indent="  ")
+        lines += wrap(f"  {value} {word}: {meaning}", 70, subsequent_indent="    ")
     return lines
 
 

@@ -70,8 +70,10 @@ def test_fits_header_explains(tmp_path, catalogue):
         assert hdus[1].name == "RESULTS"
         text = "\n".join(hdus[1].header["COMMENT"])
         assert hdus[1].header["TCOMM8"].startswith("Right ascension")
-    assert "FLAGS 2 BLENDED: The object was deblended" in text
-    assert "I4 2 NO_PSF: No usable PSF model" in text
+    assert "Bits of FLAGS:\n  1 CROWDED" in text
+    assert "  2 BLENDED: The object was deblended" in text
+    assert "Bits of I4:" in text
+    assert "  2 NO_PSF: No usable PSF model" in text
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
