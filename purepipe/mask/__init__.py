@@ -16,7 +16,7 @@ from purepipe.mask.regions import (
     regions_from_ds9,
     regions_from_objects,
 )
-from purepipe.mask.stars import parse_gsc, stars_in_field
+from purepipe.mask.stars import stars_in_field
 
 __all__ = [
     "PlaneSummary",
@@ -25,7 +25,6 @@ __all__ = [
     "draw_regions",
     "mask_cards",
     "mask_summary",
-    "parse_gsc",
     "polygons_from_weightwatcher",
     "rasterise",
     "regions_from_ds9",

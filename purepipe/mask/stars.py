@@ -1,26 +1,19 @@
-"""Star catalogues: the stars of a field, and the text of the GSC 2.2 service."""
+"""The stars of a field."""
 
 from __future__ import annotations
 
-import logging
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.errors import DataError, InputFileError, did_you_mean
+from purepipe.errors import DataError, did_you_mean
 from purepipe.mask.sky import field_cone, project, separation
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
     from purepipe.wcs import WCS
-
-log = logging.getLogger(__name__)
-
-_BANDS = ("Fmag", "Jmag", "Vmag", "Nmag")
-_NEEDED = ("RA(J2000)", "Dec(J2000)", *_BANDS, "Clas")
 
 
 def stars_in_field(catalogue: Table, wcs: WCS, margin_pix: float = 0.0) -> Table:
@@ -97,69 +90,3 @@ def star_column(table: Table, name: str) -> NDArray[np.float64]:
             remedy="Positions are needed in degrees; convert sexagesimal ones.",
         ) from error  # fmt: skip
     return np.asarray(np.ma.filled(values, np.nan) * factor, dtype=np.float64)
-
-
-def parse_gsc(text: str, *, file: object = None) -> Table:
-    """The stars of a GSC 2.2 listing, as the service's program prints it: ra, dec, mag, class.
-
-    Three lines, the column names, the stars, five more lines. A listing whose last lines are stars
-    too keeps them (ShapePipe would lose the last five). The magnitude is the mean of the bands
-    that are given, NaN without any; the class is NaN when missing.
-
-    Raises
-    ------
-    InputFileError
-        No line of column names, a missing column, or a line with more values than columns.
-    """
-    from astropy.table import Table
-
-    lines = text.splitlines()
-    start = next((n for n, line in enumerate(lines[:20]) if "RA(J2000)" in line), None)
-    if start is None:
-        raise InputFileError(
-            "no line with the column names", file=file, allowed=", ".join(_NEEDED),
-            remedy="Give a table with columns ra, dec and mag instead.",
-        )  # fmt: skip
-    names = _tokens(lines[start])
-    for name in _NEEDED:
-        if name not in names:
-            raise InputFileError(
-                "the star listing lacks a column", file=file, key=name, got=", ".join(names)
-            )
-    rows: list[tuple[float, ...]] = []
-    for number, line in enumerate(lines[start + 1 :], start=start + 2):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        words = _tokens(line)
-        if len(words) > len(names):
-            raise InputFileError(
-                f"line {number}: more values than columns", file=file,
-                got=len(words), allowed=len(names),
-            )  # fmt: skip
-        record = dict(zip(names, map(_number, words), strict=False))
-        rows.append(tuple(record.get(name, np.nan) for name in _NEEDED))
-    return _mean_magnitudes(np.array(rows, dtype=np.float64).reshape(-1, len(_NEEDED)), Table)
-
-
-def _mean_magnitudes(values: NDArray[np.float64], table: Any) -> Table:
-    bands = values[:, 2:6]
-    count = np.isfinite(bands).sum(axis=1)
-    mag = np.where(count > 0, np.nansum(bands, axis=1) / np.maximum(count, 1), np.nan)
-    return table({"ra": values[:, 0], "dec": values[:, 1], "mag": mag, "class": values[:, 6]})
-
-
-def _tokens(line: str) -> list[str]:
-    """Words between blanks; of each the last part after ``,``, ``#`` or ``;``."""
-    words = []
-    for word in line.split():
-        parts = [part for part in re.split("[,#;]", word) if part]
-        if parts:
-            words.append(parts[-1])
-    return words
-
-
-def _number(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        return float("nan")

@@ -5,8 +5,8 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from purepipe.errors import DataError, InputFileError
-from purepipe.mask import parse_gsc, stars_in_field
+from purepipe.errors import DataError
+from purepipe.mask import stars_in_field
 
 from .fields import wcs
 
@@ -51,32 +51,3 @@ def test_selection_errors():
         stars_in_field(Table({"x": [1.0]}), wcs())
     with pytest.raises(DataError, match="margin cannot be negative"):
         stars_in_field(Table({"ra": [1.0], "dec": [1.0]}), wcs(), -1)
-
-
-GSC = """#comment
-#comment
-#comment
-#GSC2.2 ;RA(J2000) Dec(J2000) ; Fmag; Jmag; Vmag; Nmag; Clas;
-N00000000 ; 150.1624850 +32.2596804 ; 5.00 ; 5.50 ; --- ; 4.50 ; 0 ;
-N00000003 ; 150.1362864 +32.2553582 ; 12.90 ; 13.40 ; --- ; 12.40 ; 0 ;
-N00000004 ; 150.2362864 +32.2553582 ; --- ; --- ; --- ; --- ; 3 ;
-"""
-
-
-@pytest.mark.parametrize("tail", ["", "#five\n#tail\n#lines\n#are\n#dropped\n"])
-def test_gsc_listing(tail):
-    table = parse_gsc(GSC + tail)
-    np.testing.assert_allclose(table["ra"], [150.1624850, 150.1362864, 150.2362864])
-    np.testing.assert_allclose(table["dec"][0], 32.2596804)
-    np.testing.assert_allclose(table["mag"], [5.0, 12.9, np.nan])
-    assert table["class"].tolist() == [0, 0, 3]
-
-
-def test_gsc_listing_errors():
-    with pytest.raises(InputFileError, match="s: no line with the column names"):
-        parse_gsc("a b c\n", file="s")
-    with pytest.raises(InputFileError, match="Vmag: the star listing lacks"):
-        parse_gsc(GSC.replace("Vmag", "Wmag"))
-    with pytest.raises(InputFileError, match="line 5: more values than columns"):
-        parse_gsc(GSC.replace(" 0 ;", " 0 ; 1 ;", 1))
-    assert len(parse_gsc("\n".join(GSC.splitlines()[:4]))) == 0
