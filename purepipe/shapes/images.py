@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from purepipe.shapes.metacal import TYPES, _check_stamps, _shaped, lattice_period
+from purepipe.shapes.checks import check_stamps, shaped
+from purepipe.shapes.metacal import TYPES, lattice_period
 
 _SHEARS = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
 
@@ -47,8 +48,8 @@ def metacal_images(
     No noise is added. The stamp is taken as periodic with a margin of 13 pixels and zero beyond its
     edges, as GalSim's InterpolatedImage is zero there.
     """
-    stamps, psf_stamps, jac = _check_stamps(images, psfs, jacobians)
-    sigma = _shaped(sigma_target, stamps.shape[:2], "sigma_target")
+    stamps, psf_stamps, jac = check_stamps(images, psfs, jacobians)
+    sigma = shaped(sigma_target, stamps.shape[:2], "sigma_target")
     out = np.empty((*stamps.shape[:2], len(TYPES), *stamps.shape[2:]))
     for index in np.ndindex(stamps.shape[:2]):
         out[index] = _sheared(

@@ -208,6 +208,23 @@ def set_reach(lattice: Lattice, epoch: int, radius: float) -> None:
 
 
 @kernel
+def move_origin(
+    re: Floats, im: Floats, rows: int, reach: Integers, half: int, dk: float, x: float, y: float
+) -> None:
+    """Move the origin by (x, y) pixels from the stamp's centre: times exp(i kappa.(x, y))."""
+    c1, s1 = math.cos(dk * x), math.sin(dk * x)
+    for row in range(rows):
+        first = -reach[row]
+        c, s = math.cos(dk * (first * x + row * y)), math.sin(dk * (first * x + row * y))
+        for m in range(first, reach[row] + 1):
+            j = half + m
+            a, b = re[row, j], im[row, j]
+            re[row, j] = a * c - b * s
+            im[row, j] = a * s + b * c
+            c, s = c * c1 - s * s1, c * s1 + s * c1
+
+
+@kernel
 def divide(
     t: Singles, modes: int, half: int, rows: int, reach: Integers, psf_re: Floats, psf_im: Floats,
     psf_power: Floats, re: Floats, im: Floats, inverse: Floats,

@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from purepipe.errors import ConfigError, DataError, did_you_mean
+from purepipe.errors import ConfigError, did_you_mean
 from purepipe.flags import ShapeFlag
-from purepipe.rng import object_seeds
+from purepipe.shapes.checks import (
+    bad_pixels,
+    check_seed,
+    check_sigmas,
+    check_stamps,
+    check_valid,
+    shaped,
+)
 
 if TYPE_CHECKING:
     from purepipe.shapes.lattice_nb import Options
@@ -132,6 +139,7 @@ class Pairs:
     images: NDArray[np.float32]  # (npair, n, n), bad pixels filled
     psfs: NDArray[np.float32]
     jacobians: NDArray[np.float64]  # (npair, 2, 2)
+    offsets: NDArray[np.float64]  # (npair, 2)
     sigmas: NDArray[np.float64]  # (npair,)
     targets: NDArray[np.float64]  # (npair,), zero: by rule
     start: NDArray[np.int64]  # (nobj + 1,) first pair of each object
@@ -141,9 +149,10 @@ class Pairs:
     def part(self, first: int, last: int) -> Pairs:
         """Objects first .. last-1, as views."""
         pairs = slice(self.start[first], self.start[last])
+        start = self.start[first : last + 1] - self.start[first]
         return Pairs(
-            self.images[pairs], self.psfs[pairs], self.jacobians[pairs], self.sigmas[pairs],
-            self.targets[pairs], self.start[first : last + 1] - self.start[first],
+            self.images[pairs], self.psfs[pairs], self.jacobians[pairs], self.offsets[pairs],
+            self.sigmas[pairs], self.targets[pairs], start,
             self.seeds[first:last], self.noise_images[pairs],
         )  # fmt: skip
 
@@ -154,8 +163,8 @@ class Pairs:
         pairs = np.arange(start[-1]) + np.repeat(self.start[objects] - start[:-1], counts)
         noise = self.noise_images[pairs] if len(self.noise_images) else self.noise_images
         part = Pairs(
-            self.images[pairs], self.psfs[pairs], self.jacobians[pairs], self.sigmas[pairs],
-            self.targets[pairs], start, self.seeds[objects], noise,
+            self.images[pairs], self.psfs[pairs], self.jacobians[pairs], self.offsets[pairs],
+            self.sigmas[pairs], self.targets[pairs], start, self.seeds[objects], noise,
         )  # fmt: skip
         return part, pairs
 
@@ -234,6 +243,7 @@ def metacal_fit(
     masks: ArrayLike | None = None,
     valid: ArrayLike | None = None,
     epoch_counts: ArrayLike | None = None,
+    offsets: ArrayLike | None = None,
     sigma_target: ArrayLike | None = None,
     noise_images: ArrayLike | None = None,
     threads: int = 1,
@@ -264,6 +274,9 @@ def metacal_fit(
         (nobj, nepoch, n, n), non-zero is bad. Bad pixels are filled with noise.
     valid, epoch_counts
         Which epochs exist: (nobj, nepoch) booleans, or (nobj,) numbers of leading epochs.
+    offsets
+        (nobj, nepoch, 2) position of the object's origin from each stamp's centre, (x, y) pixels;
+        u0, v0 are relative to it. Default: the centres of the stamps.
     sigma_target
         (nobj, nepoch) widths of the target PSF, arcsec, dilation included; default by rule.
     noise_images
@@ -285,12 +298,12 @@ def metacal_fit(
         Unknown noise mode or target, or a number out of range.
     """
     options = replace(options or FitOptions(), **choices)
-    stamps, psf_stamps, jac = _check_stamps(images, psfs, jacobians)
+    stamps, psf_stamps, jac = check_stamps(images, psfs, jacobians)
     nobj, nepoch = stamps.shape[:2]
-    use = _check_valid(valid, epoch_counts, (nobj, nepoch))
-    bad = _bad_pixels(weights, masks, stamps.shape)
-    sigma = _check_sigmas(sigmas, weights, (nobj, nepoch))
-    seeds, flip = _check_seed(seed, nobj)
+    use = check_valid(valid, epoch_counts, (nobj, nepoch))
+    bad = bad_pixels(weights, masks, stamps.shape)
+    sigma = check_sigmas(sigmas, weights, (nobj, nepoch))
+    seeds, flip = check_seed(seed, nobj)
     options = replace(options, flip_noise=options.flip_noise != flip)
     counts = use.sum(axis=1)
     seed_of_pair = np.repeat(seeds, counts)
@@ -298,18 +311,27 @@ def metacal_fit(
     flat = stamps[use] if not use.all() else stamps.reshape(-1, *stamps.shape[2:])
     sigma_of_pair = sigma[use]
     if bad is not None:
-        flat = fill_bad_pixels(flat, bad[use], sigma_of_pair, seed_of_pair, epoch_of_pair)
+        flat = fillbad_pixels(flat, bad[use], sigma_of_pair, seed_of_pair, epoch_of_pair)
     targets = np.zeros(int(counts.sum()))
     if sigma_target is not None:
-        targets = _shaped(sigma_target, (nobj, nepoch), "sigma_target")[use]
-    noise = _noise_images(noise_images, options, flat, use, sigma_of_pair, seed_of_pair)
+        targets = shaped(sigma_target, (nobj, nepoch), "sigma_target")[use]
+    offset = np.zeros((nobj, nepoch, 2))
+    if offsets is not None:
+        offset = shaped(offsets, offset.shape, "offsets")
+    if noise_images is None:
+        noise = draw_noise(options, flat, sigma_of_pair, seed_of_pair, epoch_of_pair)
+    else:
+        noise = shaped(noise_images, stamps.shape, "noise_images", np.float32)[use]
+    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     pairs = Pairs(
         flat, np.ascontiguousarray(psf_stamps[use]), np.ascontiguousarray(jac[use]),
-        sigma_of_pair, targets, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), seeds,
+        offset[use], sigma_of_pair, targets, start, seeds,
         noise,
     )  # fmt: skip
     out = measure_pairs(pairs, options, threads=threads)
-    return _by_object(out, use, sigma, bad, options)
+    good = np.ones(use.shape) if bad is None else 1.0 - bad.mean(axis=(2, 3))
+    with np.errstate(divide="ignore"):
+        return by_object(out, use, good / sigma**2, options.step)
 
 
 def measure_pairs(pairs: Pairs, options: FitOptions, *, threads: int = 1) -> Results:
@@ -344,7 +366,7 @@ def _measure_batch(pairs: Pairs, options: FitOptions, side: int, final: bool, ou
         stamps = Stamps(
             transform(pairs.images, period, numbers.modes),
             transform(pairs.psfs, period, numbers.modes),
-            pairs.jacobians, pairs.sigmas, pairs.targets, pairs.start, pairs.seeds,
+            pairs.jacobians, pairs.offsets, pairs.sigmas, pairs.targets, pairs.start, pairs.seeds,
             pairs.noise_images, pairs.psfs,
         )  # fmt: skip
     measure_batch(stamps, numbers, out)
@@ -382,7 +404,7 @@ def transform(stamps: NDArray[np.float32], period: int, modes: int) -> NDArray[n
     return products
 
 
-def fill_bad_pixels(
+def fillbad_pixels(
     images: NDArray[np.float32],
     bad: NDArray[np.bool_],
     sigmas: NDArray[np.float64],
@@ -397,23 +419,20 @@ def fill_bad_pixels(
     return filled
 
 
-def _noise_images(
-    noise_images: ArrayLike | None,
+def draw_noise(
     options: FitOptions,
     images: NDArray[np.float32],
-    use: NDArray[np.bool_],
     sigmas: NDArray[np.float64],
     seeds: NDArray[np.uint64],
+    epochs: NDArray[np.int64],
 ) -> NDArray[np.float32]:
+    """White noise stamps for the rot90 mode, from the objects' seeds; empty for other modes."""
     from purepipe.shapes.noise_nb import fill_noise
 
     if options.noise != "rot90":
         return np.empty((0, 0, 0), np.float32)
-    if noise_images is not None:
-        shape = use.shape + images.shape[1:]
-        return _shaped(noise_images, shape, "noise_images", np.float32)[use]
     noise = np.empty_like(images)
-    fill_noise(noise, sigmas, seeds, np.nonzero(use)[1].astype(np.int64))
+    fill_noise(noise, sigmas, seeds, epochs)
     return noise
 
 
@@ -442,14 +461,10 @@ def _part(out: Results, objects: slice, pairs: slice) -> Results:
     return type(out)(**arrays)
 
 
-def _by_object(
-    out: Results,
-    use: NDArray[np.bool_],
-    sigma: NDArray[np.float64],
-    bad: NDArray[np.bool_] | None,
-    options: FitOptions,
+def by_object(
+    out: Results, use: NDArray[np.bool_], weight: NDArray[np.float64], step: float
 ) -> MetacalResult:
-    """Spread the arrays of pairs over (object, epoch)."""
+    """Spread the arrays of pairs over (object, epoch); `use` says where a pair is."""
 
     def spread(values: NDArray[Any], missing: float) -> NDArray[Any]:
         array = np.full(use.shape + values.shape[1:], missing, values.dtype)
@@ -457,9 +472,7 @@ def _by_object(
         return array
 
     epoch_flags = spread(out.pair_flags, int(ShapeFlag.NO_EPOCH))
-    good = np.ones(use.shape) if bad is None else 1.0 - bad.mean(axis=(2, 3))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weight = np.where(epoch_flags == 0, good / sigma**2, 0.0)
+    with np.errstate(invalid="ignore"):
         psf_err = np.sqrt(np.einsum("pii->pi", out.psf_cov))
     return MetacalResult(
         pars=out.pars,
@@ -472,97 +485,6 @@ def _by_object(
         psf_pars=spread(out.psf_pars, np.nan),
         psf_err=spread(psf_err, np.nan),
         psf_flags=spread(out.psf_flags, _NOT_ATTEMPTED),
-        weight=weight,
-        step=options.step,
+        weight=np.where(epoch_flags == 0, weight, 0.0),
+        step=step,
     )
-
-
-def _check_stamps(
-    images: ArrayLike, psfs: ArrayLike, jacobians: ArrayLike
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]:
-    stamps = np.ascontiguousarray(images, dtype=np.float32)
-    if stamps.ndim != 4 or stamps.shape[2] != stamps.shape[3]:
-        raise DataError(
-            "the stamps must be square", key="images", got=stamps.shape,
-            allowed="(objects, epochs, n, n)",
-        )  # fmt: skip
-    if stamps.shape[2] < 9:
-        raise DataError(
-            "the stamps are too small", key="images", got=stamps.shape[2], allowed="from 9 pixels"
-        )
-    psf_stamps = np.ascontiguousarray(psfs, dtype=np.float32)
-    if psf_stamps.ndim != 4 or psf_stamps.shape[2] != psf_stamps.shape[3]:
-        raise DataError(
-            "the PSF stamps must be square", key="psfs", got=psf_stamps.shape,
-            allowed="(objects, epochs, m, m)",
-        )  # fmt: skip
-    if psf_stamps.shape[:2] != stamps.shape[:2]:
-        raise DataError(
-            "every stamp needs its PSF", key="psfs", got=psf_stamps.shape[:2],
-            allowed=stamps.shape[:2],
-        )  # fmt: skip
-    return stamps, psf_stamps, _shaped(jacobians, (*stamps.shape[:2], 2, 2), "jacobians")
-
-
-def _shaped(
-    array: ArrayLike, shape: tuple[int, ...], key: str, dtype: type[np.generic] = np.float64
-) -> NDArray[Any]:
-    values = np.ascontiguousarray(array, dtype=dtype)
-    if values.shape != shape:
-        raise DataError("wrong shape", key=key, got=values.shape, allowed=shape)
-    return values
-
-
-def _check_valid(
-    valid: ArrayLike | None, epoch_counts: ArrayLike | None, shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    if valid is not None:
-        return _shaped(valid, shape, "valid", np.bool_)
-    if epoch_counts is not None:
-        counts = _shaped(epoch_counts, shape[:1], "epoch_counts", np.int64)
-        return np.arange(shape[1]) < counts[:, None]
-    return np.ones(shape, np.bool_)
-
-
-def _bad_pixels(
-    weights: ArrayLike | None, masks: ArrayLike | None, shape: tuple[int, ...]
-) -> NDArray[np.bool_] | None:
-    bad: NDArray[np.bool_] | None = None
-    if weights is not None:
-        bad = ~(_shaped(weights, shape, "weights", np.float32) > 0)
-    if masks is not None:
-        masked = np.asarray(masks) != 0
-        bad = _shaped(masked, shape, "masks", np.bool_) | (False if bad is None else bad)
-    return bad
-
-
-def _check_sigmas(
-    sigmas: ArrayLike | None, weights: ArrayLike | None, shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    if sigmas is not None:
-        return np.array(np.broadcast_to(np.asarray(sigmas, np.float64), shape))
-    if weights is None:
-        raise DataError(
-            "the noise is unknown", key="sigmas", got=None,
-            remedy="Give sigmas, or inverse-variance maps as weights.",
-        )  # fmt: skip
-    weight = np.asarray(weights, np.float64)
-    positive = np.where(weight > 0, weight, np.nan).reshape(*shape, -1)
-    sigma = np.full(shape, np.nan)
-    usable = np.isfinite(positive).any(axis=-1)
-    sigma[usable] = 1.0 / np.sqrt(np.nanmedian(positive[usable], axis=-1))
-    return sigma
-
-
-def _check_seed(seed: int | NDArray[np.uint64], nobj: int) -> tuple[NDArray[np.uint64], bool]:
-    if isinstance(seed, (int, np.integer)):
-        numbers = np.arange(nobj, dtype=np.float64)
-        return object_seeds(abs(int(seed)), "metacal noise", numbers, np.zeros(nobj)), seed < 0
-    seeds = np.asarray(seed)
-    if seeds.shape != (nobj,) or seeds.dtype != np.uint64:
-        raise DataError(
-            "one seed per object is needed", key="seed", got=f"{seeds.dtype} {seeds.shape}",
-            allowed=f"an int, or uint64 ({nobj},)",
-            remedy="Make seeds with purepipe.rng.object_seeds.",
-        )  # fmt: skip
-    return np.ascontiguousarray(seeds), False

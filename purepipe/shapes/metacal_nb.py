@@ -48,6 +48,7 @@ from purepipe.shapes.lattice_nb import (
     divide,
     frequency_form,
     make_lattice,
+    move_origin,
     pixel_area,
     psf_spectrum,
     set_reach,
@@ -88,6 +89,7 @@ class Stamps(NamedTuple):
     galaxy: Singles  # (pair, 2 modes, 2 modes)
     psf: Singles
     jacobian: Floats  # (pair, 2, 2)
+    offset: Floats  # (pair, 2) origin from the stamp's centre, pixels
     sigma: Floats  # (pair,) noise of a pixel
     target: Floats  # (pair,) given sigma of the target PSF, or zero
     start: Integers  # (object + 1,) first pair of each object
@@ -220,6 +222,10 @@ def prepare_noise(
             planes[PSF_IM, epoch], planes[PSF_POWER, epoch], planes[RATIO_RE, epoch],
             planes[RATIO_IM, epoch], planes[INVERSE, epoch],
         )  # fmt: skip
+        x, y = stamps.offset[pair, 0], stamps.offset[pair, 1]
+        if x != 0.0 or y != 0.0:
+            ratio_re, ratio_im = planes[RATIO_RE, epoch], planes[RATIO_IM, epoch]
+            move_origin(ratio_re, ratio_im, rows, reach, half, options.dk, x, y)
         lattice.planes[RE, epoch] = 0.0
         lattice.planes[IM, epoch] = 0.0
         lattice.numbers[2, epoch] = 1.0

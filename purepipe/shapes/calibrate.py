@@ -1,0 +1,456 @@
+"""Mean shear from metacalibrated shapes: response, selection response, errors, bias.
+
+The estimator is that of Sheldon & Huff (2017, ApJ 841, 24):
+``gamma = (R_gamma + R_S)^-1 <g>``, where the selection response R_S follows from the same cut
+applied to the quantities that were measured on each sheared image.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import ConfigError, DataError, NothingToDo, did_you_mean
+from purepipe.rng import generator
+from purepipe.shapes.measure import TYPE_NAMES, half_light_radius
+from purepipe.shapes.metacal import R50_OF_SIGMA, MetacalResult
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+Floats = NDArray[np.float64]
+
+# Short name of a quantity: column of the table without prefix and type, and component.
+_COLUMNS: dict[str, tuple[str, int | None]] = {
+    "g1": ("ELL", 0), "g2": ("ELL", 1), "g1_err": ("ELL_ERR", 0), "g2_err": ("ELL_ERR", 1),
+    "T": ("T", None), "T_err": ("T_ERR", None), "T_trace": ("T_TRACE", None),
+    "Tpsf": ("Tpsf", None), "s2n": ("SNR", None), "flux": ("FLUX", None),
+    "flux_err": ("FLUX_ERR", None), "mag": ("MAG", None), "mag_err": ("MAG_ERR", None),
+    "flags": ("FLAGS", None), "g1_psfo": ("ELL_PSFo", 0), "g2_psfo": ("ELL_PSFo", 1),
+    "T_psfo": ("T_PSFo", None),
+}  # fmt: skip
+_DEFAULT_STEP = 0.01
+
+
+class TypeView(Mapping[str, Any]):
+    """The quantities of one metacalibration type, by name: ``view["s2n"]`` or ``view.s2n``.
+
+    Names: g1, g2, g1_err, g2_err, T, T_err (half-light radii, arcsec), T_trace, Tpsf, s2n, flux,
+    flux_err, mag, mag_err, flags, g1_psfo, g2_psfo, T_psfo, and every X for which the table has the
+    five columns X_1M, X_1P, X_2M, X_2P, X_NOSHEAR.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], name: str) -> None:
+        self._columns = dict(columns)
+        self.type = name
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._columns:
+            raise ConfigError(
+                "a cut can only use quantities measured for all five types", key="cut",
+                got=repr(key), allowed=", ".join(sorted(self._columns)),
+                remedy="Select on columns that do not depend on shear before calibrating.",
+            )  # fmt: skip
+        return self._columns[key]
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("_"):
+            raise AttributeError(key)
+        return self[key]
+
+    def __iter__(self) -> Any:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+Cut = str | Callable[[TypeView], Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class ShearEstimate:
+    """A calibrated mean shear.
+
+    Attributes
+    ----------
+    g
+        (2,) shear components g1, g2.
+    cov
+        (2, 2) covariance from resampling.
+    response
+        (2, 2) total response, R_gamma + R_S.
+    shape_response, selection_response
+        (2, 2) the two parts.
+    mean_shape
+        (2,) mean of the uncalibrated shapes.
+    number
+        Objects that pass the cut on the unsheared images.
+    total
+        Objects offered.
+    measured
+        Objects without a flag in any type.
+    replicas
+        (k, 2) shears of the resampled catalogues.
+    """
+
+    g: Floats
+    cov: Floats
+    response: Floats
+    shape_response: Floats
+    selection_response: Floats
+    mean_shape: Floats
+    number: int
+    total: int
+    measured: int
+    replicas: Floats = field(repr=False)
+
+    @property
+    def errors(self) -> Floats:
+        """(2,) standard errors of g1, g2."""
+        return np.sqrt(np.diag(self.cov))
+
+
+@dataclass(frozen=True, eq=False)
+class ShearBias:
+    """Multiplicative and additive bias of both components: g = (1 + m) gamma + c."""
+
+    m: Floats
+    m_err: Floats
+    c: Floats
+    c_err: Floats
+
+
+def calibrate(
+    shapes: Table | MetacalResult,
+    *,
+    cut: Cut = None,
+    weights: Cut = None,
+    resampling: str = "jackknife",
+    groups: ArrayLike | int = 100,
+    samples: int = 400,
+    step: float | None = None,
+    seed: int = 0,
+) -> ShearEstimate:
+    """The mean shear of a catalogue, corrected for the responses of shapes and selection.
+
+    Parameters
+    ----------
+    shapes
+        Table of `measure_shapes`, or result of `metacal_fit`. Objects with a flag in any of the
+        five types are left out.
+    cut
+        Expression of per-type quantities (``"s2n > 10 and T/Tpsf > 0.5"``), or a function of a
+        `TypeView` that returns booleans. It is applied to every type with that type's quantities.
+    weights
+        Like `cut`, returning non-negative weights.
+    resampling
+        "jackknife" (leave out one group at a time) or "bootstrap" (draw groups with replacement).
+    groups
+        Label of every object (tile, patch of sky), or a number of random groups.
+    samples
+        Number of bootstrap catalogues.
+    step
+        Shear applied by the metacalibration; default: from the table.
+    seed
+        Seed of the random groups and bootstrap draws.
+
+    Raises
+    ------
+    ConfigError
+        The cut cannot be applied to all five types, or a choice is unknown.
+    NothingToDo
+        No object passes the cut.
+    """
+    views, good, step = _views(shapes, step)
+    if resampling not in ("jackknife", "bootstrap"):
+        raise ConfigError(
+            "unknown word", key="resampling", got=repr(resampling),
+            remedy=did_you_mean(resampling, ("jackknife", "bootstrap")),
+        )  # fmt: skip
+    chosen = [_weights(view, cut, weights, good) for view in views]
+    number = int(np.count_nonzero(chosen[0]))
+    if number == 0:
+        raise NothingToDo(
+            "no object passes the cut", key="cut", got=f"{int(good.sum())} measured objects",
+            remedy="Loosen the cut, or look at the flags of the shape catalogue.",
+        )  # fmt: skip
+    parts = _contributions(views, chosen, step)
+    labels = _labels(groups, good, seed)
+    sums = np.stack([np.bincount(labels, column) for column in parts.T], axis=1).astype(float)
+    sums = sums[np.bincount(labels, good) > 0]
+    shear, shape_response, selection_response, mean = _estimate(sums.sum(axis=0), step)
+    replicas, cov = _resample(sums, resampling, samples, step, seed)
+    return ShearEstimate(
+        g=shear,
+        cov=cov,
+        response=shape_response + selection_response,
+        shape_response=shape_response,
+        selection_response=selection_response,
+        mean_shape=mean,
+        number=number,
+        total=len(good),
+        measured=int(good.sum()),
+        replicas=replicas,
+    )
+
+
+def bias(
+    estimates: Sequence[ShearEstimate], truths: ArrayLike, *, cov: ArrayLike | None = None
+) -> ShearBias:
+    """Multiplicative and additive bias, from estimates of known shears.
+
+    Parameters
+    ----------
+    estimates
+        At least two, with different true shears in both components.
+    truths
+        (k, 2) true shears.
+    cov
+        (k, 2, 2) covariances instead of those of the estimates.
+
+    Notes
+    -----
+    Weighted straight-line fit per component, with errors from the covariances.
+
+    Raises
+    ------
+    DataError
+        Too few estimates, or truths that do not vary.
+    """
+    gamma = np.asarray(truths, np.float64)
+    if (
+        gamma.shape != (len(estimates), 2)
+        or len(estimates) < 2
+        or (np.ptp(gamma, axis=0) == 0).any()
+    ):
+        raise DataError(
+            "at least two different true shears per component are needed", key="truths",
+            got=gamma.shape, allowed=f"({len(estimates)}, 2)",
+        )  # fmt: skip
+    covs = np.stack([e.cov for e in estimates]) if cov is None else np.asarray(cov, np.float64)
+    out = np.empty((4, 2))
+    for i in range(2):
+        weight = 1.0 / covs[:, i, i]
+        design = np.stack([gamma[:, i], np.ones(len(gamma))], axis=1)
+        inverse = np.linalg.inv(design.T @ (weight[:, None] * design))
+        line = inverse @ (design.T @ (weight * np.array([e.g[i] for e in estimates])))
+        out[:, i] = line[0] - 1.0, np.sqrt(inverse[0, 0]), line[1], np.sqrt(inverse[1, 1])
+    return ShearBias(m=out[0], m_err=out[1], c=out[2], c_err=out[3])
+
+
+def _views(
+    shapes: Table | MetacalResult, step: float | None
+) -> tuple[list[TypeView], NDArray[np.bool_], float]:
+    """The five views in the order of the types, who is measured, and the step."""
+    if isinstance(shapes, MetacalResult):
+        views = [_view_of_result(shapes, kind) for kind in range(5)]
+        return views, shapes.good, shapes.step if step is None else step
+    views = [TypeView(_columns_of_table(shapes, name), name) for name in TYPE_NAMES]
+    good = np.ones(len(shapes), np.bool_)
+    for view in views:
+        good &= np.asarray(view["flags"]) == 0
+    known = shapes.meta.get("SHPSTEP", _DEFAULT_STEP)
+    return views, good, float(known) if step is None else step
+
+
+def _columns_of_table(table: Table, name: str) -> dict[str, Any]:
+    names = set(table.colnames)
+    columns: dict[str, Any] = {}
+    for column in table.colnames:
+        base, _, kind = column.rpartition("_")
+        if kind == name and all(f"{base}_{other}" in names for other in TYPE_NAMES):
+            columns[base] = np.asarray(table[column])
+    for short, (base, component) in _COLUMNS.items():
+        if f"NGMIX_{base}" in columns:
+            values = columns[f"NGMIX_{base}"]
+            columns[short] = values if component is None else values[:, component]
+    missing = {"g1", "g2", "flags"} - set(columns)
+    if missing:
+        raise DataError(
+            "the table is no shape catalogue", key="shapes", got=f"no {', '.join(sorted(missing))}",
+            allowed="a table of measure_shapes, with NGMIX_ELL_1P and so on",
+        )  # fmt: skip
+    return columns
+
+
+def _view_of_result(result: MetacalResult, kind: int) -> TypeView:
+    pars, errors = result.pars[:, kind], result.errors[:, kind]
+    radius, radius_error = half_light_radius(pars, result.cov[:, kind])
+    columns = {
+        "g1": pars[:, 2], "g2": pars[:, 3], "g1_err": errors[:, 2], "g2_err": errors[:, 3],
+        "T": radius, "T_err": radius_error, "T_trace": pars[:, 4], "s2n": result.s2n[:, kind],
+        "Tpsf": R50_OF_SIGMA * np.sqrt(0.5 * result.target_size),
+        "flux": pars[:, 5], "flux_err": errors[:, 5], "flags": result.flags[:, kind],
+    }  # fmt: skip
+    return TypeView(columns, TYPE_NAMES[kind])
+
+
+def _weights(view: TypeView, cut: Cut, weights: Cut, good: NDArray[np.bool_]) -> Floats:
+    """Weight of every object in one type; zero for those that the cut leaves out."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        passed = _evaluate(cut, view, len(good), "cut")
+        weight = _evaluate(weights, view, len(good), "weights").astype(np.float64)
+    if passed.dtype != np.bool_:
+        raise ConfigError(
+            "a cut must be true or false", key="cut", got=f"{passed.dtype} values",
+            remedy="Compare the quantity with a number.",
+        )  # fmt: skip
+    weight = np.where(good & passed, weight, 0.0)
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        raise ConfigError(
+            "weights must be finite and not negative", key="weights", got=f"type {view.type}"
+        )
+    return weight
+
+
+def _evaluate(expression: Cut, view: TypeView, number: int, key: str) -> NDArray[Any]:
+    if expression is None:
+        return np.ones(number, np.bool_)
+    value = evaluate_expression(expression, view, key) if isinstance(expression, str) else (
+        expression(view)
+    )  # fmt: skip
+    array = np.asarray(value)
+    if array.shape != (number,):
+        raise ConfigError(
+            "a cut must give one value per object, for each of the five types", key=key,
+            got=f"shape {array.shape} for type {view.type}", allowed=f"shape ({number},)",
+        )  # fmt: skip
+    return array
+
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
+    ast.Div: operator.truediv, ast.Pow: operator.pow, ast.USub: operator.neg,
+    ast.Not: np.logical_not, ast.And: np.logical_and, ast.Or: np.logical_or,
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne,
+}  # fmt: skip
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": np.abs, "sqrt": np.sqrt, "log10": np.log10, "hypot": np.hypot,
+}  # fmt: skip
+_LONGEST = 2000
+
+
+def evaluate_expression(text: str, view: Mapping[str, Any], key: str = "cut") -> Any:
+    """The value of an arithmetic or logical expression of per-type quantities.
+
+    Numbers, names, ``+ - * / **``, comparisons (also chained), ``and or not``, parentheses, and the
+    functions abs, sqrt, log10, hypot.
+
+    Raises
+    ------
+    ConfigError
+        The text is no such expression.
+    """
+    problem = ConfigError(
+        "not an expression of per-type quantities", key=key, got=repr(text[:80]),
+        allowed="numbers, names, + - * / ** < <= > >= == != and or not, "
+        + ", ".join(sorted(_FUNCTIONS)),
+    )  # fmt: skip
+    if len(text) > _LONGEST:
+        raise problem
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+        return _value(tree.body, view, problem)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        raise problem from None
+
+
+def _value(node: ast.AST, view: Mapping[str, Any], problem: ConfigError) -> Any:
+    if isinstance(node, ast.Name):
+        return view[node.id]
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return float(node.value)  # type: ignore[arg-type]
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = _value(node.left, view, problem), _value(node.right, view, problem)
+        return _OPERATORS[type(node.op)](left, right)
+    if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_value(node.operand, view, problem))
+    if isinstance(node, ast.BoolOp):
+        result = _value(node.values[0], view, problem)
+        for operand in node.values[1:]:
+            result = _OPERATORS[type(node.op)](result, _value(operand, view, problem))
+        return result
+    if isinstance(node, ast.Compare) and all(type(op) in _OPERATORS for op in node.ops):
+        terms = [_value(term, view, problem) for term in (node.left, *node.comparators)]
+        result = True
+        for op, left, right in zip(node.ops, terms[:-1], terms[1:], strict=True):
+            result = np.logical_and(result, _OPERATORS[type(op)](left, right))
+        return result
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        name = node.func.id
+        if len(node.args) != {"hypot": 2}.get(name, 1) or name not in _FUNCTIONS:
+            raise problem
+        return _FUNCTIONS[name](*(_value(argument, view, problem) for argument in node.args))
+    raise problem
+
+
+def _contributions(views: list[TypeView], chosen: list[Floats], step: float) -> Floats:
+    """(n, 19) terms of the sums: w times 1, g1, g2, R11, R12, R21, R22; per type 1, g1, g2."""
+    shapes = [np.stack([view["g1"], view["g2"]], axis=1) for view in views]
+    shapes = [np.where(np.isfinite(shape), shape, 0.0) for shape in shapes]
+    by1 = (shapes[1] - shapes[2]) / (2 * step)
+    by2 = (shapes[3] - shapes[4]) / (2 * step)
+    one = np.ones(len(shapes[0]))
+    terms = [one, *shapes[0].T, by1[:, 0], by2[:, 0], by1[:, 1], by2[:, 1]]
+    columns = [chosen[0] * term for term in terms]
+    for weight in chosen[1:]:
+        columns += [weight * term for term in (one, *shapes[0].T)]
+    return np.stack(columns, axis=1)
+
+
+def _estimate(sums: Floats, step: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Shear, response of the shapes, response of the selection, mean shape; from (19,) sums."""
+    mean = sums[1:3] / sums[0]
+    shape_response = sums[3:7].reshape(2, 2) / sums[0]
+    by_type = sums[7:].reshape(4, 3)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = by_type[:, 1:] / by_type[:, :1]
+    selection = np.stack([means[0] - means[1], means[2] - means[3]], axis=1) / (2 * step)
+    try:
+        shear = np.linalg.solve(shape_response + selection, mean)
+    except np.linalg.LinAlgError:
+        shear = np.full(2, np.nan)
+    return shear, shape_response, selection, mean
+
+
+def _labels(groups: ArrayLike | int, good: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    if np.ndim(groups) > 0:
+        labels = np.asarray(groups)
+        if labels.shape != good.shape:
+            raise DataError(
+                "one label per object is needed", key="groups", got=labels.shape,
+                allowed=good.shape,
+            )  # fmt: skip
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    number = int(groups)  # type: ignore[arg-type]
+    if number < 2:
+        raise ConfigError("out of range", key="groups", got=number, allowed="from 2")
+    labels = np.arange(len(good), dtype=np.int64) % number
+    return generator(seed, "calibration groups").permutation(labels)
+
+
+def _resample(
+    sums: Floats, resampling: str, samples: int, step: float, seed: int
+) -> tuple[Floats, Floats]:
+    """Shears of resampled catalogues and their covariance; NaN with fewer than two groups."""
+    number = len(sums)
+    if number < 2:
+        return np.empty((0, 2)), np.full((2, 2), np.nan)
+    total = sums.sum(axis=0)
+    if resampling == "jackknife":
+        replicas = np.stack([_estimate(total - part, step)[0] for part in sums])
+        scale = (number - 1) ** 2 / number
+    else:
+        rng = generator(seed, "calibration bootstrap")
+        counts = rng.multinomial(number, np.full(number, 1 / number), size=samples)
+        replicas = np.stack([_estimate(row, step)[0] for row in counts @ sums])
+        scale = 1.0
+    return replicas, scale * np.cov(replicas, rowvar=False)

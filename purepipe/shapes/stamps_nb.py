@@ -1,0 +1,204 @@
+"""Stamps made ready for the fit: bad pixels, noise level, flux scale."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import kernel
+from purepipe.flags import EpochFlag
+from purepipe.shapes.noise_nb import mix, normal_pair
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+MASKED = int(EpochFlag.MASKED)
+NO_DATA = int(EpochFlag.NO_DATA)
+
+MAD_TO_SIGMA = 1.482602218505602
+BINS = 1024
+RANGE = 6.0  # of the histogram, in sigma of a few pixels
+SAMPLE = 101
+# The object ends where a round Gaussian of its second moments, WIDEN times as large since real
+# profiles have wider wings, falls below FAINT times the noise.
+WIDEN = 1.3
+FAINT = 0.2
+LEAST_FRACTION = 0.3  # of the good pixels must remain for the noise
+
+
+@kernel
+def sample_scale(values: Singles, number: int) -> Any:
+    """Median and sigma (by median absolute deviation) of about a hundred of the values."""
+    stride = max(1, number // SAMPLE)
+    size = (number + stride - 1) // stride
+    few = np.empty(size)
+    for i in range(size):
+        few[i] = values[i * stride]
+    few.sort()
+    centre = few[size // 2]
+    for i in range(size):
+        few[i] = abs(few[i] - centre)
+    few.sort()
+    return centre, MAD_TO_SIGMA * few[size // 2]
+
+
+@kernel
+def mad_sigma(values: Singles, number: int, counts: NDArray[np.int64]) -> float:
+    """1.4826 times the median absolute deviation of the first `number` values.
+
+    From a histogram with bins of about sigma/85, interpolated; zero when half of them are equal.
+    """
+    if number == 0:
+        return 0.0
+    centre, scale = sample_scale(values, number)
+    if not scale > 0.0:
+        return 0.0
+    low = centre - RANGE * scale
+    per_bin = BINS / (2.0 * RANGE * scale)
+    counts[:] = 0
+    for i in range(number):
+        x = (values[i] - low) * per_bin
+        counts[0 if x < 0.0 else (BINS + 1 if x >= BINS else int(x) + 1)] += 1
+    below, place = 0, 0
+    while below + counts[place] < 0.5 * number and place < BINS + 1:
+        below += counts[place]
+        place += 1
+    median = place - 1 + (0.5 * number - below) / max(counts[place], 1)
+    # widen the interval around the median by half bins until it holds half of the values
+    first, last = median, median
+    inside, before = 0.0, 0.0
+    reach = 0.0
+    while inside < 0.5 * number and reach < BINS:
+        before = inside
+        reach += 0.5
+        inside = cumulated(counts, median + reach) - cumulated(counts, median - reach)
+        first, last = reach - 0.5, reach
+    deviation = first + (last - first) * (0.5 * number - before) / max(inside - before, 1e-30)
+    sigma: float = MAD_TO_SIGMA * deviation / per_bin
+    return sigma
+
+
+@kernel
+def cumulated(counts: NDArray[np.int64], x: float) -> float:
+    """Number of values below `x` bins."""
+    total = np.float64(counts[0])
+    whole = min(max(int(x), 0), BINS)
+    for i in range(whole):
+        total += counts[i + 1]
+    if 0.0 <= x < BINS:
+        total += (x - whole) * counts[whole + 1]
+    return total
+
+
+@kernel
+def round_moments(image: Singles, bad: NDArray[np.bool_], start: float, line: Floats) -> Any:
+    """Peak and width (pixels) of the round Gaussian that matches the object; zeros if none."""
+    side = image.shape[0]
+    width2 = start * start
+    peak = 0.0
+    for _ in range(8):
+        for i in range(side):
+            x = i - 0.5 * (side - 1)
+            line[i] = math.exp(-0.5 * x * x / width2)
+        flux, second = 0.0, 0.0
+        for j in range(side):
+            y2 = (j - 0.5 * (side - 1)) ** 2
+            for i in range(side):
+                if not bad[j, i]:
+                    value = line[j] * line[i] * image[j, i]
+                    flux += value
+                    second += value * (y2 + (i - 0.5 * (side - 1)) ** 2)
+        if not (flux > 0.0 and second > 0.0):
+            return 0.0, 0.0
+        # the product of profile and weight has the variance of both in parallel
+        both = 0.5 * second / flux
+        if not both < width2:
+            return 0.0, 0.0
+        peak = flux / (2.0 * math.pi * both)
+        profile = 1.0 / (1.0 / both - 1.0 / width2)
+        if not 0.25 < profile < (0.25 * side) ** 2:
+            return 0.0, 0.0
+        done = abs(profile - width2) < 0.05 * width2
+        width2 = profile
+        if done:
+            break
+    return peak, math.sqrt(width2)
+
+
+@kernel
+def noise_sigma(
+    image: Singles, bad: NDArray[np.bool_], start: float, values: Singles, line: Floats,
+    counts: NDArray[np.int64],
+) -> float:  # fmt: skip
+    """Noise of the good pixels outside the object at the stamp's centre."""
+    side = image.shape[0]
+    number = 0
+    for j in range(side):
+        for i in range(side):
+            if not bad[j, i]:
+                values[number] = image[j, i]
+                number += 1
+    sigma = mad_sigma(values, number, counts)
+    peak, width = round_moments(image, bad, start, line)
+    if not peak > FAINT * sigma:
+        return sigma
+    reach2 = 2.0 * (WIDEN * width) ** 2 * math.log(peak / (FAINT * sigma))
+    outside = 0
+    for j in range(side):
+        y2 = (j - 0.5 * (side - 1)) ** 2
+        for i in range(side):
+            if not bad[j, i] and y2 + (i - 0.5 * (side - 1)) ** 2 > reach2:
+                values[outside] = image[j, i]
+                outside += 1
+    if outside < LEAST_FRACTION * number:
+        return sigma
+    return mad_sigma(values, outside, counts)
+
+
+@kernel
+def prepare_stamps(
+    images: Singles, weights: Singles, masks: NDArray[np.int32], flux_scale: Floats,
+    starts: Floats, seeds: NDArray[np.uint64], numbers: NDArray[np.int64], fraction: float,
+    out: Singles, sigma: Floats, good: Floats, flags: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Scale stamps, measure their noise and fill bad pixels with it, for pairs without a flag.
+
+    `starts` are first guesses of the object's width in pixels, `seeds` and `numbers` name the
+    stream of each stamp; `good` receives the fraction of good pixels.
+    """
+    side = images.shape[1]
+    bad = np.empty((side, side), np.bool_)
+    values = np.empty(side * side, np.float32)
+    line = np.empty(side)
+    counts = np.empty(BINS + 2, np.int64)
+    for pair in range(images.shape[0]):
+        if flags[pair] != 0:
+            continue
+        number = 0
+        for j in range(side):
+            for i in range(side):
+                weight = weights[pair, j, i]
+                value = images[pair, j, i] * np.float32(flux_scale[pair])
+                usable = weight > 0.0 and masks[pair, j, i] == 0 and math.isfinite(value)
+                bad[j, i] = not usable
+                out[pair, j, i] = value if usable else np.float32(0.0)
+                number += usable
+        good[pair] = number / (side * side)
+        if number == 0:
+            flags[pair] |= NO_DATA
+        elif 1.0 - good[pair] > fraction:
+            flags[pair] |= MASKED
+        else:
+            sigma[pair] = noise_sigma(out[pair], bad, starts[pair], values, line, counts)
+            if not sigma[pair] > 0.0:
+                flags[pair] |= NO_DATA
+                continue
+            seed = mix(seeds[pair])
+            for j in range(side):
+                for i in range(side):
+                    if bad[j, i]:
+                        place = numbers[pair] * side * side + j * side + i
+                        out[pair, j, i] = sigma[pair] * normal_pair(seed, place)[0]
