@@ -1,0 +1,267 @@
+"""The sections about masks, tiles, objects, shapes and flags."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.errors import NothingToDo, PurepipeError
+from purepipe.flags import (
+    DetectFlag,
+    DocumentedFlag,
+    EpochFlag,
+    MaskFlag,
+    ShapeFlag,
+    StarFlag,
+    table,
+)
+from purepipe.report import object_plots, plots
+from purepipe.report.blocks import (
+    Block,
+    Cell,
+    Gallery,
+    Heading,
+    Picture,
+    Section,
+    Text,
+    cell,
+    counted,
+    grid,
+    picture,
+    sentence,
+)
+from purepipe.report.records import (
+    MAX_SOURCE_CCDS,
+    MAX_TILES,
+    CCDRecord,
+    Record,
+    ccd_image,
+    column,
+    evenly,
+    read_catalogues,
+    read_mask,
+    read_sources,
+    read_tile_objects,
+    tile_image,
+    tiles,
+    worst_and_typical,
+)
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from matplotlib.axes import Axes
+
+_FLAG_COLUMNS: tuple[tuple[str, str, type[DocumentedFlag]], ...] = (
+    ("FLAGS", "detection", DetectFlag),
+    ("IMAFLAGS_ISO", "mask of the tile", MaskFlag),
+    ("FLAGS_EPOCH", "epochs that were not used", EpochFlag),
+    ("NGMIX_MCAL_FLAGS", "shape measurement", ShapeFlag),
+)
+
+
+def masks_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
+    """Fraction of pixels in every plane, and previews."""
+    blocks: list[Block] = [_plane_table(record)]
+    pictures = []
+    for _, ccd in worst_and_typical(ccds)[:1]:
+        pictures.append(
+            picture(
+                f"CCD {ccd.name}", "Image in grey, mask planes in colour.",
+                lambda ccd=ccd: object_plots.mask_preview(  # type: ignore[misc]
+                    read_mask(record, f"ccd/{ccd.name}"), ccd_image(record, ccd)
+                ),
+                size=(6.4, 4.4),
+            )
+        )  # fmt: skip
+    for tile in evenly(tiles(record), MAX_TILES):
+        pictures.append(
+            picture(
+                f"Tile {tile}", "Image in grey, mask planes in colour.",
+                lambda tile=tile: object_plots.mask_preview(  # type: ignore[misc]
+                    read_mask(record, f"tile/{tile}"), tile_image(record, tile)
+                ),
+                size=(6.4, 4.4),
+            )
+        )  # fmt: skip
+    if pictures:
+        blocks.append(Gallery(tuple(pictures), wide=True))
+    return Section("masks", "Masks", tuple(blocks))
+
+
+def _plane_table(record: Record) -> Block:
+    """Fraction of the pixels of all CCDs and of all tiles in every plane."""
+    pixels: dict[str, int] = defaultdict(int)
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for outcome in record.outcomes:
+        for step in outcome.steps:
+            if step.step == "mask" and step.n_in:
+                pixels[outcome.kind] += step.n_in
+                for name, n in step.facts.items():
+                    counts[outcome.kind, name] += int(n)
+    if not pixels:
+        return Text("No mask was made.")
+    planes = [(value, name, text) for value, name, text in table(MaskFlag)]
+    planes.append((0, "ANY", "Any of these."))
+    rows = []
+    for value, name, text in planes:
+        if not any(counts[kind, name] for kind in ("ccd", "tile")):
+            continue
+        shares = [
+            cell(100 * counts[kind, name] / pixels[kind], "{:.3g}") if pixels[kind] else cell(None)
+            for kind in ("ccd", "tile")
+        ]
+        rows.append([Cell(name), Cell(str(value) if value else "", value), Cell(text), *shares])
+    return grid(
+        "Mask planes over all pixels.", ("plane", "value", "meaning", "CCDs (%)", "tiles (%)"),
+        rows, text_columns=3,
+    )  # fmt: skip
+
+
+def tiles_section(record: Record) -> Section:
+    """Detections over the image of some tiles."""
+    names = tiles(record)
+    if not names:
+        return Section("tiles", "Tiles", (Text("The run has no tile."),))
+    chosen = evenly(names, MAX_TILES)
+    pictures = [
+        picture(
+            f"Tile {tile}: detections", "Coloured by the number of epochs that cover the object.",
+            lambda tile=tile: object_plots.detections(  # type: ignore[misc]
+                read_tile_objects(record, tile), tile_image(record, tile)
+            ),
+            size=(5.4, 4.6),
+        )
+        for tile in chosen
+    ]  # fmt: skip
+    blocks: list[Block] = []
+    if len(chosen) < len(names):
+        blocks.append(Text(f"{len(chosen)} of {len(names):,} tiles are shown."))
+    return Section("tiles", "Tiles", (*blocks, Gallery(tuple(pictures), wide=True)))
+
+
+def objects_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
+    """Distributions of the objects of the final catalogue, and their flags."""
+    stars = _star_flags(record, ccds)
+    try:
+        catalogue, read, tiles_read = read_catalogues(record)
+    except PurepipeError as error:
+        blocks: list[Block] = [Text(sentence(error)), Heading("Flags")]
+        return Section("objects", "Objects and shapes", (*blocks, *stars))
+    text = f"{counted(len(catalogue), 'object')} in the final catalogues of "
+    text += counted(read, "tile") + ("" if read == tiles_read else f" (of {tiles_read:,})") + "."
+    galleries = Gallery(_object_pictures(catalogue)), Gallery(_shape_pictures(catalogue))
+    flags = [
+        _flag_table(catalogue, name, what, kind)
+        for name, what, kind in _FLAG_COLUMNS
+        if name in catalogue.colnames
+    ]
+    return Section(
+        "objects", "Objects and shapes",
+        (Text(text), galleries[0], Heading("Shapes"), galleries[1], Heading("Flags"), *flags,
+         *stars),
+    )  # fmt: skip
+
+
+def _object_pictures(catalogue: Table) -> tuple[Picture, ...]:
+    return (
+        picture(
+            "Spread model", "Near zero for point sources.",
+            lambda: object_plots.spread_magnitude(catalogue, {}), size=(5.2, 3.4),
+        ),
+        picture("Epochs", "", lambda: object_plots.epoch_counts(catalogue)),
+        picture(
+            "Signal-to-noise ratio", "SNR_WIN of the detection; NGMIX_SNR of the shape fit.",
+            lambda: object_plots.log_histogram(_signal_to_noise(catalogue), label="S/N",
+                                               what="signal-to-noise ratio"),
+        ),
+    )  # fmt: skip
+
+
+def _signal_to_noise(catalogue: Table) -> dict[str, NDArray[np.float64]]:
+    samples = {"detection": column(catalogue, "SNR_WIN")}
+    if "NGMIX_SNR_NOSHEAR" in catalogue.colnames:
+        samples["shape fit"] = column(catalogue, "NGMIX_SNR_NOSHEAR")
+    return samples
+
+
+def _shape_pictures(catalogue: Table) -> tuple[Picture, ...]:
+    def shown(title: str, caption: str, make: Callable[[], Callable[[Axes], None]]) -> Picture:
+        return picture(title, caption, make)
+
+    def samples(make: Callable[[], dict[str, NDArray[np.float64]]], **options: Any) -> Any:
+        return lambda: plots.histogram(make(), **options)
+
+    return (
+        shown("Components of the shape", "Unsheared, not calibrated; flagged objects left out.",
+              samples(lambda: dict(zip(("g1", "g2"), _shapes(catalogue).T, strict=True)),
+                      label="g1, g2", what="shape", limits=(-1.0, 1.0), zero=True)),
+        shown("Modulus of the shape", "",
+              samples(lambda: {"|g|": np.hypot(*_shapes(catalogue).T)},
+                      label="|g|", what="shape", limits=(0.0, 1.0))),
+        shown("Size ratio", "Square of the ratio of NGMIX_T to NGMIX_Tpsf, which are radii.",
+              samples(lambda: {"T": _size_ratio(catalogue)},
+                      label="T / T of the reconvolution PSF", what="size ratio")),
+        shown("Shear responses", "Of single objects; their mean calibrates the shear.",
+              samples(lambda: {name: _clean(catalogue, name) for name in
+                               ("R11", "R22", "R12", "R21")},
+                      label="response", what="shear response", zero=True)),
+    )  # fmt: skip
+
+
+def _good(catalogue: Table) -> NDArray[np.bool_]:
+    """Objects with an unflagged shape."""
+    return np.asarray(column(catalogue, "NGMIX_MCAL_FLAGS") == 0)
+
+
+def _clean(catalogue: Table, name: str) -> NDArray[np.float64]:
+    return column(catalogue, name)[_good(catalogue)]
+
+
+def _shapes(catalogue: Table) -> NDArray[np.float64]:
+    shapes = column(catalogue, "NGMIX_ELL_NOSHEAR")
+    if shapes.ndim != 2 or shapes.shape[1] != 2:
+        raise NothingToDo("The column NGMIX_ELL_NOSHEAR does not hold two components.")
+    return shapes[_good(catalogue)]
+
+
+def _size_ratio(catalogue: Table) -> NDArray[np.float64]:
+    size, psf = _clean(catalogue, "NGMIX_T_NOSHEAR"), _clean(catalogue, "NGMIX_Tpsf_NOSHEAR")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = size / psf
+        return np.asarray(ratio * np.abs(ratio))
+
+
+def _star_flags(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:
+    """Flags of the star selection over all sampled CCDs."""
+    from astropy.table import Table, vstack
+
+    found = []
+    for ccd in evenly(ccds, MAX_SOURCE_CCDS):
+        try:
+            sources = read_sources(record, ccd)
+            found.append(Table({"FLAGS_STAR": sources["FLAGS_STAR"]}))
+        except (PurepipeError, KeyError):
+            continue
+    if not found:
+        return [Text("No CCD has a table of its sources.")]
+    joined = vstack(found, metadata_conflicts="silent")
+    what = f"star selection on {counted(len(found), 'CCD')}"
+    return [_flag_table(joined, "FLAGS_STAR", what, StarFlag)]
+
+
+def _flag_table(catalogue: Table, name: str, what: str, kind: type[DocumentedFlag]) -> Block:
+    """Number of objects with each bit of a flag column."""
+    flags = np.asarray(np.ma.filled(np.ma.asarray(catalogue[name]), 0)).astype(np.int64)
+    total = len(flags)
+    rows = [("none", "", int(np.count_nonzero(flags == 0)))]
+    rows += [(bit, text, int(np.count_nonzero(flags & value))) for value, bit, text in table(kind)]
+    cells = [
+        [Cell(bit), Cell(text), cell(n, "{:,}"), cell(100 * n / max(total, 1), "{:.2f}")]
+        for bit, text, n in rows
+        if n or bit == "none"
+    ]
+    return grid(f"{name}: {what}.", ("flag", "meaning", "number", "%"), cells, text_columns=2)

@@ -1,0 +1,243 @@
+"""The section about stars and the PSF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.errors import NothingToDo, PurepipeError
+from purepipe.report import plots, psf_plots
+from purepipe.report.blocks import (
+    Block,
+    Cell,
+    Gallery,
+    Heading,
+    Picture,
+    Section,
+    Text,
+    cell,
+    counted,
+    grid,
+    picture,
+    sentence,
+)
+from purepipe.report.records import (
+    ELLIPTICITY_LIMIT,
+    MAX_EXPOSURES,
+    MAX_SOURCE_CCDS,
+    SIZE_LIMIT,
+    CCDRecord,
+    FieldStars,
+    Record,
+    evenly,
+    number,
+    read_field,
+    read_sources,
+    worst_and_typical,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_TONES = {"good": "good", "suspect": "bad", "unknown": "warn"}
+
+
+def psf_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
+    """Star selection, PSF residuals and the table of all CCDs."""
+    if not ccds:
+        return Section("psf", "Stars and PSF", (Text("The run has no CCD."),))
+    blocks: list[Block] = [
+        Text(_verdicts(ccds)), Heading("Star selection"), _selection(record, ccds)
+    ]  # fmt: skip
+    blocks += [Heading("PSF residuals"), *_residuals(record, ccds)]
+    blocks += [Heading("All CCDs"), _table(ccds)]
+    return Section("psf", "Stars and PSF", tuple(blocks))
+
+
+def _verdicts(ccds: Sequence[CCDRecord]) -> str:
+    verdicts = [ccd.facts.get("verdict") for ccd in ccds]
+    none = sum(verdict is None for verdict in verdicts)
+    text = (
+        f"Of {counted(len(ccds), 'CCD')}, the PSF model is good on {verdicts.count('good'):,},"
+        f" suspect on {verdicts.count('suspect'):,}, and cannot be judged on"
+        f" {verdicts.count('unknown') + none:,} (fewer than 3 stars, or no model). A model is"
+        f" suspect when a mean residual exceeds {ELLIPTICITY_LIMIT:g} in ellipticity or"
+        f" {SIZE_LIMIT:g} in relative size by more than its error explains."
+    )
+    fwhm = np.array([number(ccd.facts.get("fwhm")) for ccd in ccds])
+    fwhm = fwhm[np.isfinite(fwhm)]
+    if fwhm.size:
+        text += (
+            f" FWHM of the stars: median {np.median(fwhm):.2f} pixel, from {fwhm.min():.2f} to"
+            f" {fwhm.max():.2f}."
+        )
+    return text
+
+
+def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
+    """Size against magnitude: a typical CCD, the worst, and all together."""
+    pictures = [
+        picture(
+            f"CCD {ccd.name} ({kind})",
+            "Dotted: FWHM of the stellar locus. The first reason that applies gives the colour.",
+            lambda ccd=ccd: psf_plots.size_magnitude(  # type: ignore[misc]
+                [read_sources(record, ccd)], [number(ccd.facts.get("fwhm"))], relative=False
+            ),
+            size=(5.2, 3.4),
+        )
+        for kind, ccd in worst_and_typical(ccds)
+    ]
+    chosen = evenly([ccd for ccd in ccds if ccd.facts.get("detect out")], MAX_SOURCE_CCDS)
+
+    def together() -> Callable[[Axes], None]:
+        tables, loci = [], []
+        for ccd in chosen:
+            locus = number(ccd.facts.get("fwhm"))
+            if not np.isfinite(locus):
+                continue
+            try:
+                tables.append(read_sources(record, ccd))
+            except PurepipeError:
+                continue
+            loci.append(locus)
+        if not tables:
+            raise NothingToDo("No CCD has a stellar locus and a table of its sources.")
+        return psf_plots.size_magnitude(tables, loci, relative=True)
+
+    title = "All CCDs together" if len(chosen) == len(ccds) else f"{len(chosen)} CCDs together"
+    caption = "Sizes in units of the locus of their own CCD."
+    pictures.append(picture(title, caption, together, size=(5.2, 3.4)))
+    return Gallery(tuple(pictures))
+
+
+def _residuals(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:
+    """Whiskers over the focal plane and histograms of the residuals."""
+    exposures = sorted({ccd.exposure for ccd in ccds})
+    chosen = set(evenly(exposures, MAX_EXPOSURES))
+    sample = [ccd for ccd in ccds if ccd.exposure in chosen]
+    blocks: list[Block] = []
+    for kind, exposure in _exposures(ccds):
+        members = [ccd for ccd in ccds if ccd.exposure == exposure]
+        blocks.append(_whiskers(f"Exposure {exposure} ({kind})", record, members))
+    try:
+        field = read_field(record, sample)
+        stars, kind = psf_plots.residual_sample(field)
+    except PurepipeError as error:
+        return [*blocks, Text(sentence(error))]
+    of = "" if len(chosen) == len(exposures) else f" of {len(chosen)} of {len(exposures)} exposures"
+    if len(chosen) > 1:
+        stacked = _whisker_picture(
+            f"Mean residual over {len(chosen)} exposures",
+            "Star minus PSF, each exposure about its own pointing.", field, "residual",
+        )  # fmt: skip
+        return [*blocks, Gallery((stacked, *_histograms(stars))), Text(_in_words(stars, kind + of))]
+    return [*blocks, Gallery(_histograms(stars)), Text(_in_words(stars, kind + of))]
+
+
+def _exposures(ccds: Sequence[CCDRecord]) -> list[tuple[str, str]]:
+    """The exposures of the typical and of the worst CCD, each once."""
+    found: dict[str, str] = {}
+    for kind, ccd in worst_and_typical(ccds):
+        found.setdefault(ccd.exposure, f"of the {kind} CCD")
+    return [(kind, exposure) for exposure, kind in found.items()]
+
+
+def _whiskers(title: str, record: Record, members: Sequence[CCDRecord]) -> Block:
+    try:
+        field = read_field(record, members)
+    except PurepipeError as error:
+        return Gallery((Picture(title, "", note=sentence(error)),))
+    shown = ("star", "Ellipticity of the stars"), ("psf", "Ellipticity of the PSF model"), (
+        "residual", "Residual, star minus PSF")  # fmt: skip
+    size = np.hypot(*(field.star.T)) if len(field.star) else np.zeros(0)
+    key = psf_plots._round_down(float(np.percentile(size, 80))) if size.size else None
+    return Gallery(
+        tuple(
+            _whisker_picture(
+                f"{title}: {what}", caption, field, what, None if what == "residual" else key
+            )
+            for what, caption in shown
+        )
+    )
+
+
+def _whisker_picture(
+    title: str, caption: str, field: FieldStars, what: str, key: float | None = None
+) -> Picture:
+    return picture(
+        title, caption, lambda: psf_plots.whiskers(field, what, key=key), size=(4.4, 4.4)
+    )
+
+
+def _histograms(stars: FieldStars) -> tuple[Picture, ...]:
+    residual = stars.star - stars.psf
+    return (
+        picture(
+            "Ellipticity residuals", "Star minus PSF, on the axes of the sky.",
+            lambda: plots.histogram(
+                {"g1": residual[:, 0], "g2": residual[:, 1]}, label="g(star) − g(PSF)",
+                what="residual", zero=True,
+            ),
+        ),
+        picture(
+            "Size residuals", "T is the sum of the second moments, by adaptive moments.",
+            lambda: plots.histogram(
+                {"T": stars.dsize}, label="(T(star) − T(PSF)) / T(star)", what="residual",
+                zero=True,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _in_words(stars: FieldStars, kind: str) -> str:
+    residual = stars.star - stars.psf
+    parts = [
+        f"{name} {_mean_rms(values)}"
+        for name, values in (
+            ("g1", residual[:, 0]), ("g2", residual[:, 1]), ("relative size", stars.dsize),
+        )
+    ]  # fmt: skip
+    return f"Residuals (star minus PSF) at {len(stars.u):,} {kind}: {'; '.join(parts)}."
+
+
+def _mean_rms(values: NDArray[np.float64]) -> str:
+    """Mean with its error, and rms about zero."""
+    n = len(values)
+    error = values.std(ddof=1) / np.sqrt(n) if n > 1 else float("nan")
+    rms = np.sqrt((values**2).mean())
+    return f"mean {values.mean():+.5f} ± {error:.5f}, rms {rms:.5f}"
+
+
+def _table(ccds: Sequence[CCDRecord]) -> Block:
+    """All CCDs, those to look at first on top."""
+    head = ("CCD", "verdict", "sources", "stars", "in the fit", "accepted", "χ²/dof",
+            "FWHM (pix)", "tested", "mean δg1", "mean δg2", "rms δg1", "rms δg2",
+            "mean δT/T", "rms δT/T")  # fmt: skip
+    ranked = sorted(ccds, key=lambda ccd: (ccd.status == "done", -_rank(ccd), ccd.name))
+    caption = (
+        "Failed CCDs first, then by the largest residual. Tested: stars that the residuals are of,"
+        " reserved ones where there are any; ellipticities on the axes of the pixels."
+    )
+    rows = [_table_row(ccd) for ccd in ranked]
+    return grid(caption, head, rows, text_columns=2, sortable=True)
+
+
+def _rank(ccd: CCDRecord) -> float:
+    return ccd.badness if np.isfinite(ccd.badness) else float("inf")
+
+
+def _table_row(ccd: CCDRecord) -> list[Cell]:
+    facts = ccd.facts
+    verdict = str(facts.get("verdict", "none")) if ccd.status == "done" else ccd.status
+    forms = (
+        ("detect out", "{:,.0f}"), ("stars out", "{:,.0f}"), ("psf in", "{:,.0f}"),
+        ("psf out", "{:,.0f}"), ("chi2", "{:.2f}"), ("fwhm", "{:.2f}"), ("n", "{:,.0f}"),
+        ("mean_de1", "{:+.4f}"), ("mean_de2", "{:+.4f}"), ("rms_de1", "{:.4f}"),
+        ("rms_de2", "{:.4f}"), ("mean_dsize", "{:+.4f}"), ("rms_dsize", "{:.4f}"),
+    )  # fmt: skip
+    cells = [cell(number(facts.get(name)), form) for name, form in forms]
+    tone = _TONES.get(verdict, "bad")
+    return [Cell(ccd.name, ccd.name), Cell(verdict, verdict, tone), *cells]
