@@ -26,7 +26,8 @@ def mode(values: ArrayLike) -> Any:
     Parameters
     ----------
     values
-        One-dimensional; a float32 sample is treated in float32.
+        One-dimensional; a float32 sample is treated in float32. Values that are not finite are
+        left out.
 
     Returns
     -------
@@ -34,6 +35,8 @@ def mode(values: ArrayLike) -> Any:
     are equal or rounded), the centre of the last bin that held values, with a warning.
     """
     data = np.asarray(values)
+    if data.dtype.kind == "f":
+        data = data[np.isfinite(data)]
     n = len(data)
     if n == 0:
         return -1
