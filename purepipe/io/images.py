@@ -78,8 +78,14 @@ def read_section(
         return _native(opened.section[(*extra, slice(y0, y1), slice(x0, x1))])
 
 
-def read_header(path: str | os.PathLike[str], hdu: HDUName = 0) -> fits.Header:
+def read_header(path: str | os.PathLike[str], hdu: HDUName | None = 0) -> fits.Header:
     """The header of one HDU; for a compressed image, the header of the image in it.
+
+    Parameters
+    ----------
+    hdu
+        HDU number or EXTNAME; None for the first HDU with an image, which is not the primary one
+        in a compressed file.
 
     Raises
     ------
@@ -87,7 +93,9 @@ def read_header(path: str | os.PathLike[str], hdu: HDUName = 0) -> fits.Header:
         The file is missing, not FITS or truncated, or the HDU is absent.
     """
     path = Path(path)
-    return header_at(path, find_hdu(fits_layout(path), hdu, path))
+    layout = fits_layout(path)
+    item = select_image(layout, None, path) if hdu is None else find_hdu(layout, hdu, path)
+    return header_at(path, item)
 
 
 def image_shape(path: str | os.PathLike[str], hdu: HDUName | None = None) -> tuple[int, int]:

@@ -42,8 +42,6 @@ def _cut(path, size):
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4"])
 def test_round_trip_is_exact(tmp_path, dtype, compress):
-    if compress and dtype == "i8":
-        pytest.skip("64-bit integers have no tile compression")
     path = tmp_path / "a.fits"
     array = IMAGE.astype(dtype)
     write_image(path, array, {"GAIN": 2.5, "NAXIS1": 7, "BZERO": 3.0}, compress=compress)
@@ -92,6 +90,12 @@ def test_multi_extension(tmp_path, compress):
         array, header = read_image(path, hdu)
         assert array[0, 0] == 1
         assert header["GAIN"] == 2.5
+
+
+def test_header_of_the_first_image(tmp_path):
+    for compress in (False, True):
+        write_image(tmp_path / "a.fits", IMAGE, {"HISTORY": "x", "GAIN": 2.0}, compress=compress)
+        assert read_header(tmp_path / "a.fits", None)["GAIN"] == 2.0
 
 
 def test_gzip(tmp_path):
