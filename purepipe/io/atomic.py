@@ -48,7 +48,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise StoreError("nothing was written", file=final)
         _synchronise(scratch)
         scratch.replace(final)
-        _synchronise(final.parent)
+        with suppress(OSError):  # not every file system can synchronise a folder
+            _synchronise(final.parent)
     except OSError as error:
         if error.errno in _NO_ROOM:
             remedy = "Free space on the disk, or choose another output folder."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -263,16 +263,19 @@ def header_at(path: Path, item: HDULayout) -> fits.Header:
 @contextmanager
 def open_hdu(path: Path, item: HDULayout) -> Iterator[Any]:
     """The HDU as the FITS library sees it; its complaints about damaged data become errors."""
-    with damage_named(path, item), quiet():
-        if item.kind == "compressed image":
-            # Alone, because the library takes long over each compressed HDU before this one.
-            source: Any = BytesIO(_alone(path, item))
-            number = 1
-        else:
-            source, number = path, item.index
-        # Read, not mapped: a mapped file that another program shortens ends the process.
-        with fits.open(source, memmap=False, lazy_load_hdus=True) as hdus:
-            yield hdus[number]
+    # Compressed HDUs alone, because the library takes long over each of them before this one.
+    alone = item.kind == "compressed image"
+    source = nullcontext(BytesIO(_alone(path, item))) if alone else open_input(path)
+    number = 1 if alone else item.index
+    # Read, not mapped: a mapped file that another program shortens ends the process. Opened here,
+    # because the library leaves a damaged file open.
+    with (
+        damage_named(path, item),
+        quiet(),
+        source as stream,
+        fits.open(stream, memmap=False, lazy_load_hdus=True) as hdus,
+    ):
+        yield hdus[number]
 
 
 @contextmanager
