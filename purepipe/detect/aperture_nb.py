@@ -16,41 +16,36 @@ RIM = np.float32(0.75)
 
 
 @kernel
-def is_unusable(plane, mask, label, searched, y, x):
+def is_unusable(plane, mask, label, y, x):
     """Whether a pixel is bad or belongs to another detection."""
-    if _is_masked(mask, label, searched, y, x):
-        return True
+    if mask.active:
+        owner = mask.labels[y, x]
+        if owner > 0 and owner != label and y > mask.visible[owner]:
+            return True
     return plane.weighted and plane.variance[y, x] >= plane.bad_level
 
 
 @kernel
-def _is_masked(mask, label, searched, y, x):
+def _is_masked(mask, label, y, x):
     owner = mask.labels[y, x]
-    return (
-        owner > 0
-        and owner != label
-        and y > mask.visible[owner]
-        and y < searched
-        and mask.active
-    )
+    return mask.active and owner > 0 and owner != label and y > mask.visible[owner]
 
 
 @kernel
 def fetch(plane, mask, label, centre2, lines, y, x):
     """Value and variance of a pixel, or of its mirror image if it is unusable.
 
-    `centre2` is twice the centre of the aperture plus 0.49999, `lines` the range of lines seen and how many
-    have been searched.
+    `centre2` is twice the centre of the aperture plus 0.49999, `lines` the range of lines seen.
     """
     blank = F0 if plane.weighted else plane.noise2
-    if not is_unusable(plane, mask, label, lines[2], y, x):
+    if not is_unusable(plane, mask, label, y, x):
         return plane.image[y, x], plane.variance[y, x] if plane.weighted else plane.noise2
     if not mask.mirror:
         return F0, blank
     x2, y2 = int(centre2[0] - x), int(centre2[1] - y)
     if not (0 <= x2 < plane.image.shape[1] and lines[0] <= y2 < lines[1]):
         return F0, blank
-    if _is_masked(mask, label, lines[2], y2, x2):
+    if _is_masked(mask, label, y2, x2):
         return F0, blank
     if not plane.weighted:
         return plane.image[y2, x2], plane.noise2
@@ -175,7 +170,7 @@ def _kron_moment(obj, detection, mask, label, smallest, lines):
             if not r2 <= limit:
                 continue
             area += 1
-            if is_unusable(detection, mask, label, lines[2], py, px):
+            if is_unusable(detection, mask, label, py, px):
                 unusable += 1
                 continue
             v = np.float64(detection.image[py, px])
@@ -204,7 +199,7 @@ def _ellipse_flux(obj, plane, mask, label, k, smallest, lines):
             if not r2 <= limit:
                 continue
             area += 1
-            unusable += is_unusable(plane, mask, label, lines[2], py, px)
+            unusable += is_unusable(plane, mask, label, py, px)
             v, var = fetch(plane, mask, label, centre2, lines, py, px)
             flux += np.float64(v)
             variance += np.float64(var)
@@ -433,7 +428,7 @@ def cut_vignet(plane, mask, label, x, y, lines, out):
         for i in range(w):
             py, px = y0 + j, x0 + i
             inside = lines[0] <= py < lines[1] and 0 <= px < width
-            if inside and not _is_masked(mask, label, lines[2], py, px):
+            if inside and not _is_masked(mask, label, py, px):
                 out[j, i] = plane.image[py, px]
             else:
                 out[j, i] = -BIG
@@ -453,7 +448,7 @@ def measure_apertures(
     curve = np.empty(64)
     for k in range(first, last):
         obj, row, label = objects[source[k]], out[k], source[k] + 2
-        seen = (lines[k, 0], lines[k, 1], lines[k, 2])
+        seen = (lines[k, 0], lines[k, 1])
         row.flags = obj.flags
         for i in range(diameters.size):
             fluxes[k, i], errors[k, i], cut = aperture_flux(

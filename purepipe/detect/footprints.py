@@ -58,8 +58,7 @@ class Catalogued:
     source
         For every row of the catalogue, its object.
     lines
-        (rows, 3) range of image lines that the measurement of the row sees, and the number of
-        lines that had been searched when it was measured: pixels beyond are not masked.
+        (rows, 2) range of image lines that the measurement of the row sees.
     labels
         (ny, nx) int32: 0 sky, 1 detected but no object, k + 2 object k.
     visible

@@ -255,8 +255,7 @@ def order_objects(objects, settings, source, lines, visible, survivor):
 
     `settings` is (height, buffer lines, margin of the filter, lines masked after swallowing,
     reach of the apertures, most active objects, clean, beta, largest area). `source` and `lines`
-    receive the objects in output order and the lines they see: first, last, and how many have
-    been searched for detections and hence can be masked; `visible` (by label) and
+    receive the objects in output order and the lines they see; `visible` (by label) and
     `survivor` (by object) record who was swallowed by whom. Returns the number of rows.
     """
     height, buffer, margin, late, reach, most, clean, beta, max_area = settings
@@ -283,7 +282,7 @@ def order_objects(objects, settings, source, lines, visible, survivor):
                 for i in range(1, count):
                     if high[active[i]] < high[active[place]]:
                         place = i
-                rows = _output(active[place], begin, size, y, source, lines, rows)
+                rows = _output(active[place], begin, size, source, lines, rows)
                 count = _remove(active, place, count)
             winner, found = -1, 0
             if clean:
@@ -316,22 +315,21 @@ def order_objects(objects, settings, source, lines, visible, survivor):
             k = 0
         for place in range(count - 1, -1, -1):
             if low[active[place]] <= k:
-                rows = _output(active[place], k, size, done, source, lines, rows)
+                rows = _output(active[place], k, size, source, lines, rows)
                 count = _remove(active, place, count)
         if height > size:
             begin = k + 1
     while count > 0:
-        rows = _output(active[0], height - size, size, height, source, lines, rows)
+        rows = _output(active[0], height - size, size, source, lines, rows)
         count = _remove(active, 0, count)
     return rows
 
 
 @kernel
-def _output(item, begin, size, scanned, source, lines, rows):
+def _output(item, begin, size, source, lines, rows):
     source[rows] = item
     lines[rows, 0] = begin
     lines[rows, 1] = begin + size
-    lines[rows, 2] = scanned
     return rows + 1
 
 

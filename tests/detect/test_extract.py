@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from .fields import header, make_field
 
 from purepipe.catalogue.columns_detect import SHAPEPIPE_COLUMNS
 from purepipe.config import DetectConfig
-from purepipe.detect import Segmentation, extract
-from purepipe.errors import ConfigError, DataError
+from purepipe.detect import extract
 from purepipe.exposure import Exposure
 from purepipe.wcs import WCS
+
+from .fields import header, make_field
 
 SHAPE = (220, 180)
 

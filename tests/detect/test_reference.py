@@ -1,0 +1,139 @@
+"""Results of the original program, stored and live."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from purepipe.config import DetectConfig
+from purepipe.detect import extract, objects_nb
+from purepipe.detect.exact_engine import catalogue_objects, find_footprints
+from purepipe.detect.footprints import threshold_image
+from purepipe.detect.planes import prepare_image
+
+from .cases import ALL_COLUMNS, REFERENCES, VARIANTS, exposure_of, original_columns
+from .compare import assert_same
+from .fields import Field, make_field
+from .sextractor import EXPOSURE, PROGRAM, run_sextractor
+
+STORED = Path(__file__).parents[1] / "reference" / "detect"
+
+needs_program = pytest.mark.skipif(PROGRAM is None, reason="source-extractor is not installed")
+
+
+def digest(image):
+    return hashlib.sha1(np.ascontiguousarray(image, np.float32).tobytes()).hexdigest()
+
+
+@pytest.fixture(scope="module", params=REFERENCES)
+def stored(request):
+    with np.load(STORED / f"{request.param}.npz") as file:
+        arrays = dict(file)
+    field = Field(
+        arrays["image"].astype(np.float32),
+        (arrays["weight"] / 4096).astype(np.float32),
+        arrays["flags"].astype(np.int32),
+    )
+    _, config, kind = REFERENCES[request.param]
+    return arrays, exposure_of(field, kind), config
+
+
+def test_catalogue_is_the_originals(stored):
+    original, exposure, config = stored
+    detection = extract(exposure, config)
+    names = [name for name in ALL_COLUMNS if name != "VIGNET"]
+    assert_same(detection.table, original, names, exact=False)
+    stamps = [digest(stamp) for stamp in detection.table["VIGNET"]]
+    assert stamps == list(original["VIGNET_SHA1"])
+
+
+def test_images_are_the_originals(stored):
+    original, exposure, config = stored
+    prepared = prepare_image(exposure, config)
+    found = threshold_image(prepared, config)
+    background = prepared.background
+    assert np.array_equal(background.level_map, original["MINIBACKGROUND"])
+    assert np.array_equal(background.rms_map, original["MINIBACK_RMS"])
+    assert digest(background.image()) == str(original["SHA1 BACKGROUND"])
+    assert digest(prepared.plane.image) == str(original["SHA1 -BACKGROUND"])
+    assert digest(found.filtered) == str(original["SHA1 FILTERED"])
+
+
+def test_segmentation_is_the_originals(stored):
+    original, exposure, config = stored
+    assert np.array_equal(extract(exposure, config).segmentation.data, original["SEGMENTATION"])
+
+
+@pytest.fixture(scope="module")
+def field():
+    return make_field((400, 320), 90, seed=21, clusters=5)
+
+
+@pytest.mark.binaries
+@needs_program
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_to_the_bit(name, field, tmp_path):
+    keys, changes = VARIANTS[name]
+    config = DetectConfig.exposure(columns=ALL_COLUMNS, **changes)
+    table, images = run_sextractor(tmp_path, field, {**EXPOSURE, **keys}, original_columns())
+    detection = extract(exposure_of(field), config)
+    assert_same(detection.table, table, ALL_COLUMNS, exact=True)
+    assert np.array_equal(detection.background.level_map, images["MINIBACKGROUND"])
+
+
+@pytest.mark.binaries
+@needs_program
+@pytest.mark.parametrize(
+    ("keyword", "kind"), [("MAP_VAR", "variance"), ("MAP_RMS", "rms"), ("NONE", None)]
+)
+def test_kinds_of_weight_to_the_bit(keyword, kind, field, tmp_path):
+    if kind is None:
+        field = make_field((400, 320), 90, seed=22, clusters=5, holes=False)
+    else:
+        with np.errstate(divide="ignore"):
+            weight = np.minimum(1 / field.weight, np.float32(1e31))
+        weight = np.sqrt(weight) if kind == "rms" else weight
+        field = replace(field, weight=np.where(weight > 1e10, np.float32(1e31), weight))
+    keys = {**EXPOSURE, "WEIGHT_TYPE": keyword}
+    table, _ = run_sextractor(tmp_path, field, keys, original_columns())
+    detection = extract(exposure_of(field, kind), DetectConfig.exposure(columns=ALL_COLUMNS))
+    assert_same(detection.table, table, ALL_COLUMNS, exact=True)
+
+
+@pytest.mark.binaries
+@needs_program
+def test_segmentation_differs_only_where_the_original_mixes_numbers(tmp_path):
+    """The original renumbers in place, so a new number may be taken for an old one."""
+    field = make_field((500, 400), 120, seed=3, clusters=4)
+    keys = {**EXPOSURE, "CLEAN": "N"}
+    _, images = run_sextractor(tmp_path, field, keys, original_columns())
+    config = DetectConfig.exposure(clean=False)
+    prepared = prepare_image(exposure_of(field), config)
+    found = threshold_image(prepared, config)
+    catalogued = catalogue_objects(find_footprints(prepared, found, config), found, config)
+    mixed = np.where(catalogued.labels >= 2, catalogued.labels - 1, 0)
+    for row, item in enumerate(catalogued.source):
+        obj = catalogued.footprints.objects[item]
+        box = mixed[obj["ymin"] : obj["ymax"] + 1, obj["xmin"] : obj["xmax"] + 1]
+        box[box == item + 1] = row + 1
+    assert np.array_equal(mixed, images["SEGMENTATION"])
+    ours = extract(exposure_of(field), config).segmentation.data
+    assert np.count_nonzero(ours != mixed) == 124  # the original's fault, not repeated
+
+
+def test_random_stream_is_that_of_glibc():
+    state = np.zeros(35, np.int64)
+    objects_nb.start_random(state)
+    ours = [objects_nb.next_random(state) for _ in range(2000)]
+    assert ours[:2] == [1804289383, 846930886]
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        pytest.skip("no glibc here")
+    libc.srand(1)
+    assert ours == [libc.rand() for _ in range(2000)]
