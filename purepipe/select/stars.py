@@ -100,8 +100,9 @@ def find_stars(
     ----------
     sources
         Detections with SExtractor's columns: FWHM_IMAGE, FLUX_AUTO, FLUXERR_AUTO; used where
-        present: FLUX_RADIUS, MAG_AUTO, FLAGS, IMAFLAGS_ISO, ELLIPTICITY, and FLUX_MAX with the
-        saturation level SEXSATLV and the background SEXBKGND of ``sources.meta``.
+        present: X_IMAGE, Y_IMAGE, FLUX_RADIUS, MAG_AUTO, FLAGS, IMAFLAGS_ISO, ELLIPTICITY, and
+        FLUX_MAX (or MU_MAX with SEXPXSCL and SEXMGZPT of ``sources.meta``) with the saturation
+        level SEXSATLV and the background SEXBKGND of ``sources.meta``.
     config
         Limits; the defaults need no knowledge of the seeing.
     seed, unit
@@ -190,11 +191,22 @@ def _reasons_of_quality(sources: Table, config: StarConfig) -> NDArray[np.int32]
 def _too_bright(sources: Table, config: StarConfig) -> Bools:
     """Rows whose peak comes near the saturation level."""
     level = float(sources.meta.get("SEXSATLV", np.inf))
-    if "FLUX_MAX" not in sources.colnames or not np.isfinite(level):
+    above = _peak(sources)
+    if above is None or not np.isfinite(level):
         return np.zeros(len(sources), dtype=np.bool_)
-    background = float(sources.meta.get("SEXBKGND", 0.0))
-    peak: Floats = _column(sources, "FLUX_MAX") + background
+    peak: Floats = above + float(sources.meta.get("SEXBKGND", 0.0))
     return peak > config.saturation_fraction * level
+
+
+def _peak(sources: Table) -> Floats | None:
+    """Brightest pixel above the background; from MU_MAX where there is no FLUX_MAX."""
+    if "FLUX_MAX" in sources.colnames:
+        return _column(sources, "FLUX_MAX")
+    scale, zero_point = (sources.meta.get(key) for key in ("SEXPXSCL", "SEXMGZPT"))
+    if "MU_MAX" not in sources.colnames or scale is None or zero_point is None:
+        return None
+    surface_brightness: Floats = 10 ** (-0.4 * (_column(sources, "MU_MAX") - zero_point))
+    return surface_brightness * float(scale) ** 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,6 +139,18 @@ def test_every_row_carries_its_reasons():
     assert np.array_equal(faint, (flags & StarFlag.FAINT) != 0)
 
 
+def test_peak_from_the_surface_brightness():
+    table = catalogue(0.7, 200, 0)
+    table.meta.update(SEXSATLV=60000.0, SEXBKGND=500.0, SEXMGZPT=30.0, SEXPXSCL=0.187)
+    table["FLUX_MAX"] = np.linspace(40000, 60000, 200)
+    direct = find_stars(table).flags
+    table["MU_MAX"] = 30 - 2.5 * np.log10(table["FLUX_MAX"] / 0.187**2)
+    table.remove_column("FLUX_MAX")
+    bright = (find_stars(table).flags & StarFlag.BRIGHT) != 0
+    assert np.array_equal(bright, (direct & StarFlag.BRIGHT) != 0)
+    assert np.array_equal(bright, np.linspace(40000, 60000, 200) > 53500)
+
+
 def test_limits_of_the_configuration():
     table = catalogue(0.7, 300, 0)
     config = StarConfig(magnitudes=(18.0, 20.0), min_snr=10, reserve_fraction=0)
