@@ -94,7 +94,8 @@ def extract(
             "detection and measurement image differ in size", file=detection.name,
             got=detection.shape, allowed=exposure.shape,
         )  # fmt: skip
-    measured = prepare_image(exposure, config, threads=threads)
+    # With two images the original mends the bad pixels of the detection image only.
+    measured = prepare_image(exposure, config, interpolate=detection is None, threads=threads)
     sought = measured
     if detection is not None:
         sought = prepare_image(detection, config, threads=threads)

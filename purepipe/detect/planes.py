@@ -44,7 +44,9 @@ class PreparedImage:
     weight_factor: float
 
 
-def prepare_image(exposure: Exposure, config: DetectConfig, *, threads: int = 1) -> PreparedImage:
+def prepare_image(
+    exposure: Exposure, config: DetectConfig, *, interpolate: bool = True, threads: int = 1
+) -> PreparedImage:
     """Background-subtracted image and variance map of an exposure, bad pixels interpolated.
 
     Pixels that are not finite count as bad; an exposure without weight map that has such pixels
@@ -76,7 +78,7 @@ def prepare_image(exposure: Exposure, config: DetectConfig, *, threads: int = 1)
         raw = np.square(background.rms_image())
     elif weight is not None and factor != 1 and raw is not None:
         nb.to_variance(weight, kind, factor, exposure.image, raw)
-    if raw is not None and config.interpolate:
+    if raw is not None and config.interpolate and interpolate:
         max_x, max_y = config.interpolate_max
         nb.interpolate_bad(image, raw, np.float32(bad_level), max_x, max_y)
     weighted = raw is not None

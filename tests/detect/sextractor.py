@@ -58,6 +58,7 @@ def run_sextractor(
     saturation: float = 5000.0,
     wcs: bool = True,
     checks: tuple[str, ...] = CHECKS,
+    detection: Field | None = None,
 ) -> tuple[Table, dict[str, Any]]:
     """Catalogue and check images of the original program."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,16 +67,21 @@ def run_sextractor(
     fits.writeto(folder / "image.fits", field.image, head, overwrite=True)
     fits.writeto(folder / "weight.fits", field.weight, head, overwrite=True)
     fits.writeto(folder / "flag.fits", field.flags, head, overwrite=True)
+    images, weights = "image.fits", "weight.fits"
+    if detection is not None:
+        fits.writeto(folder / "detect.fits", detection.image, head, overwrite=True)
+        fits.writeto(folder / "detect_weight.fits", detection.weight, head, overwrite=True)
+        images, weights = f"detect.fits,{images}", f"detect_weight.fits,{weights}"
     (folder / "columns.param").write_text("\n".join(columns) + "\n")
     (folder / "filter.conv").write_text("CONV NORM\n1 2 1\n2 4 2\n1 2 1\n")
     names = [f"{name.replace('-', 'minus')}.fits" for name in checks]
     keys = {
         **BASE, **keys, "CATALOG_NAME": "out.fits", "PARAMETERS_NAME": "columns.param",
-        "FILTER_NAME": "filter.conv", "WEIGHT_IMAGE": "weight.fits", "FLAG_IMAGE": "flag.fits",
+        "FILTER_NAME": "filter.conv", "WEIGHT_IMAGE": weights, "FLAG_IMAGE": "flag.fits",
         "CHECKIMAGE_TYPE": ",".join(checks) or "NONE", "CHECKIMAGE_NAME": ",".join(names),
     }  # fmt: skip
     (folder / "run.sex").write_text("".join(f"{key} {value}\n" for key, value in keys.items()))
-    command = [PROGRAM, "image.fits", "-c", "run.sex"]
+    command = [PROGRAM, images, "-c", "run.sex"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     table = Table.read(folder / "out.fits", hdu=1)
     images = {name: fits.getdata(folder / file) for name, file in zip(checks, names, strict=True)}

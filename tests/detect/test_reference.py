@@ -107,6 +107,17 @@ def test_kinds_of_weight_to_the_bit(keyword, kind, field, tmp_path):
 
 @pytest.mark.binaries
 @needs_program
+def test_two_images_to_the_bit(field, tmp_path):
+    other = make_field((400, 320), 90, seed=21, clusters=5, noise=9.0, sky=100.0, holes=False)
+    keys = {**EXPOSURE, "WEIGHT_TYPE": "MAP_WEIGHT,MAP_WEIGHT"}
+    table, _ = run_sextractor(tmp_path, field, keys, original_columns(), detection=other)
+    config = DetectConfig.exposure(columns=ALL_COLUMNS)
+    detection = extract(exposure_of(field), config, detection=exposure_of(other))
+    assert_same(detection.table, table, ALL_COLUMNS, exact=True)
+
+
+@pytest.mark.binaries
+@needs_program
 def test_segmentation_differs_only_where_the_original_mixes_numbers(tmp_path):
     """The original renumbers in place, so a new number may be taken for an old one."""
     field = make_field((500, 400), 120, seed=3, clusters=4)
