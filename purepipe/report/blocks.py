@@ -101,7 +101,7 @@ def picture(
     caption: str,
     make: Callable[[], Callable[[Axes], None]],
     *,
-    size: tuple[float, float] = (4.6, 3.4),
+    size: tuple[float, float] = (3.8, 2.9),
 ) -> Picture:
     """A picture, or the sentence why it cannot be drawn.
 
@@ -134,7 +134,7 @@ def cell(value: Any, form: str = "{}", tone: str = "") -> Cell:
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return Cell(MISSING, "", tone)
     if isinstance(value, int | float):
-        return Cell(form.format(value), float(value), tone)
+        return Cell(form.format(value).replace("-", "−"), float(value), tone)
     return Cell(form.format(value), str(value), tone)
 
 
@@ -155,8 +155,12 @@ def duration(seconds: float) -> str:
     """Seconds in the unit that people would use."""
     if not math.isfinite(seconds):
         return MISSING
+    if seconds < 0.001:
+        return "< 1 ms"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
-        return f"{seconds:.3g} s"
+        return f"{seconds:.1f} s"
     if seconds < 7200:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / 3600:.1f} h"

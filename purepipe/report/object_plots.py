@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from purepipe.report.records import column
 if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.axes import Axes
+    from matplotlib.colors import BoundaryNorm, Colormap
 
     from purepipe.pipeline.shear import ShearComparison
 
@@ -30,30 +31,51 @@ _SPREAD_CLASSES = (
 def detections(objects: Table, image: NDArray[np.float32] | None) -> Callable[[Axes], None]:
     """Paint the detections of a tile over its image, coloured by their number of epochs."""
     x, y = column(objects, "X_IMAGE") - 1, column(objects, "Y_IMAGE") - 1
-    if not np.isfinite(x).any():
+    shown = np.isfinite(x) & np.isfinite(y)
+    if not shown.any():
         raise NothingToDo("The tile has no detections.")
+    x, y = x[shown], y[shown]
     known = "N_EPOCH" in objects.colnames
-    epochs = column(objects, "N_EPOCH") if known else np.zeros(len(objects))
+    epochs = np.nan_to_num(column(objects, "N_EPOCH")[shown]) if known else np.zeros(len(x))
 
     def paint(axes: Axes) -> None:
-        from matplotlib.colors import BoundaryNorm
-
         if image is not None:
             _show(axes, image)
-        low, high = int(epochs.min()), int(epochs.max())
-        edges = np.unique(np.linspace(low - 0.5, high + 0.5, min(high - low + 2, 12)))
-        points = axes.scatter(
-            x, y, s=float(np.clip(20000 / len(x), 1, 18)), c=epochs, cmap="viridis",
-            norm=BoundaryNorm(edges, 256), linewidths=0.3, edgecolors="white",
+        colours, norm, ticks = _epoch_colours(int(epochs.min()), int(epochs.max()))
+        size = float(np.clip(20000 / len(x), 1, 18))
+        axes.scatter(
+            x, y, s=size, linewidths=0.12 * np.sqrt(size) + 0.3, facecolors="none",
+            edgecolors=colours(norm(epochs)),
         )  # fmt: skip
         axes.set_aspect("equal")
         axes.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
-        if known and axes.figure is not None:
-            ticks = np.unique(np.round((edges[:-1] + edges[1:]) / 2))
-            bar = axes.figure.colorbar(points, ax=axes, shrink=0.7, ticks=ticks, pad=0.02)
-            bar.set_label("epochs")
+        if known:
+            _colour_bar(axes, colours, norm, ticks)
 
     return paint
+
+
+def _epoch_colours(low: int, high: int) -> tuple[Colormap, BoundaryNorm, list[float]]:
+    """One colour for each number of epochs, or for each of ten ranges; and ticks for a legend."""
+    from matplotlib import colormaps
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    count = min(high - low + 1, 10)
+    edges = np.linspace(low - 0.5, high + 0.5, count + 1)
+    # The yellow end of the map cannot be seen on a light image.
+    shades = colormaps["viridis"](np.linspace(0, 0.8, count))
+    ticks = np.unique(np.round((edges[:-1] + edges[1:]) / 2))
+    return ListedColormap(shades), BoundaryNorm(edges, count), ticks.tolist()
+
+
+def _colour_bar(axes: Axes, colours: Colormap, norm: BoundaryNorm, ticks: list[float]) -> None:
+    from matplotlib.cm import ScalarMappable
+
+    bar = axes.figure.colorbar(
+        ScalarMappable(norm, colours), ax=axes, shrink=0.6, ticks=ticks, pad=0.02
+    )
+    bar.ax.minorticks_off()
+    bar.set_label("epochs")
 
 
 def mask_preview(
@@ -66,8 +88,21 @@ def mask_preview(
 
     def paint(axes: Axes) -> None:
         plot_mask(mask, shown, axes=axes, largest=PREVIEW_PIXELS)
+        _legend_below(axes)
 
     return paint
+
+
+def _legend_below(axes: Axes) -> None:
+    """Move the legend from the side to below the axes, so that a narrow page shows more image."""
+    legend = axes.get_legend()
+    if legend is None:
+        return
+    handles = [handle for handle in legend.legend_handles if handle is not None]
+    axes.legend(
+        handles=handles, title=legend.get_title().get_text(), loc="upper left", ncols=2,
+        bbox_to_anchor=(-0.05, -0.12), borderaxespad=0, alignment="left",
+    )  # fmt: skip
 
 
 def _show(axes: Axes, image: NDArray[np.float32]) -> None:
@@ -86,7 +121,7 @@ def _show(axes: Axes, image: NDArray[np.float32]) -> None:
     )  # fmt: skip
 
 
-def spread_magnitude(catalogue: Table, limits: dict[str, Any]) -> Callable[[Axes], None]:
+def spread_magnitude(catalogue: Table) -> Callable[[Axes], None]:
     """Paint the spread model against magnitude, by class."""
     magnitude, spread = column(catalogue, "MAG_AUTO"), column(catalogue, "SPREAD_MODEL")
     good = np.isfinite(spread) & np.isfinite(magnitude) & (magnitude < 90)
@@ -103,7 +138,7 @@ def spread_magnitude(catalogue: Table, limits: dict[str, Any]) -> Callable[[Axes
 
 def epoch_counts(catalogue: Table) -> Callable[[Axes], None]:
     """Paint the number of objects by number of epochs."""
-    epochs = column(catalogue, "N_EPOCH").astype(np.int64)
+    epochs = plots.finite(column(catalogue, "N_EPOCH"), "number of epochs").astype(np.int64)
     values, counts = np.unique(epochs, return_counts=True)
     pairs = zip(values, counts, strict=True)
     return plots.bars(
@@ -119,10 +154,15 @@ def log_histogram(
     inner = plots.histogram(logs, label=label, what=what)
 
     def paint(axes: Axes) -> None:
-        from matplotlib.ticker import FuncFormatter
-
         inner(axes)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10**value:.3g}"))
+        low, high = axes.get_xlim()
+        ticks = [
+            value
+            for power in range(int(np.floor(low)), int(np.ceil(high)) + 1)
+            for value in (10.0**power, 3 * 10.0**power)
+            if low <= np.log10(value) <= high
+        ]
+        axes.set_xticks(np.log10(ticks), [f"{value:,g}" for value in ticks])
 
     return paint
 

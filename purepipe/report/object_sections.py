@@ -66,30 +66,27 @@ _FLAG_COLUMNS: tuple[tuple[str, str, type[DocumentedFlag]], ...] = (
 def masks_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
     """Fraction of pixels in every plane, and previews."""
     blocks: list[Block] = [_plane_table(record)]
-    pictures = []
-    for _, ccd in worst_and_typical(ccds)[:1]:
-        pictures.append(
-            picture(
-                f"CCD {ccd.name}", "Image in grey, mask planes in colour.",
-                lambda ccd=ccd: object_plots.mask_preview(  # type: ignore[misc]
-                    read_mask(record, f"ccd/{ccd.name}"), ccd_image(record, ccd)
-                ),
-                size=(6.4, 4.4),
-            )
-        )  # fmt: skip
-    for tile in evenly(tiles(record), MAX_TILES):
-        pictures.append(
-            picture(
-                f"Tile {tile}", "Image in grey, mask planes in colour.",
-                lambda tile=tile: object_plots.mask_preview(  # type: ignore[misc]
-                    read_mask(record, f"tile/{tile}"), tile_image(record, tile)
-                ),
-                size=(6.4, 4.4),
-            )
-        )  # fmt: skip
+    shown = [ccd for _, ccd in worst_and_typical(ccds)[:1]]
+    pictures = [_mask_picture(f"CCD {ccd.name}", record, ccd) for ccd in shown]
+    pictures += [
+        _mask_picture(f"Tile {tile}", record, tile) for tile in evenly(tiles(record), MAX_TILES)
+    ]
     if pictures:
         blocks.append(Gallery(tuple(pictures), wide=True))
     return Section("masks", "Masks", tuple(blocks))
+
+
+def _mask_picture(title: str, record: Record, unit: CCDRecord | str) -> Picture:
+    """The mask of a CCD, or of the tile of a number, over its image."""
+
+    def make() -> Callable[[Axes], None]:
+        if isinstance(unit, str):
+            mask, image = read_mask(record, f"tile/{unit}"), tile_image(record, unit)
+        else:
+            mask, image = read_mask(record, f"ccd/{unit.name}"), ccd_image(record, unit)
+        return object_plots.mask_preview(mask, image)
+
+    return picture(title, "Image in grey, mask planes in colour.", make, size=(4.2, 4.4))
 
 
 def _plane_table(record: Record) -> Block:
@@ -133,7 +130,7 @@ def tiles_section(record: Record) -> Section:
             lambda tile=tile: object_plots.detections(  # type: ignore[misc]
                 read_tile_objects(record, tile), tile_image(record, tile)
             ),
-            size=(5.4, 4.6),
+            size=(4.2, 3.9),
         )
         for tile in chosen
     ]  # fmt: skip
@@ -170,7 +167,7 @@ def _object_pictures(catalogue: Table) -> tuple[Picture, ...]:
     return (
         picture(
             "Spread model", "Near zero for point sources.",
-            lambda: object_plots.spread_magnitude(catalogue, {}), size=(5.2, 3.4),
+            lambda: object_plots.spread_magnitude(catalogue), size=(3.8, 3.6),
         ),
         picture("Epochs", "", lambda: object_plots.epoch_counts(catalogue)),
         picture(

@@ -12,7 +12,7 @@ import numpy as np
 from purepipe.errors import ConfigError, PurepipeError
 from purepipe.io.config_file import format_toml
 from purepipe.pipeline.results import open_run
-from purepipe.pipeline.shear import ShearComparison, ShearRow
+from purepipe.pipeline.shear import ShearComparison, ShearRow, selection
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome
 from purepipe.pipeline.summary import step_totals
@@ -77,8 +77,11 @@ def _fates(outcomes: tuple[Outcome, ...]) -> Block:
     for kind in _KINDS:
         numbers = [counts[kind, status] for status in shown]
         if sum(numbers):
-            tones = ["bad" if n and status != "done" else "" for n, status in zip(numbers, shown)]
-            cells = [cell(n, "{:,}", tone) for n, tone in zip(numbers, tones)]
+            tones = [
+                "bad" if n and status != "done" else ""
+                for n, status in zip(numbers, shown, strict=True)
+            ]
+            cells = [cell(n, "{:,}", tone) for n, tone in zip(numbers, tones, strict=True)]
             rows.append([Cell(_KIND_NAMES[kind]), *cells])
     return grid("Units by their fate.", ("kind", *shown), rows)
 
@@ -92,16 +95,17 @@ def steps_section(record: Record) -> Section:
     rows = []
     for kind, total, units in totals:
         kept = total.n_out / total.n_in if total.n_in else float("nan")
-        rows.append([
-            Cell(kind), Cell(total.step), Cell(sentences.get((kind, total.step), "")),
-            cell(units, "{:,}"), Cell(total.what), cell(total.n_in, "{:,}"),
-            cell(total.n_out, "{:,}"), cell(100 * kept, "{:.1f}"),
-            Cell(duration(total.seconds), total.seconds),
-            Cell(duration(total.seconds / units), total.seconds / units),
-        ])  # fmt: skip
-    head = ("unit", "step", "what it does", "units", "counted", "in", "out", "out/in (%)",
+        rows.append(
+            [
+                Cell(kind), Cell(total.step), Cell(sentences.get((kind, total.step), "")),
+                Cell(total.what), cell(units, "{:,}"), cell(total.n_in, "{:,}"),
+                cell(total.n_out, "{:,}"), cell(100 * kept, "{:.1f}"),
+                Cell(duration(total.seconds)), Cell(duration(total.seconds / units)),
+            ]
+        )  # fmt: skip
+    head = ("unit", "step", "what it does", "counted", "units", "in", "out", "out/in (%)",
             "time", "per unit")  # fmt: skip
-    table = grid("Sums over all units, in the order of the chain.", head, rows, text_columns=3)
+    table = grid("Sums over all units, in the order of the chain.", head, rows, text_columns=4)
     work = sum(outcome.seconds for outcome in record.outcomes)
     peak = max(outcome.peak_mb for outcome in record.outcomes)
     text = f"Work of all units together: {duration(work)}"
@@ -111,7 +115,7 @@ def steps_section(record: Record) -> Section:
 
 def shear_section(record: Record, comparison: ShearComparison | None) -> Section:
     """The recovered shear beside the truth, or the mean shear where there is no truth."""
-    blocks = _compared(comparison) if comparison is not None else [_mean_shear(record)]
+    blocks = _compared(comparison) if comparison is not None else _mean_shear(record)
     return Section("shear", "Shear", tuple(blocks))
 
 
@@ -137,7 +141,8 @@ def _compared(comparison: ShearComparison) -> list[Block]:
         "Recovered and true shear", "One point for each tile and component, with 1 σ errors.",
         lambda: object_plots.shear_comparison(comparison),
     )  # fmt: skip
-    return [table, biases, Gallery((drawn,))]
+    cut = Text(f"Cut: {comparison.selection}.")
+    return [table, biases, cut, Gallery((drawn,))]
 
 
 def _shear_row(row: ShearRow) -> list[Cell]:
@@ -159,15 +164,35 @@ def _with_error(value: float, error: float) -> Cell:
     if not (np.isfinite(error) and error > 0):
         return cell(float(value), "{:+.4f}")
     digits = int(np.clip(1 - np.floor(np.log10(error)), 1, 7))
-    return Cell(f"{value:+.{digits}f} ± {error:.{digits}f}", float(value))
+    text = f"{value:+.{digits}f} ± {error:.{digits}f}".replace("-", "−")
+    return Cell(text, float(value))
 
 
-def _mean_shear(record: Record) -> Block:
+def _mean_shear(record: Record) -> list[Block]:
+    """The calibrated mean shear of the whole catalogue, with its selection."""
     try:
-        estimate = open_run(record.root).shear()
+        run = open_run(record.root)
+        found = run.shear()
     except PurepipeError as error:
-        return Text(f"No mean shear: {sentence(error)}")
-    return Text(repr(estimate))
+        return [Text(f"No mean shear: {sentence(error)}")]
+    except (KeyError, ValueError) as error:
+        return [Text(f"No mean shear: {type(error).__name__}: {error}")]
+    table = grid(
+        "Mean shear of all tiles, calibrated by metacalibration; errors are 1 σ.",
+        ("component", "shear", "response", "of which from the selection"),
+        [
+            [Cell(f"g{i + 1}"), _with_error(float(found.g[i]), float(found.errors[i])),
+             cell(float(found.response[i, i]), "{:.4f}"),
+             cell(float(found.selection_response[i, i]), "{:+.4f}")]
+            for i in range(2)
+        ],
+    )  # fmt: skip
+    text = (
+        f"{found.number:,} of {counted(found.total, 'object')} enter, {found.measured:,} have an"
+        f" unflagged shape. Cut: {selection(run.config.shear)}"
+    )
+    unmasked = " and no masked pixel." if run.config.shear.unmasked else "."
+    return [table, Text(text + unmasked)]
 
 
 def configuration_section(record: Record) -> Section:

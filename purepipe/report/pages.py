@@ -92,8 +92,19 @@ def header(record: Record) -> Header:
         ("code", f"purepipe {record.code}"),
         ("libraries", f"Python {python}, {libraries}"),
         ("seed", str(record.config.get("seed", "unknown"))),
+        ("objects in the final catalogue", f"{_objects(record):,}"),
     )
     return Header(record.root.resolve().name, verdict, tone, facts)
+
+
+def _objects(record: Record) -> int:
+    """Rows of the final catalogues of all tiles."""
+    return sum(
+        step.n_out
+        for outcome in record.outcomes
+        for step in outcome.steps
+        if outcome.kind == "catalogue" and outcome.done
+    )
 
 
 def render(top: Header, content: list[Section]) -> str:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Distinguishable with every kind of colour vision (Okabe & Ito 2008).
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
-PURPLE, SKY, YELLOW, GREY, BLACK = "#cc79a7", "#56b4e9", "#f0e442", "#999999", "#222222"
+PURPLE, SKY, LIGHT, GREY, BLACK = "#cc79a7", "#56b4e9", "#b8b8b8", "#888888", "#222222"
 
-DPI = 140
+DPI = 160
 _COLOURS = 160
 _STYLE = {
     "font.size": 9,
@@ -37,7 +37,7 @@ _STYLE = {
 
 
 def draw(
-    paint: Callable[[Axes], None], *, size: tuple[float, float] = (4.6, 3.4)
+    paint: Callable[[Axes], None], *, size: tuple[float, float] = (3.8, 2.9)
 ) -> tuple[str, int, int]:
     """A painted figure as base64 PNG, with its width and height in pixels.
 
@@ -55,7 +55,7 @@ def draw(
     with mpl.rc_context():
         # A user's own style must not change what a report looks like.
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
         figure = Figure(figsize=size, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         paint(figure.add_subplot())
@@ -133,7 +133,7 @@ def histogram(
         edges = np.linspace(low, high, bins + 1)
         for (name, values), colour in zip(kept.items(), (BLUE, RED, GREEN, PURPLE), strict=False):
             axes.hist(
-                values, bins=edges, histtype="stepfilled" if len(kept) == 1 else "step",
+                values, bins=edges.tolist(), histtype="stepfilled" if len(kept) == 1 else "step",
                 color=colour, alpha=0.75 if len(kept) == 1 else 1, linewidth=1.4, label=name,
             )  # fmt: skip
         if zero:
@@ -145,6 +145,7 @@ def histogram(
                 note, (0.99, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=7
             )
         axes.set(xlabel=label, ylabel="number", xlim=(low, high))
+        axes.locator_params(axis="x", nbins=6)
         if len(kept) > 1:
             axes.legend()
 
@@ -180,15 +181,18 @@ def classes(
             if members.any():
                 axes.scatter(
                     x[members], y[members], s=size * (1 if marker == "o" else 2), c=colour,
-                    marker=marker, linewidths=0.6 if marker == "x" else 0, alpha=0.8,
+                    marker=marker, linewidths=0 if marker == "o" else 0.7, alpha=0.8,
                     label=f"{name} ({np.count_nonzero(members):,})",
                 )  # fmt: skip
         if line is not None:
             axes.axhline(line, color=BLACK, linewidth=0.8, linestyle=":")
         axes.set(xlabel=labels[0], ylabel=labels[1], xlim=limits[0], ylim=limits[1])
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(1.0, 1.02), handletextpad=0.2, markerscale=1.4
-        )
+        legend = axes.legend(
+            loc="upper left", bbox_to_anchor=(-0.12, -0.17), ncols=3, handletextpad=0.1,
+            columnspacing=0.9, borderaxespad=0,
+        )  # fmt: skip
+        for handle in legend.legend_handles:
+            handle.set_sizes([18])  # type: ignore[union-attr]
 
     return paint
 

@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_WHISKERS = 350
+MAX_MEAN_WHISKERS = 150
 
 # The first that applies names the reason.
 _REASONS = (
-    ("not measured", StarFlag.BAD_VALUE | StarFlag.NOT_ATTEMPTED, plots.BLACK, "x"),
-    ("masked", StarFlag.MASKED, plots.YELLOW, "x"),
-    ("bright or saturated", StarFlag.BRIGHT, plots.PURPLE, "x"),
-    ("faint", StarFlag.FAINT, plots.GREY, "o"),
+    ("not measured", StarFlag.BAD_VALUE | StarFlag.NOT_ATTEMPTED, plots.BLACK, "+"),
+    ("masked", StarFlag.MASKED, plots.ORANGE, "x"),
+    ("bright", StarFlag.BRIGHT, plots.BLACK, "x"),
+    ("faint", StarFlag.FAINT, plots.LIGHT, "o"),
     ("blended", StarFlag.BLENDED, plots.SKY, "x"),
-    ("elongated", StarFlag.SHAPE, plots.GREEN, "x"),
-    ("off the locus", StarFlag.SIZE, plots.ORANGE, "o"),
+    ("elongated", StarFlag.SHAPE, plots.PURPLE, "x"),
+    ("off the locus", StarFlag.SIZE, plots.GREEN, "o"),
 )
 
 
@@ -80,12 +81,14 @@ def star_classes(
     reserved = left & ((flags & int(StarFlag.RESERVED)) != 0)
     return [
         *groups,
-        ("star, in the fit", left & ~reserved, plots.BLUE, "o"),
-        ("star, reserved", reserved, plots.RED, "o"),
+        ("star in the fit", left & ~reserved, plots.BLUE, "o"),
+        ("reserved star", reserved, plots.RED, "o"),
     ]
 
 
-def whiskers(field: FieldStars, what: str, *, key: float | None = None) -> Callable[[Axes], None]:
+def whiskers(
+    field: FieldStars, what: str, *, key: float | None = None, limit: int = MAX_WHISKERS
+) -> Callable[[Axes], None]:
     """Paint ellipticity whiskers over the focal plane.
 
     Parameters
@@ -95,15 +98,17 @@ def whiskers(field: FieldStars, what: str, *, key: float | None = None) -> Calla
     what
         ``"star"``, ``"psf"`` or ``"residual"`` (star minus PSF).
     key
-        Ellipticity of the whisker in the key; by default near the 80th percentile.
+        Ellipticity of the whisker in the key; by default that of `whisker_key`.
+    limit
+        More stars than this are averaged in cells.
     """
     shear = {"star": field.star, "psf": field.psf, "residual": field.star - field.psf}[what]
-    u, v, shear = _binned(field.u, field.v, shear)
+    u, v, shear = _binned(field.u, field.v, shear, limit)
     size = np.hypot(shear[:, 0], shear[:, 1])
-    plots.finite(size, "ellipticity of a star")
-    key = key or _round_down(float(np.percentile(size, 80)))
-    corners = np.concatenate([*field.outlines])
+    key = key or whisker_key(shear)
+    corners = np.concatenate(field.outlines)
     width = float(np.ptp(corners[:, 0])) or 1.0
+    low, high = corners.min(axis=0) - 0.05 * width, corners.max(axis=0) + 0.05 * width
 
     def paint(axes: Axes) -> None:
         angle = 0.5 * np.arctan2(shear[:, 1], shear[:, 0])
@@ -116,11 +121,26 @@ def whiskers(field: FieldStars, what: str, *, key: float | None = None) -> Calla
             np.stack([u - du, u + du]), np.stack([v - dv, v + dv]), color=colour, linewidth=1.0,
             solid_capstyle="round",
         )  # fmt: skip
-        _draw_key(axes, 0.06 * width, key, colour)
         axes.set_aspect("equal")
-        axes.set(xlabel="offset towards west (arcmin)", ylabel="offset towards north (arcmin)")
+        axes.set(
+            xlabel="offset towards west (arcmin)", ylabel="offset towards north (arcmin)",
+            xlim=(low[0], high[0]), ylim=(low[1], high[1]),
+        )  # fmt: skip
+        _draw_key(axes, 0.06 * width, key, colour)
 
     return paint
+
+
+def whisker_key(shear: NDArray[np.float64]) -> float:
+    """A round ellipticity near the 80th percentile of the shears (n, 2), for the key.
+
+    Raises
+    ------
+    NothingToDo
+        There is no shear.
+    """
+    size = plots.finite(np.hypot(shear[:, 0], shear[:, 1]), "ellipticity of a star")
+    return _round_down(float(np.percentile(size, 80)))
 
 
 def _draw_key(axes: Axes, length: float, key: float, colour: str) -> None:
@@ -137,12 +157,12 @@ def _draw_key(axes: Axes, length: float, key: float, colour: str) -> None:
 
 
 def _binned(
-    u: NDArray[np.float64], v: NDArray[np.float64], shear: NDArray[np.float64]
+    u: NDArray[np.float64], v: NDArray[np.float64], shear: NDArray[np.float64], limit: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """The stars themselves, or their means in square cells where they are too many to draw."""
-    if len(u) <= MAX_WHISKERS:
+    if len(u) <= limit:
         return u, v, shear
-    side = np.sqrt(np.ptp(u) * np.ptp(v) / MAX_WHISKERS) or 1.0
+    side = np.sqrt(np.ptp(u) * np.ptp(v) / limit) or 1.0
     column_index = ((u - u.min()) / side).astype(np.int64)
     row_index = ((v - v.min()) / side).astype(np.int64)
     _, cell = np.unique(row_index * (column_index.max() + 1) + column_index, return_inverse=True)

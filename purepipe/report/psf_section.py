@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def psf_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
     blocks: list[Block] = [
         Text(_verdicts(ccds)), Heading("Star selection"), _selection(record, ccds)
     ]  # fmt: skip
-    blocks += [Heading("PSF residuals"), *_residuals(record, ccds)]
+    blocks += _residuals(record, ccds)
     blocks += [Heading("All CCDs"), _table(ccds)]
     return Section("psf", "Stars and PSF", tuple(blocks))
 
@@ -86,7 +86,7 @@ def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
             lambda ccd=ccd: psf_plots.size_magnitude(  # type: ignore[misc]
                 [read_sources(record, ccd)], [number(ccd.facts.get("fwhm"))], relative=False
             ),
-            size=(5.2, 3.4),
+            size=(3.8, 3.6),
         )
         for kind, ccd in worst_and_typical(ccds)
     ]
@@ -109,66 +109,70 @@ def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
 
     title = "All CCDs together" if len(chosen) == len(ccds) else f"{len(chosen)} CCDs together"
     caption = "Sizes in units of the locus of their own CCD."
-    pictures.append(picture(title, caption, together, size=(5.2, 3.4)))
+    pictures.append(picture(title, caption, together, size=(3.8, 3.6)))
     return Gallery(tuple(pictures))
 
 
 def _residuals(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:
     """Whiskers over the focal plane and histograms of the residuals."""
-    exposures = sorted({ccd.exposure for ccd in ccds})
-    chosen = set(evenly(exposures, MAX_EXPOSURES))
-    sample = [ccd for ccd in ccds if ccd.exposure in chosen]
     blocks: list[Block] = []
     for kind, exposure in _exposures(ccds):
         members = [ccd for ccd in ccds if ccd.exposure == exposure]
-        blocks.append(_whiskers(f"Exposure {exposure} ({kind})", record, members))
+        blocks.append(Heading(f"PSF of exposure {exposure} (that of the {kind} CCD)"))
+        blocks.append(_whiskers(record, members))
+    exposures = sorted({ccd.exposure for ccd in ccds})
+    chosen = set(evenly(exposures, MAX_EXPOSURES))
+    of = (
+        ""
+        if len(chosen) == len(exposures)
+        else f" of {len(chosen)} of {len(exposures):,} exposures"
+    )
+    blocks.append(Heading(f"PSF residuals of {counted(len(chosen), 'exposure')}"))
     try:
-        field = read_field(record, sample)
+        field = read_field(record, [ccd for ccd in ccds if ccd.exposure in chosen])
         stars, kind = psf_plots.residual_sample(field)
     except PurepipeError as error:
         return [*blocks, Text(sentence(error))]
-    of = "" if len(chosen) == len(exposures) else f" of {len(chosen)} of {len(exposures)} exposures"
-    if len(chosen) > 1:
-        stacked = _whisker_picture(
-            f"Mean residual over {len(chosen)} exposures",
-            "Star minus PSF, each exposure about its own pointing.", field, "residual",
-        )  # fmt: skip
-        return [*blocks, Gallery((stacked, *_histograms(stars))), Text(_in_words(stars, kind + of))]
-    return [*blocks, Gallery(_histograms(stars)), Text(_in_words(stars, kind + of))]
+    stacked = _whisker_picture(
+        "Mean residual over the focal plane",
+        "Star minus PSF, all stars, averaged in cells; each exposure about its own pointing.",
+        field, "residual", limit=psf_plots.MAX_MEAN_WHISKERS,
+    )  # fmt: skip
+    words = Text(_in_words(stars, kind + of))
+    return [*blocks, words, Gallery((stacked, *_histograms(stars)))]
 
 
 def _exposures(ccds: Sequence[CCDRecord]) -> list[tuple[str, str]]:
     """The exposures of the typical and of the worst CCD, each once."""
     found: dict[str, str] = {}
     for kind, ccd in worst_and_typical(ccds):
-        found.setdefault(ccd.exposure, f"of the {kind} CCD")
+        found.setdefault(ccd.exposure, kind)
     return [(kind, exposure) for exposure, kind in found.items()]
 
 
-def _whiskers(title: str, record: Record, members: Sequence[CCDRecord]) -> Block:
+def _whiskers(record: Record, members: Sequence[CCDRecord]) -> Block:
+    """Stars, model and residual of one exposure; the first two share their scale."""
     try:
         field = read_field(record, members)
+        key = psf_plots.whisker_key(field.star)
     except PurepipeError as error:
-        return Gallery((Picture(title, "", note=sentence(error)),))
-    shown = ("star", "Ellipticity of the stars"), ("psf", "Ellipticity of the PSF model"), (
-        "residual", "Residual, star minus PSF")  # fmt: skip
-    size = np.hypot(*(field.star.T)) if len(field.star) else np.zeros(0)
-    key = psf_plots._round_down(float(np.percentile(size, 80))) if size.size else None
+        return Text(sentence(error))
     return Gallery(
-        tuple(
+        (
+            _whisker_picture("Stars", "Ellipticity |g| of the stars.", field, "star", key=key),
+            _whisker_picture("PSF model", "The model at the same stars.", field, "psf", key=key),
             _whisker_picture(
-                f"{title}: {what}", caption, field, what, None if what == "residual" else key
-            )
-            for what, caption in shown
+                "Residual", "Star minus PSF, on a scale of its own.", field, "residual"
+            ),
         )
     )
 
 
 def _whisker_picture(
-    title: str, caption: str, field: FieldStars, what: str, key: float | None = None
+    title: str, caption: str, field: FieldStars, what: str, **options: Any
 ) -> Picture:
     return picture(
-        title, caption, lambda: psf_plots.whiskers(field, what, key=key), size=(4.4, 4.4)
+        title, caption, lambda: psf_plots.whiskers(field, what, **options), size=(3.8, 3.8)
     )
 
 
@@ -200,7 +204,8 @@ def _in_words(stars: FieldStars, kind: str) -> str:
             ("g1", residual[:, 0]), ("g2", residual[:, 1]), ("relative size", stars.dsize),
         )
     ]  # fmt: skip
-    return f"Residuals (star minus PSF) at {len(stars.u):,} {kind}: {'; '.join(parts)}."
+    text = f"Residuals (star minus PSF) at {len(stars.u):,} {kind}: {'; '.join(parts)}."
+    return text.replace("-", "−")
 
 
 def _mean_rms(values: NDArray[np.float64]) -> str:
@@ -214,12 +219,13 @@ def _mean_rms(values: NDArray[np.float64]) -> str:
 def _table(ccds: Sequence[CCDRecord]) -> Block:
     """All CCDs, those to look at first on top."""
     head = ("CCD", "verdict", "sources", "stars", "in the fit", "accepted", "χ²/dof",
-            "FWHM (pix)", "tested", "mean δg1", "mean δg2", "rms δg1", "rms δg2",
+            "FWHM (pix)", "tested", "mean δg1", "mean δg2", "rms δg",
             "mean δT/T", "rms δT/T")  # fmt: skip
     ranked = sorted(ccds, key=lambda ccd: (ccd.status == "done", -_rank(ccd), ccd.name))
     caption = (
         "Failed CCDs first, then by the largest residual. Tested: stars that the residuals are of,"
-        " reserved ones where there are any; ellipticities on the axes of the pixels."
+        " reserved ones where there are any; ellipticities on the axes of the pixels, their rms per"
+        " component."
     )
     rows = [_table_row(ccd) for ccd in ranked]
     return grid(caption, head, rows, text_columns=2, sortable=True)
@@ -230,13 +236,14 @@ def _rank(ccd: CCDRecord) -> float:
 
 
 def _table_row(ccd: CCDRecord) -> list[Cell]:
-    facts = ccd.facts
+    rms = np.hypot(number(ccd.facts.get("rms_de1")), number(ccd.facts.get("rms_de2")))
+    facts = ccd.facts | {"rms_de": float(rms / np.sqrt(2))}
     verdict = str(facts.get("verdict", "none")) if ccd.status == "done" else ccd.status
     forms = (
         ("detect out", "{:,.0f}"), ("stars out", "{:,.0f}"), ("psf in", "{:,.0f}"),
         ("psf out", "{:,.0f}"), ("chi2", "{:.2f}"), ("fwhm", "{:.2f}"), ("n", "{:,.0f}"),
-        ("mean_de1", "{:+.4f}"), ("mean_de2", "{:+.4f}"), ("rms_de1", "{:.4f}"),
-        ("rms_de2", "{:.4f}"), ("mean_dsize", "{:+.4f}"), ("rms_dsize", "{:.4f}"),
+        ("mean_de1", "{:+.4f}"), ("mean_de2", "{:+.4f}"), ("rms_de", "{:.4f}"),
+        ("mean_dsize", "{:+.4f}"), ("rms_dsize", "{:.4f}"),
     )  # fmt: skip
     cells = [cell(number(facts.get(name)), form) for name, form in forms]
     tone = _TONES.get(verdict, "bad")
