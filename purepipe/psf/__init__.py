@@ -10,22 +10,29 @@ if TYPE_CHECKING:
     from purepipe.psf.interpolate import PSFLike, PSFStamps, psf_at
     from purepipe.psf.model import PSFModel
     from purepipe.psf.moments import Moments, adaptive_moments
+    from purepipe.psf.observe import Epoch, attach_psfs, observe, sky_positions
     from purepipe.psf.samples import load_samples
+    from purepipe.psf.several import fit_exposures
     from purepipe.psf.spread import spread_class, spread_model
     from purepipe.psf.validate import PSFResiduals, psf_residuals, psf_summary, validate_psf
 
 __all__ = [
+    "Epoch",
     "Moments",
     "PSFLike",
     "PSFModel",
     "PSFResiduals",
     "PSFStamps",
     "adaptive_moments",
+    "attach_psfs",
+    "fit_exposures",
     "fit_psf",
     "load_samples",
+    "observe",
     "psf_at",
     "psf_residuals",
     "psf_summary",
+    "sky_positions",
     "spread_class",
     "spread_model",
     "validate_psf",
@@ -34,17 +41,22 @@ __all__ = [
 # Where each public name lives; they are imported on first use, so that reading or drawing a model
 # does not load the fit.
 _HOMES = {
+    "Epoch": "observe",
     "Moments": "moments",
     "PSFLike": "interpolate",
     "PSFModel": "model",
     "PSFResiduals": "validate",
     "PSFStamps": "interpolate",
     "adaptive_moments": "moments",
+    "attach_psfs": "observe",
+    "fit_exposures": "several",
     "fit_psf": "fit",
     "load_samples": "samples",
+    "observe": "observe",
     "psf_at": "interpolate",
     "psf_residuals": "validate",
     "psf_summary": "validate",
+    "sky_positions": "observe",
     "spread_class": "spread",
     "spread_model": "spread",
     "validate_psf": "validate",

@@ -132,3 +132,33 @@ def fitted_to_grid(images: NDArray[Any], grid: Grid) -> NDArray[np.float32]:
         target.append(slice(wanted // 2 - low, wanted // 2 + high))
     result[:, target[0], target[1]] = images[:, source[0], source[1]]
     return result
+
+
+def principal_components(images: NDArray[np.float64], number: int) -> NDArray[np.float32]:
+    """Leading principal components (at most `number`, h, w) of images (n, h, w), not centred.
+
+    Found one after the other by power iteration from a vector of ones, at most 200 steps each or
+    until the unit vector moves by no more than 1e-6 (from PSFEx).
+    """
+    n, height, width = images.shape
+    data = images.reshape(n, -1)
+    components: list[NDArray[np.float64]] = []
+    values: list[float] = []
+    for _ in range(min(number, data.shape[1])):
+        vector = np.ones(data.shape[1])
+        for _ in range(200):
+            product = data.T @ (data @ vector)
+            for value, done in zip(values, components, strict=True):
+                product -= value * done * (done @ vector)
+            length = float(np.linalg.norm(product))
+            if not length > 0:
+                break
+            moved = float(np.linalg.norm(product / length - vector))
+            vector = product / length
+            if moved <= 1e-6:
+                break
+        if not length > 1e-9 * max(values, default=0.0):  # the images are spanned: noise is left
+            break
+        components.append(vector)
+        values.append(length)
+    return np.array(components, dtype=np.float32).reshape(-1, height, width)

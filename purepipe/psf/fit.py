@@ -20,6 +20,7 @@ from purepipe.psf.basis import (
     fitted_to_grid,
     free_pixels,
     gauss_laguerre,
+    principal_components,
 )
 from purepipe.psf.model import PSFModel
 from purepipe.psf.samples import Samples, load_samples
@@ -119,6 +120,16 @@ def fit_psf(
     return fit_samples(load_samples(stars, config), config, basis_images=basis_images)
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The planes of a model, the stars that they come from, and what the last pass left of them."""
+
+    planes: NDArray[np.float32]
+    coeffs: NDArray[np.float32] | None
+    problem: _Problem
+    left: _Problem
+
+
 def fit_samples(
     samples: Samples,
     config: PSFConfig = DEFAULT,
@@ -126,37 +137,103 @@ def fit_samples(
     basis_images: NDArray[np.floating[Any]] | None = None,
 ) -> PSFModel:
     """The PSF model of prepared stars; see `fit_psf`."""
+    fitted = fit_planes(samples, config, basis_images=basis_images)
+    if config.new_basis != "none":
+        images = principal_components(snapshots(fitted), config.new_basis_number)
+        config = replace(config, basis="file", new_basis="none")
+        fitted = fit_planes(samples, config, basis_images=images)
+    return judge(fitted, samples, config)
+
+
+def fit_planes(
+    samples: Samples,
+    config: PSFConfig,
+    *,
+    basis_images: NDArray[np.floating[Any]] | None = None,
+) -> Fitted:
+    """All passes of the fit and the edge taper, without the verdict on the stars.
+
+    Raises
+    ------
+    AlgorithmError
+        No star is left, or the result is not finite.
+    """
     _require_good(samples)
-    problem = _prepare(samples, config)
+    problem = _prepare(samples, config, *_polynomial(samples, config))
     basis = _basis(problem, config, basis_images)
-    fitted, planes, coeffs = _fit_planes(problem, basis, config)
+    left, planes, coeffs = _all_passes(problem, basis, config)
     planes = (planes * edge_taper(problem.grid, samples.fwhm_set)).astype(np.float32)
     if not np.isfinite(planes).all():
         raise AlgorithmError(
             "the PSF model is not finite", got=f"{int(samples.good.sum())} stars",
             remedy="Look for absurd fluxes or pixel values among the stars.",
         )  # fmt: skip
-    # The verdict on each star starts again from the selection, unless there is one star only.
-    if len(samples) == 1:
-        final, _ = _measure(fitted, planes, config.accuracy, config)
+    return Fitted(planes, coeffs, problem, left)
+
+
+def judge(fitted: Fitted, samples: Samples, config: PSFConfig) -> PSFModel:
+    """The model with the verdict on each star of `samples`, which starts from the selection.
+
+    `samples` are the stars of the fit, or those of one of the images that were pooled for it.
+    Their polynomial terms come from their own range of the contexts, as in the original, even
+    where the model states that of the pool.
+    """
+    problem = fitted.problem
+    if len(problem.samples) == 1:
+        final, _ = _measure(fitted.left, fitted.planes, config.accuracy, config)
+        loaded = 1
     else:
-        final = _diagnose(problem, planes, config)
+        own = _prepare(samples, config, problem.groups, problem.degrees, step=problem.grid.step)
+        loaded = int(own.good.sum())
+        final = _diagnose(own, fitted.planes, config)
     used = problem.samples
     return PSFModel(
-        mask=planes,
-        coeffs=coeffs,
+        mask=fitted.planes,
+        coeffs=fitted.coeffs,
         contexts=used.names,
         offsets=tuple(used.offsets.tolist()),
         scales=tuple(used.scales.tolist()),
         groups=problem.groups,
         degrees=problem.degrees,
-        loaded=int(problem.good.sum()),
+        loaded=loaded,
         accepted=int(final.good.sum()),
         chi2=_mean_chi2(final),
         fwhm=used.fwhm_set,
         sampling=problem.grid.step,
-        samples=samples_table(final, measured=len(samples) > 1),
+        samples=samples_table(final, measured=len(problem.samples) > 1),
     )
+
+
+def empty_model(samples: Samples | None, config: PSFConfig) -> PSFModel:
+    """The model that psfex writes when no star is left: zeros, and the contexts as usual."""
+    names: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
+    degrees: tuple[int, ...] = ()
+    offsets: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
+    table = None
+    if samples is not None:
+        problem = _prepare(samples, config, *_polynomial(samples, config))
+        used = problem.samples
+        names, groups, degrees = used.names, problem.groups, problem.degrees
+        offsets, scales = tuple(used.offsets.tolist()), tuple(used.scales.tolist())
+        table = samples_table(problem, measured=False)
+    planes = np.zeros((polynomial.term_count(groups, degrees), *config.size[::-1]), np.float32)
+    return PSFModel(
+        mask=planes, coeffs=None, contexts=names, offsets=offsets, scales=scales, groups=groups,
+        degrees=degrees, loaded=0, accepted=0, chi2=0.0, fwhm=0.0, sampling=0.0, samples=table,
+    )  # fmt: skip
+
+
+def snapshots(fitted: Fitted, number: int = 5) -> NDArray[np.float64]:
+    """Images (number^contexts, h, w) of the model on a regular grid of its contexts."""
+    steps = (np.arange(number) + 0.5) / number - 0.5
+    count = fitted.problem.samples.contexts.shape[1]
+    grids = np.meshgrid(*[steps] * count, indexing="ij")
+    contexts = np.stack([grid.ravel() for grid in reversed(grids)], axis=1) if count else None
+    powers = polynomial.exponents(fitted.problem.groups, fitted.problem.degrees)
+    terms = np.ones((1, 1)) if contexts is None else polynomial.evaluate(contexts, powers)
+    return np.asarray(np.tensordot(terms, fitted.planes.astype(np.float64), axes=1))
 
 
 def _require_good(samples: Samples) -> None:
@@ -174,13 +251,19 @@ def _require_good(samples: Samples) -> None:
     )  # fmt: skip
 
 
-def _prepare(samples: Samples, config: PSFConfig) -> _Problem:
-    """Grid, polynomial and geometry of the stars."""
-    step = config.sampling or samples.fwhm_set / 2.35 * 0.5
+def _prepare(
+    samples: Samples,
+    config: PSFConfig,
+    groups: tuple[int, ...],
+    degrees: tuple[int, ...],
+    *,
+    step: float | None = None,
+) -> _Problem:
+    """Grid, polynomial terms and geometry of the stars."""
+    step = step or config.sampling or samples.fwhm_set / 2.35 * 0.5
     width, height = config.size
     vignet_shape = (samples.vignets.shape[1], samples.vignets.shape[2])
     grid = Grid((height, width), vignet_shape, float(np.float32(step)))
-    groups, degrees = _polynomial(samples, config)
     kept = [i for i, group in enumerate(config.context_groups) if group <= len(degrees)]
     kept = kept if groups else []
     samples = replace(
@@ -222,7 +305,7 @@ def _geometry(samples: Samples, grid: Grid) -> tuple[NDArray[np.float32], Taps]:
         samples.dy[good].astype(np.float64), grid.step, max(grid.step, 1.0), resampled,
     )  # fmt: skip
     values = np.zeros((n, grid.shape[0] * grid.shape[1]), np.float32)
-    values[good] = resampled.reshape(len(resampled), -1) / samples.flux[good, None]
+    values[good] = resampled.reshape(-1, values.shape[1]) / samples.flux[good, None]
     return values, (*_axis(samples.dx, grid, 1), *_axis(samples.dy, grid, 0))
 
 
@@ -257,7 +340,7 @@ def _basis(
     return fitted_to_grid(np.asarray(images), problem.grid)
 
 
-def _fit_planes(
+def _all_passes(
     problem: _Problem, basis: NDArray[np.float32] | None, config: PSFConfig
 ) -> tuple[_Problem, NDArray[np.float32], NDArray[np.float32] | None]:
     """All passes: first guess, refinement, clipping of the stars."""

@@ -19,7 +19,7 @@ def assert_same(model, expected) -> None:
     samples = model.samples
     np.testing.assert_array_equal(samples["FLAGS_PSF"], expected["FLAGS_PSF"])
     assert (model.loaded, model.accepted) == (expected["loaded"], expected["accepted"])
-    assert model.chi2 == pytest.approx(float(expected["chi2"]), abs=1e-6)
+    assert model.chi2 == pytest.approx(float(expected["chi2"]), rel=1e-6)
     assert model.fwhm == pytest.approx(float(expected["psf_fwhm"]), abs=1e-8)
     assert model.sampling == pytest.approx(float(expected["psf_samp"]), abs=1e-8)
     assert len(model.contexts) == expected["polnaxis"]
@@ -74,7 +74,7 @@ def test_windowed_centres_are_bit_equal(reference, stored):
 )  # fmt: skip
 def test_equals_live_psfex(changes, reference, config_of):
     table = reference.star_catalogue(45, 31)
-    (expected,) = reference.run_psfex(table, changes)
+    ((expected,),) = reference.run_psfex(table, changes)
     assert_same(fit_psf(table, config_of(changes)), expected)
 
 
@@ -86,5 +86,5 @@ def test_equals_live_psfex_with_hardly_any_star(rows, reference, config_of):
     table = reference.star_catalogue(30, 12)
     usable = np.asarray((table["SNR_WIN"] > 30) & (table["FLAGS"] == 0))
     table = table[usable & (table["ELONGATION"] < 1.5)][:rows]
-    (expected,) = reference.run_psfex(table, changes)
+    ((expected,),) = reference.run_psfex(table, changes)
     assert_same(fit_psf(table, config_of(changes)), expected)

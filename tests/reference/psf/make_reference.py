@@ -49,6 +49,20 @@ CASES = {
     "constant": (30, 10, {"PSFVAR_DEGREES": "0", "BASIS_TYPE": "NONE"}),
 }  # fmt: skip
 
+# Two exposures of two extensions, fitted together in several ways.
+SMALL = {"PSF_SIZE": "17,17", "PSFVAR_DEGREES": "1", "BASIS_NUMBER": "12"}
+SEVERAL = {
+    "common": {"MEF_TYPE": "COMMON", "SAMPLE_AUTOSELECT": "Y", "PSF_SAMPLING": "0"},
+    "sequence": {"STABILITY_TYPE": "SEQUENCE", "SAMPLE_AUTOSELECT": "Y"},
+    "all": {"MEF_TYPE": "COMMON", "STABILITY_TYPE": "SEQUENCE", "SAMPLEVAR_TYPE": "NONE",
+            "SAMPLE_AUTOSELECT": "Y"},
+    "components": {"NEWBASIS_TYPE": "PCA_COMMON", "NEWBASIS_NUMBER": "4"},
+    "components_auto": {"NEWBASIS_TYPE": "PCA_INDEPENDENT", "NEWBASIS_NUMBER": "3",
+                        "SAMPLE_AUTOSELECT": "Y", "PSF_SAMPLING": "0"},
+    "components_pooled": {"NEWBASIS_TYPE": "PCA_INDEPENDENT", "NEWBASIS_NUMBER": "4",
+                          "MEF_TYPE": "COMMON"},
+}  # fmt: skip
+
 
 def moffat(x: np.ndarray, y: np.ndarray, fwhm: float, e1: float, e2: float) -> np.ndarray:
     """Moffat profile (beta 3) of unit flux at offsets x, y."""
@@ -93,6 +107,11 @@ def star_catalogue(n: int, seed: int, size: int = 51) -> Table:
     return table
 
 
+def exposures() -> list[list[Table]]:
+    """Two exposures of two extensions."""
+    return [[star_catalogue(26, 40 + 10 * i + j) for j in range(2)] for i in range(2)]
+
+
 def write_ldac(tables: list[Table], path: Path) -> None:
     """FITS_LDAC file with a minimal header."""
     hdus = fits.HDUList([fits.PrimaryHDU()])
@@ -119,44 +138,67 @@ def write_ldac(tables: list[Table], path: Path) -> None:
 
 
 def run_psfex(
-    tables: list[Table] | Table, changes: dict[str, str], binary: str = "psfex"
-) -> list[dict[str, np.ndarray]]:
-    """Model, flags and chi-squares that psfex gives, one dictionary per extension."""
-    tables = [tables] if isinstance(tables, Table) else tables
+    exposures: list[list[Table]] | Table, changes: dict[str, str], binary: str = "psfex"
+) -> list[list[dict[str, np.ndarray]]]:
+    """Model, flags and chi-squares that psfex gives, by exposure (or one table) and extension."""
+    exposures = [[exposures]] if isinstance(exposures, Table) else exposures
     settings = SHAPEPIPE | {
         "CHECKIMAGE_TYPE": "NONE", "CHECKPLOT_TYPE": "NONE", "OUTCAT_TYPE": "FITS_LDAC",
         "OUTCAT_NAME": "out.cat", "WRITE_XML": "N", "VERBOSE_TYPE": "QUIET", "NTHREADS": "1",
     } | changes  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        write_ldac(tables, Path(folder) / "stars.cat")
-        (Path(folder) / "empty.psfex").write_text("# built-in defaults\n")
-        command = [shutil.which(binary) or binary, "stars.cat", "-c", "empty.psfex"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        names = [f"stars{number}.cat" for number in range(len(exposures))]
+        for catalogue, tables in zip(names, exposures, strict=True):
+            write_ldac(tables, folder / catalogue)
+        (folder / "empty.psfex").write_text("# built-in defaults\n")
+        command = [shutil.which(binary) or binary, *names, "-c", "empty.psfex"]
         for key, value in settings.items():
             command += [f"-{key}", value]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        catalogue = fits.getdata(Path(folder) / "out.cat", "LDAC_OBJECTS")
-        results = []
-        with fits.open(Path(folder) / "stars.psf") as psf:
-            for extension, hdu in enumerate(psf[1:], start=1):
-                rows = catalogue[catalogue["EXTENSION"] == extension]
-                result = {
-                    key.lower(): hdu.header[key]
-                    for key in ("LOADED", "ACCEPTED", "CHI2", "PSF_FWHM", "PSF_SAMP", "POLNAXIS")
-                }
-                result["mask"] = np.array(hdu.data["PSF_MASK"][0], dtype=np.float32)
-                for name in ("FLAGS_PSF", "CHI2_PSF", "RESI_PSF", "DELTAX_IMAGE", "DELTAY_IMAGE"):
-                    result[name] = np.array(rows[name]).astype(rows[name].dtype.newbyteorder("="))
-                if "PSF_COEFFS" in hdu.columns.names:
-                    result["coeffs"] = np.array(hdu.data["PSF_COEFFS"][0], dtype=np.float32)
-                results.append(result)
+        rows = fits.getdata(folder / "out.cat", "LDAC_OBJECTS")
+        return [
+            _read_models(folder / f"stars{i}.psf", rows[rows["CATALOG_NUMBER"] == i + 1])
+            for i in range(len(exposures))
+        ]
+
+
+def _read_models(path: Path, catalogue: fits.FITS_rec) -> list[dict[str, np.ndarray]]:
+    results = []
+    with fits.open(path) as psf:
+        for extension, hdu in enumerate(psf[1:], start=1):
+            rows = catalogue[catalogue["EXTENSION"] == extension]
+            result = {
+                key.lower(): hdu.header[key]
+                for key in ("LOADED", "ACCEPTED", "CHI2", "PSF_FWHM", "PSF_SAMP", "POLNAXIS")
+            }
+            result["mask"] = np.array(hdu.data["PSF_MASK"][0], dtype=np.float32)
+            for name in ("FLAGS_PSF", "CHI2_PSF", "RESI_PSF", "DELTAX_IMAGE", "DELTAY_IMAGE"):
+                result[name] = np.array(rows[name]).astype(rows[name].dtype.newbyteorder("="))
+            if "PSF_COEFFS" in hdu.columns.names:
+                result["coeffs"] = np.array(hdu.data["PSF_COEFFS"][0], dtype=np.float32)
+            results.append(result)
     return results
 
 
 def main(names: list[str]) -> None:
     """Write ``<case>.npz`` for each case."""
+    for name in names or SEVERAL:
+        if name in SEVERAL:
+            results = run_psfex(exposures(), SMALL | SEVERAL[name])
+            values = {
+                f"{key}_{i}_{j}": value
+                for i, models in enumerate(results)
+                for j, model in enumerate(models)
+                for key, value in model.items()
+            }
+            np.savez_compressed(HERE / f"several_{name}.npz", **values)
     for name in names or CASES:
+        if name not in CASES:
+            continue
         n, seed, changes = CASES[name]
-        np.savez_compressed(HERE / f"{name}.npz", **run_psfex(star_catalogue(n, seed), changes)[0])
+        ((result,),) = run_psfex(star_catalogue(n, seed), changes)
+        np.savez_compressed(HERE / f"{name}.npz", **result)
 
 
 if __name__ == "__main__":
