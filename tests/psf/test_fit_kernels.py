@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from purepipe.config.psf import PSFConfig
 from purepipe.psf import polynomial
 from purepipe.psf.basis import Grid, edge_taper, fitted_to_grid, free_pixels, gauss_laguerre
-from purepipe.psf.fit import _polynomial, _prepare, clipping_limit
 from purepipe.psf.normal import RIDGE, _factor, normal_matrix
+from purepipe.psf.passes import clipping_limit
+from purepipe.psf.problem import choose_polynomial, prepare
 from purepipe.psf.resample_nb import axis_taps, resample_stack, tap_width
 from purepipe.psf.samples import load_samples
 
@@ -70,7 +71,7 @@ def test_shift_moves_an_image():
 def problem(catalogue):
     config = PSFConfig(size=(21, 17), degrees=(1,), basis_number=9)
     samples = load_samples(catalogue(12, 5), config)
-    return _prepare(samples, config, *_polynomial(samples, config))
+    return prepare(samples, config, *choose_polynomial(samples, config))
 
 
 def test_normal_matrix_equals_dense_products(problem):
