@@ -51,6 +51,18 @@ def kernel(function: F) -> F:
     return cast(F, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
 
 
+def inner_kernel(function: F) -> F:
+    """Compile `function` like `kernel`, for calls from other kernels only.
+
+    It has no entry from Python, which saves much of the compilation of functions whose arguments
+    are tuples of arrays.
+    """
+    decorate = numba.njit(
+        nogil=True, error_model="numpy", cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )
+    return cast(F, decorate(function))
+
+
 def fast_kernel(function: F) -> F:
     """Compile `function` with reordered sums and fused multiply-adds; inputs must be finite."""
     flags = {"reassoc", "contract", "nsz", "arcp", "afn"}

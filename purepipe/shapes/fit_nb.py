@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, kernel
+from purepipe._jit import fast_kernel, inner_kernel, kernel
 from purepipe.flags import ShapeFlag
 
 Floats = NDArray[np.float64]
@@ -77,7 +77,37 @@ def make_space(width: int) -> Space:
     )  # fmt: skip
 
 
-@kernel
+@inner_kernel
+def fill_line(line: Floats, value: float) -> None:
+    """Write one value everywhere; a slice assignment would compile ten times as long."""
+    for i in range(line.shape[0]):
+        line[i] = value
+
+
+@inner_kernel
+def fill_plane(plane: Floats, value: float) -> None:
+    """Write one value everywhere."""
+    for j in range(plane.shape[0]):
+        for i in range(plane.shape[1]):
+            plane[j, i] = value
+
+
+@inner_kernel
+def copy_line(source: Floats, target: Floats) -> None:
+    """Copy the elements."""
+    for i in range(source.shape[0]):
+        target[i] = source[i]
+
+
+@inner_kernel
+def copy_plane(source: Floats, target: Floats) -> None:
+    """Copy the elements."""
+    for j in range(source.shape[0]):
+        for i in range(source.shape[1]):
+            target[j, i] = source[j, i]
+
+
+@inner_kernel
 def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats) -> bool:
     """Solve a positive definite 6 x 6 system by Cholesky; False when it is not."""
     for i in range(6):
@@ -104,14 +134,14 @@ def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats) -> bo
     return True
 
 
-@kernel
+@inner_kernel
 def invert(matrix: Floats, lower: Floats, unit: Floats, inverse: Floats) -> bool:
     """Inverse of a positive definite 6 x 6 matrix; NaN and False when it is not."""
     for i in range(6):
         for j in range(6):
             unit[j] = 1.0 if i == j else 0.0
         if not solve(matrix, unit, lower, inverse[i]):
-            inverse[:] = np.nan
+            fill_plane(inverse, np.nan)
             return False
     return True
 
@@ -119,7 +149,7 @@ def invert(matrix: Floats, lower: Floats, unit: Floats, inverse: Floats) -> bool
 @kernel
 def set_frequencies(lines: Floats, half: int, dk: float) -> None:
     """Write kx of every column; call it when `half` changes."""
-    lines[4] = 0.0
+    fill_line(lines[4], 0.0)
     for i in range(2 * half + 1):
         lines[4, i] = (i - half) * dk
 
@@ -206,13 +236,13 @@ def _sum_rows(
     out[0], out[1], out[2], out[3], out[4], out[5] = t0, tx, ty, txx, txy, tyy
 
 
-@kernel
+@inner_kernel
 def _sum_directly(
     re: Floats, im: Floats, rows: int, half: int, dk: float, axx: float, axy: float, ayy: float,
     x: float, y: float, out: Floats,
 ) -> None:  # fmt: skip
     """The six sums with one exponential per mode, for shapes that overflow the recurrence."""
-    out[:] = 0.0
+    fill_line(out, 0.0)
     for row in range(rows):
         ky = row * dk
         twice = 1.0 if row == 0 else 2.0
@@ -256,7 +286,7 @@ def mode_sums(
         _sum_directly(re, im, rows, half, dk, axx, axy, ayy, x, y, out)
 
 
-@kernel
+@inner_kernel
 def _add_epoch(
     epoch: int, stack: Stack, u0: float, v0: float, cuu: float, cuv: float, cvv: float,
     flux: float, space: Space,
@@ -319,7 +349,7 @@ def _add_epoch(
     return part
 
 
-@kernel
+@inner_kernel
 def _to_shape(g1: float, g2: float, t: float, space: Space, force: Floats, normal: Floats) -> None:
     """Chain rule from (Cuu, Cuv, Cvv) to (g1, g2, T); centre and flux are copied."""
     p = 1.0 + g1 * g1 + g2 * g2
@@ -334,7 +364,7 @@ def _to_shape(g1: float, g2: float, t: float, space: Space, force: Floats, norma
     b = space.force
     n = space.normal
     n[3, 2], n[4, 2], n[4, 3] = n[2, 3], n[2, 4], n[3, 4]
-    normal[:] = 0.0
+    fill_plane(normal, 0.0)
     normal[0, 0], normal[0, 1], normal[1, 0], normal[1, 1] = n[0, 0], n[0, 1], n[0, 1], n[1, 1]
     normal[5, 5] = n[5, 5]
     force[0], force[1], force[5] = b[0], b[1], b[5]
@@ -369,8 +399,8 @@ def evaluate(
     if not g < 0.9999999:
         return IMPOSSIBLE
     e1, e2 = 2.0 * g1 / (1.0 + g), 2.0 * g2 / (1.0 + g)
-    space.force[:] = 0.0
-    space.normal[:] = 0.0
+    fill_line(space.force, 0.0)
+    fill_plane(space.normal, 0.0)
     chi = 0.0
     for epoch in range(stack.weight.size):
         part = _add_epoch(
@@ -401,7 +431,7 @@ def evaluate(
     return chi
 
 
-@kernel
+@inner_kernel
 def _damped_step(
     normal: Floats, second: Floats, force: Floats, damping: float, space: Space, step: Floats
 ) -> bool:
@@ -420,7 +450,7 @@ def _damped_step(
     return solve(matrix, force, lower, step)
 
 
-@kernel
+@inner_kernel
 def _update_second(
     force: Floats, new_force: Floats, new_normal: Floats, step: Floats, second: Floats,
     residual: Floats,
@@ -441,7 +471,7 @@ def _update_second(
                 second[i, j] += residual[i] * residual[j] / denominator
 
 
-@kernel
+@inner_kernel
 def _fraction_to_boundary(par: Floats, step: Floats) -> float:
     """Largest fraction of the step that keeps 1 - g^2 above a fifth of its value."""
     limit = 1.0 - 0.2 * (1.0 - par[2] * par[2] - par[3] * par[3])
@@ -454,7 +484,7 @@ def _fraction_to_boundary(par: Floats, step: Floats) -> float:
     return fraction
 
 
-@kernel
+@inner_kernel
 def fit(
     par: Floats, stack: Stack, priors: Priors, tolerance: float, max_iterations: int,
     second: Floats, space: Space, cov: Floats,
@@ -470,7 +500,7 @@ def fit(
     normal, new_normal = space.matrices[2], space.matrices[3]
     chi = evaluate(par, stack, priors, space, force, normal)
     evaluations = 1
-    cov[:] = np.nan
+    fill_plane(cov, np.nan)
     if not chi < IMPOSSIBLE:
         return BAD_START, evaluations, chi
     damping = 0.0
@@ -499,13 +529,13 @@ def fit(
         if new_chi <= chi + 1e-9 * abs(chi):
             if fraction == 1.0:
                 _update_second(force, new_force, new_normal, step, second, space.vectors[4])
-            par[:] = new_par
-            force[:] = new_force
-            normal[:] = new_normal
+            copy_line(new_par, par)
+            copy_line(new_force, force)
+            copy_plane(new_normal, normal)
             chi = new_chi
             damping = 0.0 if damping < 1e-3 else damping * 0.1
         else:
-            second[:] = 0.0
+            fill_plane(second, 0.0)
             damping = 1e-2 if damping == 0.0 else damping * 10.0
             if damping > 1e8:
                 flags = SINGULAR
@@ -515,7 +545,7 @@ def fit(
     return flags | _check_result(par, cov), evaluations, chi
 
 
-@kernel
+@inner_kernel
 def _check_result(par: Floats, cov: Floats) -> int:
     """BAD_RESULT when a parameter or an error is unusable."""
     if not par[2] * par[2] + par[3] * par[3] < 1.0:
@@ -526,7 +556,7 @@ def _check_result(par: Floats, cov: Floats) -> int:
     return 0
 
 
-@kernel
+@inner_kernel
 def signal_to_noise(size: float, flux: float, stack: Stack) -> float:
     """S/N of a round Gaussian of size T = `size` and this flux behind the target PSF."""
     total = 0.0

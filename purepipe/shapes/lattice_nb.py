@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel
+from purepipe.shapes.fit_nb import fill_line, fill_plane
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -65,7 +66,7 @@ class Lattice(NamedTuple):
     annuli: Floats  # (4, modes + 2) ln mean 1/|P|^2, mean q^2, slope, ln V
 
 
-@kernel
+@inner_kernel
 def make_lattice(epochs: int, modes: int) -> Lattice:
     """Scratch arrays for objects of up to `epochs` epochs."""
     width = (2 * modes + 6) // 8 * 8
@@ -77,14 +78,14 @@ def make_lattice(epochs: int, modes: int) -> Lattice:
     )  # fmt: skip
 
 
-@kernel
+@inner_kernel
 def pixel_area(jac: Floats) -> float:
     """Area of a pixel, arcsec^2."""
     area: float = abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
     return area
 
 
-@kernel
+@inner_kernel
 def frequency_form(jac: Floats) -> Any:
     """(a, b, c) with q^2 = a kx^2 + 2 b kx ky + c ky^2 for q = J^-T kappa."""
     det2 = (jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]) ** 2
@@ -94,7 +95,7 @@ def frequency_form(jac: Floats) -> Any:
     return a, b, c
 
 
-@kernel
+@inner_kernel
 def shear_jacobian(jac: Floats, g1: float, g2: float, out: Floats) -> None:
     """S J for the area-preserving shear S of (g1, g2)."""
     f = 1.0 / math.sqrt(1.0 - g1 * g1 - g2 * g2)
@@ -103,7 +104,7 @@ def shear_jacobian(jac: Floats, g1: float, g2: float, out: Floats) -> None:
         out[1, j] = f * (g2 * jac[0, j] + (1.0 - g1) * jac[1, j])
 
 
-@kernel
+@inner_kernel
 def psf_spectrum(t: Singles, modes: int, re: Floats, im: Floats, power: Floats) -> bool:
     """Transform of the PSF over its sum and its power; False when it cannot be a PSF."""
     total = np.float64(t[0, 0])
@@ -125,7 +126,7 @@ def psf_spectrum(t: Singles, modes: int, re: Floats, im: Floats, power: Floats) 
     return largest < PSF_POWER_LIMIT
 
 
-@kernel
+@inner_kernel
 def azimuthal_crossing(
     power: Floats, jac: Floats, modes: int, dk: float, level: float, annuli: Floats
 ) -> float:
@@ -136,9 +137,9 @@ def azimuthal_crossing(
     scale = math.sqrt(pixel_area(jac))
     a, b, c = frequency_form(jac)
     total, number, radius = annuli[0], annuli[1], annuli[2]
-    total[:] = 0.0
-    number[:] = 0.0
-    radius[:] = 0.0
+    fill_line(total, 0.0)
+    fill_line(number, 0.0)
+    fill_line(radius, 0.0)
     for row in range(modes):
         twice = 1.0 if row == 0 else 2.0
         for i in range(2 * modes - 1):
@@ -161,7 +162,7 @@ def azimuthal_crossing(
     return -1.0
 
 
-@kernel
+@inner_kernel
 def first_crossing(re: Floats, jac: Floats, modes: int, dk: float, level: float) -> float:
     """Smallest world frequency of a mode with Re P below `level`; -1 when there is none."""
     a, b, c = frequency_form(jac)
@@ -174,7 +175,7 @@ def first_crossing(re: Floats, jac: Floats, modes: int, dk: float, level: float)
     return math.sqrt(least) * dk if math.isfinite(least) else -1.0
 
 
-@kernel
+@inner_kernel
 def target_sigma(
     re: Floats, power: Floats, psf_par: Floats, psf_flags: int, jac: Floats, annuli: Floats,
     options: Options,
@@ -198,7 +199,7 @@ def target_sigma(
     return math.sqrt(-2.0 * math.log(depth)) / q * dilation if q > 0.0 else -1.0
 
 
-@kernel
+@inner_kernel
 def set_reach(lattice: Lattice, epoch: int, radius: float) -> None:
     """Largest m_x of every row inside the disc of modes in use, in lattice steps."""
     rows = int(radius) + 1
@@ -207,7 +208,7 @@ def set_reach(lattice: Lattice, epoch: int, radius: float) -> None:
         lattice.reach[epoch, row] = int(math.sqrt(radius * radius - row * row))
 
 
-@kernel
+@inner_kernel
 def move_origin(
     re: Floats, im: Floats, rows: int, reach: Integers, half: int, dk: float, x: float, y: float
 ) -> None:
@@ -224,15 +225,15 @@ def move_origin(
             c, s = c * c1 - s * s1, c * s1 + s * c1
 
 
-@kernel
+@inner_kernel
 def divide(
     t: Singles, modes: int, half: int, rows: int, reach: Integers, psf_re: Floats, psf_im: Floats,
     psf_power: Floats, re: Floats, im: Floats, inverse: Floats,
 ) -> None:  # fmt: skip
     """Ratio of the transforms of galaxy and PSF, and 1/|P|^2; zero beyond the reach."""
-    re[:] = 0.0
-    im[:] = 0.0
-    inverse[:] = 0.0
+    fill_plane(re, 0.0)
+    fill_plane(im, 0.0)
+    fill_plane(inverse, 0.0)
     centre = modes - 1
     for row in range(rows):
         for m in range(reach[row] + 1):

@@ -13,13 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, kernel
+from purepipe._jit import fast_kernel, inner_kernel, kernel
 from purepipe.flags import ShapeFlag
 from purepipe.shapes.fit_nb import (
     Priors,
     Space,
     Stack,
+    copy_line,
+    copy_plane,
     evaluate,
+    fill_line,
+    fill_plane,
     fit,
     make_space,
     mode_sums,
@@ -108,7 +112,7 @@ def sum_of_squares(image: Singles) -> float:
     return total
 
 
-@kernel
+@inner_kernel
 def fit_psf(
     epoch: int, pair: int, stamps: Stamps, lattice: Lattice, options: Options, space: Space,
     results: Results,
@@ -120,7 +124,7 @@ def fit_psf(
     while m < modes - 1 and lattice.planes[PSF_POWER, epoch, 0, modes - 1 + m] > 0.25:
         m += 1
     par, cov = results.psf_pars[pair], results.psf_cov[pair]
-    par[:] = 0.0
+    fill_line(par, 0.0)
     par[4] = 4.0 * math.log(2.0) / (0.5 * (a + c) * m * m * options.dk * options.dk)
     par[5] = 1.0
     image = stamps.psf_images[pair]
@@ -145,7 +149,7 @@ def fit_psf(
     results.psf_flags[pair] = flags
 
 
-@kernel
+@inner_kernel
 def open_epochs(
     obj: int, stamps: Stamps, lattice: Lattice, options: Options, space: Space, results: Results
 ) -> int:
@@ -167,7 +171,7 @@ def open_epochs(
         if not psf_spectrum(stamps.psf[pair], options.modes, psf_re, psf_im, power):
             results.pair_flags[pair] = BAD_PSF
             continue
-        lattice.jacobians[0, count] = stamps.jacobian[pair]
+        copy_plane(stamps.jacobian[pair], lattice.jacobians[0, count])
         fit_psf(count, pair, stamps, lattice, options, space, results)
         width = stamps.target[pair]
         if not width > 0.0:
@@ -183,7 +187,7 @@ def open_epochs(
     return count
 
 
-@kernel
+@inner_kernel
 def choose_modes(count: int, lattice: Lattice, options: Options, results: Results) -> int:
     """Set the disc of modes of every epoch; returns the largest m_x, or -1 when more are needed.
 
@@ -209,7 +213,7 @@ def choose_modes(count: int, lattice: Lattice, options: Options, results: Result
     return half
 
 
-@kernel
+@inner_kernel
 def prepare_noise(
     obj: int, count: int, half: int, stamps: Stamps, lattice: Lattice, options: Options
 ) -> None:
@@ -226,8 +230,8 @@ def prepare_noise(
         if x != 0.0 or y != 0.0:
             ratio_re, ratio_im = planes[RATIO_RE, epoch], planes[RATIO_IM, epoch]
             move_origin(ratio_re, ratio_im, rows, reach, half, options.dk, x, y)
-        lattice.planes[RE, epoch] = 0.0
-        lattice.planes[IM, epoch] = 0.0
+        fill_plane(lattice.planes[RE, epoch], 0.0)
+        fill_plane(lattice.planes[IM, epoch], 0.0)
         lattice.numbers[2, epoch] = 1.0
         if options.noise in (NOISE_MIN, NOISE_DOUBLE):
             white_field(
@@ -241,7 +245,7 @@ def prepare_noise(
             lattice.numbers[1, epoch] *= 0.5
 
 
-@kernel
+@inner_kernel
 def stack_of_type(
     kind: int, count: int, half: int, stamps: Stamps, lattice: Lattice, options: Options
 ) -> Stack:
@@ -273,17 +277,18 @@ def stack_of_type(
     )  # fmt: skip
 
 
-@kernel
+@inner_kernel
 def start_values(par: Floats, stack: Stack, priors: Priors, space: Space) -> None:
     """Round, centred, one and a half times the size of the target, with the flux of that shape."""
     force, normal = space.vectors[0], space.matrices[2]
-    par[:] = 0.0
-    par[4] = 1.5 * stack.target.sum() / stack.target.size
+    fill_line(par, 0.0)
+    for variance in stack.target:
+        par[4] += 1.5 * variance / stack.target.size
     evaluate(par, stack, priors, space, force, normal)
     par[5] = force[5] / normal[5, 5]
 
 
-@kernel
+@inner_kernel
 def measure_object(
     obj: int, stamps: Stamps, lattice: Lattice, options: Options, space: Space, results: Results
 ) -> None:
@@ -291,7 +296,8 @@ def measure_object(
     count = open_epochs(obj, stamps, lattice, options, space, results)
     if count == 0:
         empty = stamps.start[obj] == stamps.start[obj + 1]
-        results.flags[obj] = NO_EPOCH if empty else NO_EPOCH | BAD_INPUT
+        for kind in range(5):
+            results.flags[obj, kind] = NO_EPOCH if empty else NO_EPOCH | BAD_INPUT
         return
     half = choose_modes(count, lattice, options, results)
     if half < 0:
@@ -312,7 +318,7 @@ def measure_object(
         if kind == 0:
             start_values(pars[0], stack, priors, space)
         else:
-            pars[kind] = pars[0]
+            copy_line(pars[0], pars[kind])
             if results.flags[obj, 0] == 0:
                 pars[kind, 2] += 0.8 * options.step * SHEARS[kind, 0]
                 pars[kind, 3] += 0.8 * options.step * SHEARS[kind, 1]
@@ -332,11 +338,20 @@ def measure_object(
             measure_moments(obj, kind, stack, lattice, options, space, results)
 
 
-@kernel
+@inner_kernel
+def total_weight(stack: Stack) -> float:
+    """Sum of the weights of the epochs."""
+    total = 0.0
+    for weight in stack.weight:
+        total += weight
+    return total
+
+
+@inner_kernel
 def moment_sums(stack: Stack, variance: float, space: Space, total: Floats) -> None:
     """Weighted flux and second moments of the deconvolved object, mean over epochs."""
-    total[:] = 0.0
-    weight = stack.weight.sum()
+    fill_line(total, 0.0)
+    weight = total_weight(stack)
     for epoch in range(stack.weight.size):
         jac = stack.jacobian[epoch]
         a, b, c = frequency_form(jac)
@@ -356,14 +371,14 @@ def moment_sums(stack: Stack, variance: float, space: Space, total: Floats) -> N
         total[3] += f * (xv * xv * sums[3] + 2.0 * xv * yv * sums[4] + yv * yv * sums[5])
 
 
-@kernel
+@inner_kernel
 def moment_variances(
     stack: Stack, lattice: Lattice, kind: int, variance: float, noise: int, coefficient: Floats,
     out: Floats,
 ) -> None:  # fmt: skip
     """Noise variance of linear combinations of the moment sums; coefficients (4, 4)."""
-    out[:] = 0.0
-    weight = stack.weight.sum()
+    fill_line(out, 0.0)
+    weight = total_weight(stack)
     for epoch in range(stack.weight.size):
         jac = stack.jacobian[epoch]
         det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
@@ -388,7 +403,7 @@ def moment_variances(
                     out[k] += power * s * s
 
 
-@kernel
+@inner_kernel
 def measure_moments(
     obj: int, kind: int, stack: Stack, lattice: Lattice, options: Options, space: Space,
     results: Results,
@@ -403,8 +418,8 @@ def measure_moments(
     total, noise, coefficient = np.zeros(4), np.zeros(4), np.zeros((4, 4))
     moment_sums(stack, variance, space, total)
     par, cov = results.pars[obj, kind], results.cov[obj, kind]
-    par[:] = np.nan
-    cov[:] = np.nan
+    fill_line(par, np.nan)
+    fill_plane(cov, np.nan)
     results.flags[obj, kind] |= FALLBACK
     v2 = variance * variance
     flux = total[0]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, kernel
+from purepipe._jit import fast_kernel, inner_kernel, kernel
+from purepipe.shapes.fit_nb import copy_line, fill_plane
 from purepipe.shapes.lattice_nb import (
     IM,
     INVERSE,
@@ -38,7 +39,7 @@ MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX2 = np.uint64(0x94D049BB133111EB)
 
 
-@kernel
+@inner_kernel
 def mix(x: np.uint64) -> np.uint64:
     """The finaliser of splitmix64 (Steele, Lea & Flood 2014, OOPSLA)."""
     x = (x ^ (x >> np.uint64(30))) * MIX1
@@ -46,7 +47,7 @@ def mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@kernel
+@inner_kernel
 def white_field(
     seed: np.uint64, epoch: int, sign: float, half: int, rows: int, reach: Integers, re: Floats,
     im: Floats,
@@ -70,7 +71,7 @@ def white_field(
         im[0, half - m] = -im[0, half + m]
 
 
-@kernel
+@inner_kernel
 def noise_annuli(
     inverse: Floats, rows: int, reach: Integers, half: int, dk: float, jac: Floats, annuli: Floats
 ) -> int:
@@ -78,7 +79,7 @@ def noise_annuli(
     scale = math.sqrt(pixel_area(jac))
     a, b, c = frequency_form(jac)
     mean, q2, number = annuli[0], annuli[1], annuli[2]
-    annuli[:] = 0.0
+    fill_plane(annuli, 0.0)
     last = 0
     for row in range(rows):
         twice = 1.0 if row == 0 else 2.0
@@ -101,7 +102,7 @@ def noise_annuli(
     return last
 
 
-@kernel
+@inner_kernel
 def level_ellipticity(
     inverse: Floats, rows: int, reach: Integers, half: int, dk: float, jac: Floats,
     annuli: Floats, last: int,
@@ -135,7 +136,7 @@ def level_ellipticity(
     return math.sqrt((n1 / d1) ** 2 + (n2 / d2) ** 2)
 
 
-@kernel
+@inner_kernel
 def tabulate(annuli: Floats, last: int, table: Floats) -> float:
     """Exponential of ln V, cubic in q^2 between annuli, on NODES nodes; returns their spacing."""
     q2, log_v = annuli[1], annuli[3]
@@ -187,7 +188,7 @@ def power_at_types(
     return largest
 
 
-@kernel
+@inner_kernel
 def noise_power(
     epoch: int, lattice: Lattice, half: int, target: float, power: Floats, options: Options
 ) -> float:
@@ -205,7 +206,7 @@ def noise_power(
         for ring in range(last + 1):
             annuli[3, ring] = annuli[0, ring] + max(annuli[2, ring], 0.0) * h + 0.05
     else:
-        annuli[3] = annuli[0]
+        copy_line(annuli[0], annuli[3])
     spacing = tabulate(annuli, last, lattice.table)
     largest = power_at_types(
         inverse, lattice.table, spacing, jac, options.step, target, options.dk, rows, reach, half,
@@ -231,7 +232,7 @@ def add_white(
             im[row, j] = ratio_im[row, j] + a * white_im[row, j]
 
 
-@kernel
+@inner_kernel
 def normal_pair(seed: np.uint64, number: int) -> Any:
     """Two independent normal deviates (Box & Muller 1958)."""
     x = mix(seed + GOLDEN * np.uint64(number))
@@ -261,7 +262,7 @@ def transform_at(image: Singles, kx: float, ky: float) -> Any:
     return re, im
 
 
-@kernel
+@inner_kernel
 def add_rotated(
     lattice: Lattice, epoch: int, half: int, dk: float, noise: Singles, psf: Singles, sign: float
 ) -> None:
@@ -280,7 +281,7 @@ def add_rotated(
     det = sp[0, 0] * sp[1, 1] - sp[0, 1] * sp[1, 0]
     qa, qb, qc = frequency_form(jac)
     variance = lattice.numbers[0, epoch]
-    total = np.float64(psf.sum())
+    total, _ = transform_at(psf, 0.0, 0.0)
     for row in range(lattice.places[0, epoch]):
         for m in range(-lattice.reach[epoch, row], lattice.reach[epoch, row] + 1):
             kx, ky = m * dk, row * dk

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.flags import EpochFlag
 from purepipe.shapes.noise_nb import mix, normal_pair
 
@@ -29,7 +29,7 @@ FAINT = 0.2
 LEAST_FRACTION = 0.3  # of the good pixels must remain for the noise
 
 
-@kernel
+@inner_kernel
 def sample_scale(values: Singles, number: int) -> Any:
     """Median and sigma (by median absolute deviation) of about a hundred of the values."""
     stride = max(1, number // SAMPLE)
@@ -45,7 +45,7 @@ def sample_scale(values: Singles, number: int) -> Any:
     return centre, MAD_TO_SIGMA * few[size // 2]
 
 
-@kernel
+@inner_kernel
 def mad_sigma(values: Singles, number: int, counts: NDArray[np.int64]) -> float:
     """1.4826 times the median absolute deviation of the first `number` values.
 
@@ -81,7 +81,7 @@ def mad_sigma(values: Singles, number: int, counts: NDArray[np.int64]) -> float:
     return sigma
 
 
-@kernel
+@inner_kernel
 def cumulated(counts: NDArray[np.int64], x: float) -> float:
     """Number of values below `x` bins."""
     total = np.float64(counts[0])
@@ -93,7 +93,7 @@ def cumulated(counts: NDArray[np.int64], x: float) -> float:
     return total
 
 
-@kernel
+@inner_kernel
 def round_moments(image: Singles, bad: NDArray[np.bool_], start: float, line: Floats) -> Any:
     """Peak and width (pixels) of the round Gaussian that matches the object; zeros if none."""
     side = image.shape[0]
@@ -128,7 +128,7 @@ def round_moments(image: Singles, bad: NDArray[np.bool_], start: float, line: Fl
     return peak, math.sqrt(width2)
 
 
-@kernel
+@inner_kernel
 def noise_sigma(
     image: Singles, bad: NDArray[np.bool_], start: float, values: Singles, line: Floats,
     counts: NDArray[np.int64],
