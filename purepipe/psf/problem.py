@@ -37,10 +37,12 @@ class Problem:
 
     @property
     def good(self) -> NDArray[np.bool_]:
+        """(n,) stars without any flag."""
         return self.samples.good
 
     @property
     def rows(self) -> NDArray[np.intp]:
+        """Indices of the good stars."""
         return np.flatnonzero(self.good)
 
 
