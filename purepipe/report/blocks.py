@@ -144,10 +144,11 @@ def grid(
     rows: Sequence[Sequence[Cell]],
     *,
     text_columns: int = 1,
+    last_text_columns: int = 0,
     sortable: bool = False,
 ) -> Grid:
-    """A table of which all columns but the first `text_columns` hold numbers."""
-    numeric = frozenset(range(text_columns, len(head)))
+    """A table of which all columns but the first and the last few hold numbers."""
+    numeric = frozenset(range(text_columns, len(head) - last_text_columns))
     return Grid(caption, tuple(head), tuple(tuple(row) for row in rows), numeric, sortable)
 
 

@@ -100,8 +100,8 @@ def _legend_below(axes: Axes) -> None:
         return
     handles = [handle for handle in legend.legend_handles if handle is not None]
     axes.legend(
-        handles=handles, title=legend.get_title().get_text(), loc="upper left", ncols=2,
-        bbox_to_anchor=(-0.05, -0.12), borderaxespad=0, alignment="left",
+        handles=handles, title=legend.get_title().get_text(), loc="upper left", ncols=1,
+        bbox_to_anchor=(-0.05, -0.14), borderaxespad=0, alignment="left",
     )  # fmt: skip
 
 

@@ -86,7 +86,7 @@ def _mask_picture(title: str, record: Record, unit: CCDRecord | str) -> Picture:
             mask, image = read_mask(record, f"ccd/{unit.name}"), ccd_image(record, unit)
         return object_plots.mask_preview(mask, image)
 
-    return picture(title, "Image in grey, mask planes in colour.", make, size=(4.2, 4.4))
+    return picture(title, "Image in grey, mask planes in colour.", make, size=(4.2, 5.2))
 
 
 def _plane_table(record: Record) -> Block:
@@ -167,7 +167,7 @@ def _object_pictures(catalogue: Table) -> tuple[Picture, ...]:
     return (
         picture(
             "Spread model", "Near zero for point sources.",
-            lambda: object_plots.spread_magnitude(catalogue), size=(3.8, 3.6),
+            lambda: object_plots.spread_magnitude(catalogue), size=(3.8, 3.7),
         ),
         picture("Epochs", "", lambda: object_plots.epoch_counts(catalogue)),
         picture(

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from purepipe.config.survey import ShearConfig
 from purepipe.errors import ConfigError, PurepipeError
 from purepipe.io.config_file import format_toml
 from purepipe.pipeline.results import open_run
-from purepipe.pipeline.shear import ShearComparison, ShearRow, selection
+from purepipe.pipeline.shear import ShearComparison, ShearRow
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome
 from purepipe.pipeline.summary import step_totals
@@ -59,7 +60,8 @@ def fate_section(record: Record) -> Section:
 
 
 def _failures(bad: list[Outcome], total: int) -> Block:
-    ranked = sorted(bad, key=lambda o: (-_STATUSES.index(o.status), _KINDS.index(o.kind), o.name))
+    severity = {status: rank for rank, status in enumerate(reversed(_STATUSES))}
+    ranked = sorted(bad, key=lambda o: (severity.get(o.status, -1), o.kind, o.name))
     rows = [
         [Cell(o.name), Cell(o.status, tone="bad"), Cell(" ".join(o.message.split()))]
         for o in ranked[:MAX_FAILURES]
@@ -97,15 +99,18 @@ def steps_section(record: Record) -> Section:
         kept = total.n_out / total.n_in if total.n_in else float("nan")
         rows.append(
             [
-                Cell(kind), Cell(total.step), Cell(sentences.get((kind, total.step), "")),
-                Cell(total.what), cell(units, "{:,}"), cell(total.n_in, "{:,}"),
-                cell(total.n_out, "{:,}"), cell(100 * kept, "{:.1f}"),
+                Cell(kind), Cell(total.step), Cell(total.what), cell(units, "{:,}"),
+                cell(total.n_in, "{:,}"), cell(total.n_out, "{:,}"), cell(100 * kept, "{:.1f}"),
                 Cell(duration(total.seconds)), Cell(duration(total.seconds / units)),
+                Cell(sentences.get((kind, total.step), "")),
             ]
         )  # fmt: skip
-    head = ("unit", "step", "what it does", "counted", "units", "in", "out", "out/in (%)",
-            "time", "per unit")  # fmt: skip
-    table = grid("Sums over all units, in the order of the chain.", head, rows, text_columns=4)
+    head = ("unit", "step", "counted", "units", "in", "out", "out/in (%)", "time", "per unit",
+            "what it does")  # fmt: skip
+    table = grid(
+        "Sums over all units, in the order of the chain.", head, rows, text_columns=3,
+        last_text_columns=1,
+    )  # fmt: skip
     work = sum(outcome.seconds for outcome in record.outcomes)
     peak = max(outcome.peak_mb for outcome in record.outcomes)
     text = f"Work of all units together: {duration(work)}"
@@ -141,7 +146,7 @@ def _compared(comparison: ShearComparison) -> list[Block]:
         "Recovered and true shear", "One point for each tile and component, with 1 σ errors.",
         lambda: object_plots.shear_comparison(comparison),
     )  # fmt: skip
-    cut = Text(f"Cut: {comparison.selection}.")
+    cut = Text(f"Cuts: {comparison.selection}.")
     return [table, biases, cut, Gallery((drawn,))]
 
 
@@ -189,10 +194,18 @@ def _mean_shear(record: Record) -> list[Block]:
     )  # fmt: skip
     text = (
         f"{found.number:,} of {counted(found.total, 'object')} enter, {found.measured:,} have an"
-        f" unflagged shape. Cut: {selection(run.config.shear)}"
+        f" unflagged shape. Cuts: {_cuts(run.config.shear)}."
     )
-    unmasked = " and no masked pixel." if run.config.shear.unmasked else "."
-    return [table, Text(text + unmasked)]
+    return [table, Text(text)]
+
+
+def _cuts(config: ShearConfig) -> str:
+    cuts = [f"S/N > {config.min_s2n:g}", f"T/T(PSF) > {config.min_size_ratio:g}"]
+    if config.max_s2n < ShearConfig().max_s2n:
+        cuts.append(f"S/N < {config.max_s2n:g}")
+    if config.unmasked:
+        cuts.append("no masked pixel")
+    return ", ".join(cuts)
 
 
 def configuration_section(record: Record) -> Section:

@@ -188,7 +188,7 @@ def classes(
             axes.axhline(line, color=BLACK, linewidth=0.8, linestyle=":")
         axes.set(xlabel=labels[0], ylabel=labels[1], xlim=limits[0], ylim=limits[1])
         legend = axes.legend(
-            loc="upper left", bbox_to_anchor=(-0.12, -0.17), ncols=3, handletextpad=0.1,
+            loc="upper left", bbox_to_anchor=(-0.1, -0.2), ncols=2, handletextpad=0.1,
             columnspacing=0.9, borderaxespad=0,
         )  # fmt: skip
         for handle in legend.legend_handles:

@@ -86,7 +86,7 @@ def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
             lambda ccd=ccd: psf_plots.size_magnitude(  # type: ignore[misc]
                 [read_sources(record, ccd)], [number(ccd.facts.get("fwhm"))], relative=False
             ),
-            size=(3.8, 3.6),
+            size=(3.8, 3.7),
         )
         for kind, ccd in worst_and_typical(ccds)
     ]
@@ -109,7 +109,7 @@ def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
 
     title = "All CCDs together" if len(chosen) == len(ccds) else f"{len(chosen)} CCDs together"
     caption = "Sizes in units of the locus of their own CCD."
-    pictures.append(picture(title, caption, together, size=(3.8, 3.6)))
+    pictures.append(picture(title, caption, together, size=(3.8, 3.7)))
     return Gallery(tuple(pictures))
 
 

@@ -232,20 +232,24 @@ def read_catalogues(record: Record) -> tuple[Table, int, int]:
     """
     from astropy.table import vstack
 
-    paths = sorted((record.root / "catalogue").glob("final_cat-*.fits"))
-    if not paths:
+    # By the ledger, since a tile that left the survey may have left its file.
+    sizes: dict[str, int] = {}
+    for outcome in record.outcomes:
+        if outcome.kind == "catalogue" and outcome.done:
+            sizes |= outcome.products
+    if not sizes:
         raise NothingToDo("No tile has a final catalogue.")
-    mean_size = sum(path.stat().st_size for path in paths) / len(paths)
-    chosen = evenly(paths, max(1, int(MAX_CATALOGUE_BYTES / max(mean_size, 1))))
+    mean_size = sum(sizes.values()) / len(sizes)
+    chosen = evenly(sorted(sizes), max(1, int(MAX_CATALOGUE_BYTES / max(mean_size, 1))))
     read = []
-    for path in chosen:
+    for product in chosen:
         try:
-            read.append(read_table(path))
+            read.append(read_table(record.root / product))
         except InputFileError:
             continue
     if not read:
         raise NothingToDo("No final catalogue can be read.")
-    return vstack(read, metadata_conflicts="silent"), len(read), len(paths)
+    return vstack(read, metadata_conflicts="silent"), len(read), len(sizes)
 
 
 def read_field(record: Record, ccds: Sequence[CCDRecord]) -> FieldStars:
