@@ -13,7 +13,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -57,9 +57,8 @@ def inner_kernel(function: F) -> F:
     It has no entry from Python, which saves much of the compilation of functions whose arguments
     are tuples of arrays.
     """
-    decorate = numba.njit(
-        nogil=True, error_model="numpy", cache=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )
+    without_entry: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    decorate = numba.njit(nogil=True, error_model="numpy", cache=True, **without_entry)
     return cast(F, decorate(function))
 
 

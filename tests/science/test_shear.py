@@ -1,0 +1,97 @@
+"""Shear bias of the measurement on simulated galaxies of known shear."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from purepipe.errors import ConfigError
+from purepipe.shapes import draw_library, selftest_shear
+from purepipe.shapes.selftest import EXPECTED_M
+
+NOISE_FREE = {"min": 1e-4, "double": 1e-4, "rot90": 1e-4, "none": 5e-5}
+
+
+@pytest.fixture(scope="module")
+def library():
+    return draw_library(200)
+
+
+@pytest.mark.parametrize("noise", ["min", "none"])
+def test_noise_free_bias_is_that_of_second_order(library, noise):
+    result = selftest_shear(library=library, noise=noise)
+    assert result.failures == 0
+    assert abs(result.m - EXPECTED_M) < NOISE_FREE[noise]
+    assert (np.abs(result.c) < 1e-5).all()
+    assert result.m_err < 5e-5
+
+
+def test_bias_at_low_signal_to_noise_is_small(library):
+    result = selftest_shear(library=library, snr=30, repeats=2)
+    assert result.failures == 0
+    assert result.pairs == 1600
+    assert result.m_err < 8e-3
+    assert abs(result.m) < 4 * result.m_err
+    assert (np.abs(result.c) < 4 * result.c_err).all()
+    assert 0.75 < result.response < 0.85
+
+
+def test_without_noise_symmetrisation_shears_are_biased(library):
+    some = replace(library, images=library.images[:100], component=library.component[:100])
+    result = selftest_shear(library=some, snr=15, repeats=2, noise="none")
+    assert result.m > 0.04
+
+
+def test_threads_and_repetition_change_nothing(library):
+    some = replace(library, images=library.images[:8], component=library.component[:8])
+    first = selftest_shear(library=some, snr=30)
+    second = selftest_shear(library=some, snr=30, threads=2)
+    assert first.m == second.m
+    assert selftest_shear(library=some, snr=30, seed=1).m != first.m
+
+
+def test_progress_is_told(library):
+    some = replace(library, images=library.images[:4], component=library.component[:4])
+    seen = []
+    selftest_shear(library=some, snr=30, repeats=2, progress=lambda *done: seen.append(done))
+    assert seen == [(1, 2), (2, 2)]
+
+
+def test_numbers_out_of_range_are_refused():
+    for choices in ({"galaxies": 2}, {"repeats": 0}, {"snr": 0.0}):
+        with pytest.raises(ConfigError, match="from 4 galaxies"):
+            selftest_shear(**choices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", ["double", "rot90"])
+def test_noise_free_bias_of_the_other_modes(noise):
+    small = draw_library(200 if noise == "double" else 24)
+    result = selftest_shear(library=small, noise=noise)
+    assert abs(result.m - EXPECTED_M) < max(NOISE_FREE[noise], 3 * result.m_err)
+    assert (np.abs(result.c) < 1e-5).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("snr", [30, 15])
+def test_bias_of_twenty_thousand_pairs(snr):
+    library = draw_library(1000, seed=2)
+    result = selftest_shear(library=library, snr=snr, repeats=5, seed=2)
+    assert result.pairs >= 19_900
+    assert result.failures < 2e-3 * result.pairs
+    limit = 4e-3 if snr == 30 else 9e-3
+    assert abs(result.m) < limit
+    assert (np.abs(result.c) < 1e-3).all()
+
+
+@pytest.mark.slow
+def test_the_shape_of_the_psf_does_not_leak():
+    library = draw_library(600, psf_shape=(0.08, -0.05))
+    clean = selftest_shear(library=library, noise="none")
+    assert (np.abs(clean.c) < 1e-6).all()
+    result = selftest_shear(library=library, snr=30, repeats=2)
+    leak = result.c @ np.array([0.08, -0.05]) / (0.08**2 + 0.05**2)
+    error = math.hypot(*(result.c_err * [0.08, -0.05])) / (0.08**2 + 0.05**2)
+    assert error < 0.015
+    assert abs(leak) < 3.5 * error
