@@ -6,11 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from purepipe.psf.checks import StarStamps, check_image, star_stamps
     from purepipe.psf.fit import fit_psf
+    from purepipe.psf.homogenise import homogenisation_kernel
     from purepipe.psf.interpolate import PSFLike, PSFStamps, psf_at
     from purepipe.psf.model import PSFModel
     from purepipe.psf.moments import Moments, adaptive_moments
-    from purepipe.psf.observe import Epoch, attach_psfs, observe, sky_positions
+    from purepipe.psf.observation import Epoch, attach_psfs, observe, sky_positions
     from purepipe.psf.samples import load_samples
     from purepipe.psf.several import fit_exposures
     from purepipe.psf.spread import spread_class, spread_model
@@ -23,10 +25,13 @@ __all__ = [
     "PSFModel",
     "PSFResiduals",
     "PSFStamps",
+    "StarStamps",
     "adaptive_moments",
     "attach_psfs",
+    "check_image",
     "fit_exposures",
     "fit_psf",
+    "homogenisation_kernel",
     "load_samples",
     "observe",
     "psf_at",
@@ -35,30 +40,35 @@ __all__ = [
     "sky_positions",
     "spread_class",
     "spread_model",
+    "star_stamps",
     "validate_psf",
 ]
 
 # Where each public name lives; they are imported on first use, so that reading or drawing a model
 # does not load the fit.
 _HOMES = {
-    "Epoch": "observe",
+    "Epoch": "observation",
     "Moments": "moments",
     "PSFLike": "interpolate",
     "PSFModel": "model",
     "PSFResiduals": "validate",
     "PSFStamps": "interpolate",
+    "StarStamps": "checks",
     "adaptive_moments": "moments",
-    "attach_psfs": "observe",
+    "attach_psfs": "observation",
+    "check_image": "checks",
     "fit_exposures": "several",
     "fit_psf": "fit",
+    "homogenisation_kernel": "homogenise",
     "load_samples": "samples",
-    "observe": "observe",
+    "observe": "observation",
     "psf_at": "interpolate",
     "psf_residuals": "validate",
     "psf_summary": "validate",
-    "sky_positions": "observe",
+    "sky_positions": "observation",
     "spread_class": "spread",
     "spread_model": "spread",
+    "star_stamps": "checks",
     "validate_psf": "validate",
 }
 

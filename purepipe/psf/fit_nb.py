@@ -291,43 +291,70 @@ def residuals(
     accuracy of the profile, which adds to the variances.
     """
     _, vh, vw = vignets.shape
-    _, height, width = planes.shape
-    model = np.empty((height, width), np.float32)
-    projected = np.empty((vh, vw), np.float32)
-    buffer = np.empty((height, vw), np.float32)
-    radius2 = np.float32(radius * radius)
+    difference = np.empty((vh, vw), np.float32)
+    chi = np.empty((vh, vw), np.float32)
     for s in rows:
-        star_model(planes, terms[s], model)
-        apply_taps(
-            model, first_x[s], count_x[s], taps_x[s], first_y[s], count_y[s], taps_y[s],
-            buffer, projected,
+        norm = star_residuals(
+            s, vignets, weights, flux, terms, planes, first_x, count_x, taps_x, first_y, count_y,
+            taps_y, dx, dy, radius, accuracy2, difference, chi,
         )  # fmt: skip
-        norm = _best_flux(vignets[s], weights[s], projected, flux[s])
-        extra = np.float64(np.float32(accuracy2 * np.float64(norm) * np.float64(norm)))
-        centre_x = np.float32(np.float32(vw // 2) + dx[s])
-        centre_y = np.float32(np.float32(vh // 2) + dy[s])
         total: Number = 0.0
         upper = lower = 0.0
         counted = 0
         for y in range(vh):
-            off_y = np.float32(np.float32(y) - centre_y)
             for x in range(vw):
-                w = np.float64(weights[s, y, x])
-                if w <= 0.0:
+                if chi[y, x] < 0.0:
                     continue
-                off_x = np.float32(np.float32(x) - centre_x)
-                if np.float32(np.float32(off_x * off_x) + np.float32(off_y * off_y)) >= radius2:
-                    continue
-                m = np.float64(projected[y, x])
-                reduced = np.float32(1.0 / (1.0 / w + extra * m * m))
-                difference = np.float32(vignets[s, y, x] - np.float32(norm * projected[y, x]))
-                total += np.float32(np.float32(reduced * difference) * difference)
-                q = np.float64(vignets[s, y, x]) + np.float64(norm) * np.float64(difference)
-                upper += q * abs(np.float64(difference))
+                total += chi[y, x]
+                q = np.float64(vignets[s, y, x]) + np.float64(norm) * np.float64(difference[y, x])
+                upper += q * abs(np.float64(difference[y, x]))
                 lower += q * q
                 counted += 1
         chi2[s] = np.float32(total / (counted - 1) if counted > 1 else total)
         residual_index[s] = np.float32(2.0 * upper / lower if lower > 0.0 else 0.0)
+
+
+@kernel
+def star_residuals(
+    s: int, vignets: Array, weights: Array, flux: Array, terms: Array, planes: Array,
+    first_x: Array, count_x: Array, taps_x: Array, first_y: Array, count_y: Array, taps_y: Array,
+    dx: Array, dy: Array, radius: Number, accuracy2: float, difference: Array, chi: Array,
+) -> Number:  # fmt: skip
+    """Residuals of one star into `difference`, their squares times weights into `chi`.
+
+    Returns the fitted flux. A bad pixel shows the model of unit flux in `difference`; pixels that
+    do not count, bad or outside of the circle, have -1 in `chi`.
+    """
+    _, vh, vw = vignets.shape
+    _, height, width = planes.shape
+    model = np.empty((height, width), np.float32)
+    buffer = np.empty((height, vw), np.float32)
+    radius2 = np.float32(radius * radius)
+    star_model(planes, terms[s], model)
+    apply_taps(
+        model, first_x[s], count_x[s], taps_x[s], first_y[s], count_y[s], taps_y[s], buffer,
+        difference,
+    )  # fmt: skip
+    norm = _best_flux(vignets[s], weights[s], difference, flux[s])
+    extra = np.float64(np.float32(accuracy2 * np.float64(norm) * np.float64(norm)))
+    centre_x = np.float32(np.float32(vw // 2) + dx[s])
+    centre_y = np.float32(np.float32(vh // 2) + dy[s])
+    chi[:] = np.float32(-1.0)
+    for y in range(vh):
+        off_y = np.float32(np.float32(y) - centre_y)
+        for x in range(vw):
+            w = np.float64(weights[s, y, x])
+            if w <= 0.0:
+                continue
+            m = difference[y, x]
+            residual = np.float32(vignets[s, y, x] - np.float32(norm * m))
+            difference[y, x] = residual
+            off_x = np.float32(np.float32(x) - centre_x)
+            if np.float32(np.float32(off_x * off_x) + np.float32(off_y * off_y)) < radius2:
+                m2 = np.float64(m) * np.float64(m)
+                reduced = np.float32(1.0 / (1.0 / w + extra * m2))
+                chi[y, x] = np.float32(np.float32(reduced * residual) * residual)
+    return norm
 
 
 @kernel
