@@ -1,6 +1,6 @@
 """Adaptive moments of 51 x 51 stamps: purepipe beside galsim.hsm, in one process.
 
-Prints microseconds per stamp, the ratio, and the largest differences of the two.
+Prints CPU microseconds per stamp, the ratio, and the largest differences of the two.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def main() -> None:
     images = [galsim.Image(stamp, xmin=0, ymin=0) for stamp in stack]
     ours_s = theirs_s = np.inf
     for _ in range(args.repeat):
-        start = time.perf_counter()
+        start = time.process_time()
         ours = adaptive_moments(stack)
-        middle = time.perf_counter()
+        middle = time.process_time()
         theirs = [image.FindAdaptiveMom(strict=False) for image in images]
         ours_s = min(ours_s, middle - start)
-        theirs_s = min(theirs_s, time.perf_counter() - middle)
+        theirs_s = min(theirs_s, time.process_time() - middle)
     ok = np.array([shape.error_message == "" for shape in theirs])
     g1 = np.array([shape.observed_shape.g1 for shape in theirs])
     sigma = np.array([shape.moments_sigma for shape in theirs])

@@ -64,7 +64,7 @@ def adaptive_moments(
     guess_sigma: ArrayLike = 5.0,
     guess_x: ArrayLike | None = None,
     guess_y: ArrayLike | None = None,
-    tolerance: float = 1e-7,
+    tolerance: float = 1e-6,
     max_iterations: int = 400,
 ) -> Moments:
     """Adaptive moments of every stamp of a stack.

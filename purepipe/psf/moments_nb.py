@@ -36,104 +36,126 @@ def minor_axis(mxx: float, mxy: float, myy: float) -> float:
 
 @fast_kernel
 def weighted_sums(
-    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float
-) -> tuple[float, float, float, float, float, float]:
-    """Sums of I w times 1, dx, dy, dx^2, dx dy, dy^2 over the ellipse rho^2 <= CUT.
+    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float, fourth: bool
+) -> tuple[float, float, float, float, float, float, float]:
+    """Sums of I w times 1, dx, dy, dx^2, dx dy, dy^2, rho^4 over the ellipse rho^2 <= CUT.
 
-    Reordered sums spread NaN and infinities as strict ones do, so the caller still sees them.
+    rho^4 only if `fourth`. Reordered sums spread NaN and infinities as strict ones do, so the
+    caller still sees them.
     """
     height, width = image.shape
     det = mxx * myy - mxy * mxy
-    a, b = myy / det, -mxy / det
-    s = sx = sy = sxx = sxy = syy = 0.0
-    reach_x, reach_y = math.sqrt(CUT * mxx), math.sqrt(CUT * myy)
-    x_first, x_last = max(0, math.ceil(x0 - reach_x)), min(width - 1, math.floor(x0 + reach_x))
-    y_first, y_last = max(0, math.ceil(y0 - reach_y)), min(height - 1, math.floor(y0 + reach_y))
-    if x_first > x_last:
-        return s, sx, sy, sxx, sxy, syy
-    weight, ratio = np.empty(x_last - x_first + 1), np.empty(x_last - x_first + 1)
+    a, b, c = myy / det, -mxy / det, mxx / det
+    s = sx = sy = sxx = sxy = syy = s4 = 0.0
+    slope, widest2, shrink = -b / a, CUT / a, 1.0 / (a * myy)
+    reach, widest = math.sqrt(CUT * myy), math.sqrt(widest2)
+    y_first, y_last = max(0, math.ceil(y0 - reach)), min(height - 1, math.floor(y0 + reach))
+    weight, ratio, curvature = np.empty(width), np.empty(width), math.exp(-c)
     # Down a column the Gaussian obeys w(y+1) = w(y) r(y), r(y+1) = r(y) exp(-c). It is started
-    # afresh before a row is ten minor axes away, lest it underflow.
-    block = max(1, int(10.0 * math.sqrt(minor_axis(mxx, mxy, myy))))
-    curvature = math.exp(-mxx / det)
-    for j in range(y_first, y_last + 1):
-        dy = j - y0
-        if (j - y_first) % block == 0:
-            start_row(weight, ratio, x_first - x0, dy, a, b, mxx / det)
-        centre = x0 - b / a * dy
-        half = math.sqrt(max(0.0, (CUT - dy * dy / myy) / a))
-        left, right = max(x_first, math.ceil(centre - half)), min(x_last, math.floor(centre + half))
-        row = image[j, left : right + 1]
-        row_weight = weight[left - x_first : right + 1 - x_first]
-        r0 = r1 = r2 = 0.0
-        for i in range(len(row)):
-            dx = left - x0 + i
-            value = row[i] * row_weight[i]
-            r0 += value
-            r1 += value * dx
-            r2 += value * dx * dx
-        for i in range(len(weight)):
-            weight[i] *= ratio[i]
-            ratio[i] *= curvature
-        s += r0
-        sx += r1
-        sy += r0 * dy
-        sxx += r2
-        sxy += r1 * dy
-        syy += r0 * dy * dy
-    return s, sx, sy, sxx, sxy, syy
+    # afresh before a row is 25 minor axes away, lest it underflow.
+    block = max(1, int(25.0 * math.sqrt(minor_axis(mxx, mxy, myy))))
+    for top in range(y_first, y_last + 1, block):
+        bottom = min(top + block - 1, y_last)
+        ridge_top, ridge_bottom = x0 + slope * (top - y0), x0 + slope * (bottom - y0)
+        first = max(0, math.ceil(min(ridge_top, ridge_bottom) - widest))
+        n = min(width - 1, math.floor(max(ridge_top, ridge_bottom) + widest)) - first + 1
+        if n <= 0:
+            continue
+        start_row(weight[:n], ratio[:n], first - x0, top - y0, a, b, c)
+        for j in range(top, bottom + 1):
+            dy = j - y0
+            half = math.sqrt(max(0.0, widest2 - shrink * dy * dy))
+            left = min(max(0, math.ceil(x0 + slope * dy - half) - first), n)
+            # A row that the ellipse misses gives an empty slice, never a negative index.
+            end = max(left, min(n, math.floor(x0 + slope * dy + half) - first + 1))
+            row, w, dx = image[j, first + left : first + end], weight[left:end], first + left - x0
+            r0, r1, r2 = row_sums(row, w, dx)
+            s += r0
+            sx += r1
+            sy += r0 * dy
+            sxx += r2
+            sxy += r1 * dy
+            syy += r0 * dy * dy
+            if fourth:
+                s4 += row_fourth(row, w, dx, dy, a, b, c)
+            next_row(weight[:n], ratio[:n], curvature)
+    return s, sx, sy, sxx, sxy, syy, s4
+
+
+@fast_kernel
+def row_sums(
+    row: NDArray[Any], weight: NDArray[np.float64], dx_first: float
+) -> tuple[float, float, float]:
+    """Sums of I w times 1, dx, dx^2 along a part of a row."""
+    r0 = r1 = r2 = 0.0
+    for i in range(len(row)):
+        dx = dx_first + i
+        value = row[i] * weight[i]
+        r0 += value
+        r1 += value * dx
+        r2 += value * dx * dx
+    return r0, r1, r2
+
+
+@fast_kernel
+def row_fourth(
+    row: NDArray[Any],
+    weight: NDArray[np.float64],
+    dx_first: float,
+    dy: float,
+    a: float,
+    b: float,
+    c: float,
+) -> float:
+    """Sum of I w rho^4 along a part of a row, rho being the elliptical radius."""
+    total = 0.0
+    for i in range(len(row)):
+        dx = dx_first + i
+        rho2 = a * dx * dx + 2.0 * b * dx * dy + c * dy * dy
+        total += row[i] * weight[i] * rho2 * rho2
+    return total
+
+
+@kernel
+def next_row(weight: NDArray[np.float64], ratio: NDArray[np.float64], curvature: float) -> None:
+    """Bring the Gaussian and its ratio one row down."""
+    for i in range(len(weight)):
+        weight[i] *= ratio[i]
+        ratio[i] *= curvature
 
 
 @kernel
 def start_row(
     weight: NDArray[np.float64],
     ratio: NDArray[np.float64],
-    dx: float,
+    dx_first: float,
     dy: float,
     a: float,
     b: float,
     c: float,
 ) -> None:
-    """Fill the Gaussian of one row, and its ratio to the next row, by recurrence along the row."""
-    w = math.exp(-0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy))
-    along = math.exp(-0.5 * (a * (2.0 * dx + 1.0) + 2.0 * b * dy))
+    """Fill the Gaussian of one row, and its ratio to the next row.
+
+    By recurrence along the row, from the ridge to both sides: nothing underflows on the way to
+    where the Gaussian matters.
+    """
+    start = min(max(0, round(-b / a * dy - dx_first)), len(weight) - 1)
+    dx = dx_first + start
+    middle = math.exp(-0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy))
     down = math.exp(-0.5 * (c * (2.0 * dy + 1.0) + 2.0 * b * dx))
-    along_ratio, down_ratio = math.exp(-a), math.exp(-b)
-    for i in range(len(weight)):
-        weight[i] = w
-        ratio[i] = down
-        w *= along
-        along *= along_ratio
-        down *= down_ratio
-
-
-@kernel
-def fourth_moment(
-    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float
-) -> float:
-    """Sum of I w rho^4 over the ellipse, rho being the elliptical radius."""
-    height, width = image.shape
-    det = mxx * myy - mxy * mxy
-    a, b, c = myy / det, -mxy / det, mxx / det
-    total = 0.0
     curvature = math.exp(-a)
-    for j in range(height):
-        dy = j - y0
-        half2 = (CUT - dy * dy / myy) / a
-        if half2 < 0.0:
-            continue
-        centre, half = x0 - b / a * dy, math.sqrt(half2)
-        left, right = max(0, math.ceil(centre - half)), min(width - 1, math.floor(centre + half))
-        dx = left - x0
-        w = math.exp(-0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy))
-        ratio = math.exp(-0.5 * (a * (2.0 * dx + 1.0) + 2.0 * b * dy))
-        for i in range(left, right + 1):
-            rho2 = a * dx * dx + 2.0 * b * dx * dy + c * dy * dy
-            total += image[j, i] * w * rho2 * rho2
-            w *= ratio
-            ratio *= curvature
-            dx += 1.0
-    return total
+    for side in (1, -1):
+        along = math.exp(-0.5 * (a * (1.0 + 2.0 * side * dx) + 2.0 * side * b * dy))
+        down_ratio = math.exp(-side * b)
+        w, r = middle, down
+        i = start
+        while 0 <= i < len(weight):
+            weight[i] = w
+            ratio[i] = r
+            w *= along
+            along *= curvature
+            r *= down_ratio
+            i += side
 
 
 @kernel
@@ -160,7 +182,7 @@ def fit_one(
         minor = minor_axis(mxx, mxy, myy)
         if not minor > MIN_MOMENT:
             return COLLAPSED, iteration
-        s, sx, sy, sxx, sxy, syy = weighted_sums(image, x0, y0, mxx, mxy, myy)
+        s, sx, sy, sxx, sxy, syy, _ = weighted_sums(image, x0, y0, mxx, mxy, myy, False)
         if not math.isfinite(s):
             return NOT_FINITE, iteration
         if s <= 0.0:
@@ -184,8 +206,8 @@ def fit_one(
             return DRIFTED, iteration
         if max(abs(dx), abs(dy), abs(dxx), abs(dxy), abs(dyy)) <= tolerance:
             out[0], out[1], out[2], out[3], out[4] = x0, y0, mxx, mxy, myy
-            out[5] = 2.0 * s
-            out[6] = fourth_moment(image, x0, y0, mxx, mxy, myy) / s
+            s4 = weighted_sums(image, x0, y0, mxx, mxy, myy, True)[6]
+            out[5], out[6] = 2.0 * s, s4 / s
             return 0, iteration
     return MAX_ITERATIONS, max_iterations
 

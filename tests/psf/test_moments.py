@@ -5,7 +5,7 @@ from __future__ import annotations
 import galsim
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from purepipe.errors import DataError
@@ -177,19 +177,23 @@ def test_errors(arguments, message):
 
 
 @given(
-    x=st.floats(10, 20), y=st.floats(10, 20), xx=st.floats(1, 30), yy=st.floats(1, 30),
-    correlation=st.floats(-0.9, 0.9), seed=st.integers(0, 100),
+    x=st.floats(-8, 38), y=st.floats(-8, 38), major=st.floats(0.5, 60), ratio=st.floats(0.01, 1),
+    angle=st.floats(0, 3.15), seed=st.integers(0, 100),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
-def test_sums_equal_the_plain_definition(x, y, xx, yy, correlation, seed):
+@settings(max_examples=200, deadline=None)
+def test_sums_equal_the_plain_definition(x, y, major, ratio, angle, seed):
+    minor = max(major * ratio, 0.11)
+    axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moments = axes @ np.diag([major**2, minor**2]) @ axes.T
+    xx, xy, yy = moments[[0, 0, 1], [0, 1, 1]]
     image = np.random.default_rng(seed).normal(size=(30, 31))
-    xy = correlation * np.sqrt(xx * yy)
     row, column = np.indices(image.shape)
     dx, dy = column - x, row - y
-    a, b, c = np.linalg.inv([[xx, xy], [xy, yy]])[[0, 0, 1], [0, 1, 1]]
+    a, b, c = np.array([yy, -xy, xx]) / (xx * yy - xy * xy)
     rho2 = a * dx**2 + 2 * b * dx * dy + c * dy**2
+    assume(np.abs(rho2 - CUT).min() > 1e-6)
     w = np.where(rho2 <= CUT, image * np.exp(-rho2 / 2), 0)
-    expected = [np.sum(w * f) for f in (1, dx, dy, dx**2, dx * dy, dy**2)]
-    got = weighted_sums(image, x, y, xx, xy, yy)
-    # a pixel exactly on the cut may fall on either side of it: weight 1e-7
-    np.testing.assert_allclose(got, expected, atol=1e-9 * np.abs(w).sum() * 900)
+    got = weighted_sums(image, x, y, xx, xy, yy, True)
+    for value, factor in zip(got, (1, dx, dy, dx**2, dx * dy, dy**2, rho2**2), strict=True):
+        tolerance = 1e-8 * np.sum(np.abs(w * factor)) + 1e-200
+        assert value == pytest.approx(np.sum(w * factor), abs=tolerance)
