@@ -166,7 +166,7 @@ def _reasons_of_quality(sources: Table, config: StarConfig) -> NDArray[np.int32]
     snr = _ratio(flux, _column(sources, "FLUXERR_AUTO"))
     bad = ~(np.isfinite(fwhm) & (fwhm > 0) & np.isfinite(snr))
     flags[bad] |= StarFlag.BAD_VALUE.value
-    flags[snr < config.min_snr] |= StarFlag.FAINT.value
+    flags[(snr < config.min_snr) | (snr <= 0)] |= StarFlag.FAINT.value
     flags[~bad & ((fwhm < config.fwhm_range[0]) | (fwhm > config.fwhm_range[1]))] |= (
         StarFlag.SIZE.value
     )
@@ -384,8 +384,11 @@ def _counts(flags: NDArray[np.int32]) -> dict[str, int]:
 
 
 def _column(sources: Table, name: str) -> Floats:
+    """A column as float64; NaN where it is masked or not finite."""
     column: Any = sources[name]
-    return np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+    values = np.array(np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan))
+    values[~np.isfinite(values)] = np.nan
+    return values
 
 
 def _logarithm(sources: Table, name: str) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import galsim
 import numpy as np
 import pytest
@@ -158,6 +160,16 @@ def test_independent_of_the_batch_and_byte_order():
         one = adaptive_moments(stack[k : k + 1].astype(">f4"))
         assert one.g1[0] == whole.g1[k]
         assert one.sigma[0] == whole.sigma[k]
+
+
+def test_threads_give_the_same_bits():
+    stack = galaxy_stack(40, noise=0.1)
+    whole = adaptive_moments(stack)
+    with ThreadPoolExecutor(4) as pool:
+        parts = list(pool.map(adaptive_moments, np.array_split(stack, 8)))
+    for name in ("x", "sigma", "e1", "rho4", "flags"):
+        together = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(together, getattr(whole, name))
 
 
 @pytest.mark.parametrize(

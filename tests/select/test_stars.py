@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from purepipe.config.select import StarConfig
 from purepipe.errors import AlgorithmError, ConfigError, DataError
@@ -225,3 +228,34 @@ def test_masked_table_columns_are_bad_values():
 def test_configuration_errors(values, message):
     with pytest.raises(ConfigError, match=message):
         StarConfig(**values)
+
+
+_WILD = st.sampled_from(
+    [0.0, -1.0, 1e-30, 1.0, 2.5, 4.0, 4.01, 100.0, 1e30, np.nan, np.inf, -np.inf]
+)
+
+
+@given(
+    values=st.lists(st.tuples(*[_WILD] * 7, st.integers(0, 255)), max_size=40),
+    min_stars=st.integers(0, 3),
+    min_snr=st.sampled_from([0.0, 1.0]),
+)
+@settings(max_examples=300, deadline=None)
+def test_wild_values_give_a_selection_or_a_clear_error(values, min_stars, min_snr):
+    names = ("FWHM_IMAGE", "FLUX_AUTO", "FLUXERR_AUTO", "X_IMAGE", "Y_IMAGE", "FLUX_RADIUS",
+             "ELLIPTICITY", "FLAGS")  # fmt: skip
+    columns = zip(*values, strict=True) if values else [[]] * len(names)
+    table = Table({name: np.array(column) for name, column in zip(names, columns, strict=True)})
+    with contextlib.suppress(AlgorithmError):
+        config = StarConfig(min_snr=min_snr, min_stars=min_stars, max_ellipticity=1)
+        selection = find_stars(table, config)
+        assert selection.flags.shape == (len(table),)
+        assert np.all(np.asarray(table["FLAGS"])[selection.stars] == 0)
+        assert np.all(np.isfinite(np.asarray(table["FWHM_IMAGE"])[selection.stars]))
+
+
+def test_a_tile_of_many_objects():
+    table = catalogue(0.7, 5000, 20000)
+    purity, completeness = scores(table, find_stars(table).stars, is_bright_star(table))
+    assert purity >= 0.98
+    assert completeness >= 0.85
