@@ -1,4 +1,8 @@
-"""Kernels of aperture photometry: circles, Kron ellipses, growth curves, windowed quantities."""
+"""Kernels of aperture photometry: circles, Kron ellipses, growth curves, windowed quantities.
+
+The loops over pixels read arrays through local names and call `fetch` for doubtful pixels only:
+handing a structure of arrays to a function costs more than the arithmetic of a pixel.
+"""
 
 from __future__ import annotations
 
@@ -55,17 +59,20 @@ def fetch(plane, mask, label, centre2, lines, y, x):
 
 
 @kernel
-def _photon_variance(plane, v, var):
-    if plane.weighted and plane.weight_gain and plane.gain > 0 and v > 0:
-        return v / plane.gain * var / plane.noise2
-    return 0.0
+def _local_gain(plane):
+    """Gain of the photon noise that follows the weight map; 0 if it does not."""
+    return plane.gain if plane.weighted and plane.weight_gain else 0.0
 
 
 @kernel
-def _total_photon_variance(plane, flux):
-    if plane.gain > 0 and flux > 0 and not (plane.weighted and plane.weight_gain):
-        return flux / plane.gain
-    return 0.0
+def _global_gain(plane):
+    """Gain of the photon noise that is added once per aperture; 0 if it follows the weights."""
+    return 0.0 if plane.weighted and plane.weight_gain else plane.gain
+
+
+@kernel
+def _photon_variance(gain, noise2, v, var):
+    return v / gain * var / noise2 if gain > 0 and v > 0 else 0.0
 
 
 @kernel
@@ -78,26 +85,55 @@ def circle_box(mx, my, r, width, lines):
 
 
 @kernel
-def covered_area(dx, dy, r2, n):
-    """Part of a pixel within a circle, from n x n subpixels, in single precision."""
+def area_steps(n):
+    """Area of 0, 1, 2, ... of the n x n subpixels of a pixel, added up in single precision."""
     scale = np.float32(1.0 / n)
-    offset = np.float32(0.5 * (scale - F1))
     piece = np.float32(scale * scale)
-    area = F0
-    sy = np.float32(dy + offset)
-    for _ in range(n):
-        sx = np.float32(dx + offset)
-        sy2 = np.float32(sy * sy)
-        for _ in range(n):
-            if np.float32(sx * sx + sy2) < r2:
-                area += piece
-            sx += scale
-        sy += scale
-    return area
+    areas = np.zeros(n * n + 1, np.float32)
+    for i in range(1, areas.size):
+        areas[i] = areas[i - 1] + piece
+    return areas
 
 
 @kernel
-def aperture_flux(plane, mask, label, x, y, r, lines):
+def _sorted_squares(d, out):
+    """Squares of the subpixel offsets along one axis, in ascending order."""
+    n = out.size
+    scale = np.float32(1.0 / n)
+    s = np.float32(d + np.float32(0.5 * (scale - F1)))
+    descending = s < 0
+    for i in range(n):
+        out[n - 1 - i if descending else i] = s * s
+        s += scale
+    for i in range(1, n):  # out of order only where the axis runs through the pixel
+        value = out[i]
+        j = i
+        while j > 0 and out[j - 1] > value:
+            out[j] = out[j - 1]
+            j -= 1
+        out[j] = value
+
+
+@kernel
+def covered_area(dx, dy, r2, areas, squares):
+    """Part of a pixel within a circle, from the centres of its subpixels, in single precision.
+
+    `areas` comes from `area_steps`; `squares` (2, n) is scratch for n subpixels a side. Sums of
+    sorted squares are compared along the staircase between inside and outside.
+    """
+    _sorted_squares(dx, squares[0])
+    _sorted_squares(dy, squares[1])
+    n = squares.shape[1]
+    count, i = 0, n
+    for j in range(n):
+        while i > 0 and not np.float32(squares[0, i - 1] + squares[1, j]) < r2:
+            i -= 1
+        count += i
+    return areas[count]
+
+
+@kernel
+def aperture_flux(plane, mask, label, x, y, r, lines, areas):
     """Flux and error within a circle, and whether it was cut. Centre and radius in float32."""
     mx, my, r = np.float32(x), np.float32(y), np.float32(r)
     width = plane.image.shape[1]
@@ -106,6 +142,10 @@ def aperture_flux(plane, mask, label, x, y, r, lines):
     r2 = np.float32(r * r)
     outer2 = np.float32((r + RIM) * (r + RIM))
     inner2 = np.float32((r - RIM) * (r - RIM)) if r > RIM else F0
+    image, noises, labels = plane.image, plane.variance, mask.labels
+    weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
+    local, once = _local_gain(plane), _global_gain(plane)
+    squares = np.empty((2, 5), np.float32)
     flux = variance = 0.0
     for py in range(y0, y1):
         for px in range(x0, x1):
@@ -113,12 +153,18 @@ def aperture_flux(plane, mask, label, x, y, r, lines):
             d2 = np.float32(dx * dx + dy * dy)
             if not d2 < outer2:
                 continue
-            w = covered_area(dx, dy, r2, 5) if d2 > inner2 else F1
-            v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            w = covered_area(dx, dy, r2, areas, squares) if d2 > inner2 else F1
+            owner = labels[py, px]
+            v, var = image[py, px], noise2
+            if weighted:
+                var = noises[py, px]
+            if (weighted and var >= bad) or (owner != 0 and owner != label):
+                v, var = fetch(plane, mask, label, centre2, lines, py, px)
             flux += np.float64(w) * np.float64(v)
             variance += np.float64(w) * np.float64(var)
-            variance += _photon_variance(plane, np.float64(v), np.float64(var))
-    variance += _total_photon_variance(plane, flux)
+            variance += _photon_variance(local, noise2, np.float64(v), np.float64(var))
+    if once > 0 and flux > 0:
+        variance += flux / once
     return np.float32(flux), np.float32(math.sqrt(max(variance, 0.0))), cut
 
 
@@ -161,6 +207,8 @@ def _kron_moment(obj, detection, mask, label, smallest, lines):
         x0, x1, y0, y1, cut = _cut_box(mx, my, np.float64(k), np.float64(k), width, lines)
     else:
         x0, x1, y0, y1, cut = _ellipse_box(obj, np.float64(k), width, lines)
+    image, noises, labels = detection.image, detection.variance, mask.labels
+    weighted, bad = detection.weighted, detection.bad_level
     limit = np.float32(k * k)
     total = moment = 0.0
     area = unusable = 0
@@ -170,10 +218,13 @@ def _kron_moment(obj, detection, mask, label, smallest, lines):
             if not r2 <= limit:
                 continue
             area += 1
-            if is_unusable(detection, mask, label, py, px):
+            owner = labels[py, px]
+            if (
+                (weighted and noises[py, px] >= bad) or (owner != 0 and owner != label)
+            ) and is_unusable(detection, mask, label, py, px):
                 unusable += 1
                 continue
-            v = np.float64(detection.image[py, px])
+            v = np.float64(image[py, px])
             total += v
             moment += math.sqrt(np.float64(r2)) * v
     return moment, total, 10 * unusable > area, cut
@@ -190,6 +241,9 @@ def _ellipse_flux(obj, plane, mask, label, k, smallest, lines):
     else:
         x0, x1, y0, y1, cut = _ellipse_box(obj, np.float64(k), width, lines)
     centre2 = (2 * np.float64(mx) + 0.49999, 2 * np.float64(my) + 0.49999)
+    image, noises, labels = plane.image, plane.variance, mask.labels
+    weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
+    local, once = _local_gain(plane), _global_gain(plane)
     limit = np.float32(k * k)
     flux = variance = 0.0
     area = unusable = 0
@@ -199,12 +253,18 @@ def _ellipse_flux(obj, plane, mask, label, k, smallest, lines):
             if not r2 <= limit:
                 continue
             area += 1
-            unusable += is_unusable(plane, mask, label, py, px)
-            v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            owner = labels[py, px]
+            v, var = image[py, px], noise2
+            if weighted:
+                var = noises[py, px]
+            if (weighted and var >= bad) or (owner != 0 and owner != label):
+                unusable += is_unusable(plane, mask, label, py, px)
+                v, var = fetch(plane, mask, label, centre2, lines, py, px)
             flux += np.float64(v)
             variance += np.float64(var)
-            variance += _photon_variance(plane, np.float64(v), np.float64(var))
-    variance += _total_photon_variance(plane, flux)
+            variance += _photon_variance(local, noise2, np.float64(v), np.float64(var))
+    if once > 0 and flux > 0:
+        variance += flux / once
     return flux, variance, 10 * unusable > area, cut, circle
 
 
@@ -243,6 +303,9 @@ def growth_curve(obj, plane, mask, label, least, lines, curve):
     reach = limit + 1.5
     x0, x1, y0, y1, cut = circle_box(mx, my, reach, width, lines)
     centre2 = (2 * mx + 0.49999, 2 * my + 0.49999)
+    image, noises, labels = plane.image, plane.variance, mask.labels
+    weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
+    rings = np.empty(25)
     curve[:] = 0
     for py in range(y0, y1):
         for px in range(x0, x1):
@@ -250,30 +313,49 @@ def growth_curve(obj, plane, mask, label, least, lines, curve):
             d2 = dx * dx + dy * dy
             if d2 > reach * reach:
                 continue
-            v, _ = fetch(plane, mask, label, centre2, lines, py, px)
-            _add_to_rings(curve, dx, dy, math.sqrt(d2), np.float64(v), step)
+            owner = labels[py, px]
+            v, var = image[py, px], noise2
+            if weighted:
+                var = noises[py, px]
+            if (weighted and var >= bad) or (owner != 0 and owner != label):
+                v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            _add_to_rings(curve, dx, dy, math.sqrt(d2), np.float64(v), step, rings)
     for i in range(1, curve.size):
         curve[i] += curve[i - 1]
     return limit, cut
 
 
 @kernel
-def _add_to_rings(curve, dx, dy, r, v, step):
-    rest = r % step
-    if not (rest < 0.75 or rest > step - 0.75):
-        i = int(r / step)
-        if i < curve.size:
-            curve[i] += v
-        return
-    sy = dy - 0.4
-    for _ in range(5):
-        sx = dx - 0.4
-        for _ in range(5):
-            i = int(math.sqrt(sx * sx + sy * sy) / step)
+def _add_to_rings(curve, dx, dy, r, v, step, rings):
+    if step > 1.5:  # otherwise every pixel is close to the edge of a ring
+        rest = r % step
+        if not (rest < 0.75 or rest > step - 0.75):
+            i = int(r / step)
             if i < curve.size:
-                curve[i] += 0.04 * v
-            sx += 0.2
+                curve[i] += v
+            return
+    # The rings of all subpixels first: this loop is turned into vector instructions.
+    sx0 = dx - 0.4
+    sx1 = sx0 + 0.2
+    sx2 = sx1 + 0.2
+    sx3 = sx2 + 0.2
+    sx4 = sx3 + 0.2
+    sy = dy - 0.4
+    for j in range(5):
+        sy2 = sy * sy
+        rings[5 * j] = sx0 * sx0 + sy2
+        rings[5 * j + 1] = sx1 * sx1 + sy2
+        rings[5 * j + 2] = sx2 * sx2 + sy2
+        rings[5 * j + 3] = sx3 * sx3 + sy2
+        rings[5 * j + 4] = sx4 * sx4 + sy2
         sy += 0.2
+    for i in range(25):
+        rings[i] = math.sqrt(rings[i]) / step
+    part = 0.04 * v
+    for j in range(25):
+        i = int(rings[j])
+        if i < curve.size:
+            curve[i] += part
 
 
 @kernel
@@ -297,9 +379,15 @@ def radius_of_flux(curve, limit, flux):
 
 
 @kernel
-def _window_sums(plane, mask, label, x, y, sigma, lines, sums):
-    """Sums of one windowed pass about (x, y); returns whether the window was cut."""
-    sums[:] = 0
+def _window_pass(plane, mask, label, x, y, sigma, lines, areas, kept):
+    """Sums of w v, w v dx and w v dy under the window at (x, y).
+
+    `kept` (5, n) receives weight, value, variance, dx and dy of the pixels; their number and
+    whether the window was cut are returned with the sums.
+    """
+    image, noises, labels = plane.image, plane.variance, mask.labels
+    weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
+    squares = np.empty((2, 11), np.float32)
     r = np.float32(4) * sigma
     q = np.float32(1.0 / (2.0 * sigma * sigma))
     r2 = np.float32(r * r)
@@ -307,6 +395,8 @@ def _window_sums(plane, mask, label, x, y, sigma, lines, sums):
     inner2 = np.float32((r - RIM) * (r - RIM)) if r > RIM else F0
     x0, x1, y0, y1, cut = circle_box(x, y, np.float64(r), plane.image.shape[1], lines)
     centre2 = (2 * x + 0.49999, 2 * y + 0.49999)
+    total = sum_x = sum_y = 0.0
+    n = 0
     for py in range(y0, y1):
         for px in range(x0, x1):
             dx, dy = np.float32(px - x), np.float32(py - y)
@@ -315,71 +405,91 @@ def _window_sums(plane, mask, label, x, y, sigma, lines, sums):
                 continue
             w = math.exp(np.float32(-d2 * q))
             if d2 > inner2:
-                w = np.float32(covered_area(dx, dy, r2, 11) * w)
-            v, var = fetch(plane, mask, label, centre2, lines, py, px)
-            v, var = np.float64(v), np.float64(var)
-            _add_window(plane, np.float64(dx), np.float64(dy), w, v, var, sums)
-    return cut
+                w = np.float32(covered_area(dx, dy, r2, areas, squares) * w)
+            owner = labels[py, px]
+            v, var = image[py, px], noise2
+            if weighted:
+                var = noises[py, px]
+            if (weighted and var >= bad) or (owner != 0 and owner != label):
+                v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            wv = np.float64(w) * np.float64(v)
+            total += wv
+            sum_x += wv * np.float64(dx)
+            sum_y += wv * np.float64(dy)
+            kept[0, n], kept[1, n], kept[2, n], kept[3, n], kept[4, n] = w, v, var, dx, dy
+            n += 1
+    return total, sum_x, sum_y, n, cut
 
 
 @kernel
-def _add_window(plane, dx, dy, w, v, var, sums):
-    wv = np.float64(w) * v
-    w2 = np.float64(np.float32(w * w))
-    e = var + _photon_variance(plane, v, var)
-    if plane.gain > 0 and v > 0 and not (plane.weighted and plane.weight_gain):
-        e += v / plane.gain
-    sums[0] += wv
-    sums[1] += wv * dx
-    sums[2] += wv * dy
-    sums[3] += wv * dx * dx
-    sums[4] += wv * dy * dy
-    sums[5] += wv * dx * dy
-    sums[6] += w2 * e
-    sums[7] += w2 * e * (np.float64(np.float32(np.float32(dx) * np.float32(dx))) + 0.0833)
-    sums[8] += w2 * e * (np.float64(np.float32(np.float32(dy) * np.float32(dy))) + 0.0833)
-    sums[9] += w2 * e * dx * dy
+def _window_sums(plane, kept, n, sums):
+    """Second moments and their errors over the pixels of the last pass."""
+    local, once, noise2 = _local_gain(plane), _global_gain(plane), plane.noise2
+    xx = yy = xy = noise = exx = eyy = exy = 0.0
+    for i in range(n):
+        w, v, var = kept[0, i], np.float64(kept[1, i]), np.float64(kept[2, i])
+        dx, dy = kept[3, i], kept[4, i]
+        wv = np.float64(w) * v
+        x, y = np.float64(dx), np.float64(dy)
+        xx += wv * x * x
+        yy += wv * y * y
+        xy += wv * x * y
+        e = var + _photon_variance(local, noise2, v, var)
+        if once > 0 and v > 0:
+            e += v / once
+        e *= np.float64(np.float32(w * w))
+        noise += e
+        exx += e * (np.float64(np.float32(dx * dx)) + 0.0833)
+        eyy += e * (np.float64(np.float32(dy * dy)) + 0.0833)
+        exy += e * x * y
+    sums[0], sums[1], sums[2] = xx, yy, xy
+    sums[3], sums[4], sums[5], sums[6] = noise, exx, eyy, exy
 
 
 @kernel
-def measure_window(obj, plane, mask, label, half_light, lines, out):
+def measure_window(obj, plane, mask, label, half_light, lines, areas, out):
     """Position, moments and flux under a Gaussian window of the half-light radius."""
     sigma = np.float32(np.float64(half_light) * 2.0 / 2.35)
+    side = int(8 * sigma + 4)
+    kept = np.empty((5, side * side), np.float32)
     x, y = obj.x, obj.y
-    sums = np.empty(10)
-    shift_x = shift_y = 0.0
-    passes, cut = 0, False
-    converged = False
+    total = shift_x = shift_y = 0.0
+    passes = n = 0
+    cut = converged = False
     while passes < 16 and not converged:
         passes += 1
-        cut |= _window_sums(plane, mask, label, x, y, sigma, lines, sums)
-        if not sums[0] > 0:
+        total, sum_x, sum_y, n, at_edge = _window_pass(
+            plane, mask, label, x, y, sigma, lines, areas, kept
+        )
+        cut |= at_edge
+        if not total > 0:
             converged = True
             break
-        shift_x, shift_y = sums[1] / sums[0], sums[2] / sums[0]
+        shift_x, shift_y = sum_x / total, sum_y / total
         x += 2 * shift_x
         y += 2 * shift_y
         converged = shift_x * shift_x + shift_y * shift_y < 1e-8
+    sums = np.empty(7)
+    _window_sums(plane, kept, n, sums)
     out.win_iterations = passes if converged else 17
     if cut:
         out.flags |= APERTURE_CUT
-    out.win_flux = np.float32(sums[0])
-    out.win_error = np.float32(math.sqrt(max(sums[6], 0.0)))
+    out.win_flux = np.float32(total)
+    out.win_error = np.float32(math.sqrt(max(sums[3], 0.0)))
     out.win_snr = np.float32(out.win_flux / out.win_error) if out.win_error > 0 else BIG
     out.win_x, out.win_y = x, y
-    _window_moments(obj, sums, shift_x, shift_y, out)
+    _window_moments(obj, total, sums, shift_x, shift_y, out)
 
 
 @kernel
-def _window_moments(obj, sums, shift_x, shift_y, out):
+def _window_moments(obj, total, sums, shift_x, shift_y, out):
     flags = 0
-    total = sums[0]
     if not total > 0:
         _revert(obj, out, 4)
         return
-    x2 = sums[3] / total - shift_x * shift_x
-    y2 = sums[4] / total - shift_y * shift_y
-    xy = sums[5] / total - shift_x * shift_y
+    x2 = sums[0] / total - shift_x * shift_x
+    y2 = sums[1] / total - shift_y * shift_y
+    xy = sums[2] / total - shift_x * shift_y
     determinant = x2 * y2 - xy * xy
     singular = determinant < 0.00694
     if determinant < 0:
@@ -390,9 +500,9 @@ def _window_moments(obj, sums, shift_x, shift_y, out):
         x2 += 0.0833333
         y2 += 0.0833333
     scale = 4.0 / (total * total)
-    ex, ey, exy = sums[7] * scale, sums[8] * scale, sums[9] * scale
+    ex, ey, exy = sums[4] * scale, sums[5] * scale, sums[6] * scale
     if singular:
-        q = 0.08333 * sums[6] * scale
+        q = 0.08333 * sums[3] * scale
         if ex * ey - exy * exy < q * q:
             ex += q
             ey += q
@@ -446,13 +556,14 @@ def measure_apertures(
     diameters, kron, fractions = settings
     fluxes, errors, radii, vignets = arrays
     curve = np.empty(64)
+    areas5, areas11 = area_steps(5), area_steps(11)
     for k in range(first, last):
         obj, row, label = objects[source[k]], out[k], source[k] + 2
         seen = (lines[k, 0], lines[k, 1])
         row.flags = obj.flags
         for i in range(diameters.size):
             fluxes[k, i], errors[k, i], cut = aperture_flux(
-                plane, mask, label, obj.x, obj.y, diameters[i] / 2, seen
+                plane, mask, label, obj.x, obj.y, diameters[i] / 2, seen, areas5
             )
             if cut:
                 row.flags |= APERTURE_CUT
@@ -465,5 +576,5 @@ def measure_apertures(
             radii[k, i] = radius_of_flux(curve, limit, wanted)
         half = abs(radius_of_flux(curve, limit, 0.5 * np.float64(row.auto_flux)))
         row.half_light = np.float32(min(max(half, 0.5), limit))
-        measure_window(obj, plane, mask, label, row.half_light, seen, row)
+        measure_window(obj, plane, mask, label, row.half_light, seen, areas11, row)
         cut_vignet(plane, mask, label, obj.x, obj.y, seen, vignets[k])
