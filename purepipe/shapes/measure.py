@@ -135,6 +135,7 @@ def _prepare(
     images, sigma, good, flags = prepare_epochs(epochs, config, seeds)
     use = flags == 0
     rows = np.asarray(epochs.row, np.int64)[use]
+    chosen = slice(None) if use.all() else use  # views rather than copies where possible
     assert epochs.psfs is not None  # noqa: S101
     offsets = np.zeros((int(use.sum()), 2))
     if config.align_epochs:
@@ -143,15 +144,15 @@ def _prepare(
         offsets[:, 1] = (epochs.y - np.round(epochs.y))[use]
     start = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(seeds)))])
     pairs = Pairs(
-        images[use],
-        np.ascontiguousarray(epochs.psfs[use], np.float32),
+        images[chosen],
+        np.ascontiguousarray(epochs.psfs[chosen], np.float32),
         np.ascontiguousarray(epochs.jacobian[use], np.float64),
         offsets,
         sigma[use],
         np.zeros(len(rows)),
         start.astype(np.int64),
         seeds,
-        draw_noise(options, images[use], sigma[use], seeds[rows], _order_in_object(rows)),
+        draw_noise(options, images[chosen], sigma[use], seeds[rows], _order_in_object(rows)),
     )
     flags_of_object = np.zeros(len(seeds), np.int32)
     np.bitwise_or.at(flags_of_object, epochs.row, flags)

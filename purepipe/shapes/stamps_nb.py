@@ -22,6 +22,7 @@ MAD_TO_SIGMA = 1.482602218505602
 BINS = 1024
 RANGE = 6.0  # of the histogram, in sigma of a few pixels
 SAMPLE = 101
+CUT = 4.0  # of the weight of the moments, in sigma
 # The object ends where a round Gaussian of its second moments, WIDEN times as large since real
 # profiles have wider wings, falls below FAINT times the noise.
 WIDEN = 1.3
@@ -62,35 +63,38 @@ def mad_sigma(values: Singles, number: int, counts: NDArray[np.int64]) -> float:
     for i in range(number):
         x = (values[i] - low) * per_bin
         counts[0 if x < 0.0 else (BINS + 1 if x >= BINS else int(x) + 1)] += 1
-    below, place = 0, 0
-    while below + counts[place] < 0.5 * number and place < BINS + 1:
-        below += counts[place]
+    for place in range(1, BINS + 2):
+        counts[place] += counts[place - 1]
+    # counts[k] is now the number of values below edge k of the bins
+    place = 0
+    while counts[place] < 0.5 * number and place < BINS:
         place += 1
-    median = place - 1 + (0.5 * number - below) / max(counts[place], 1)
+    median = np.float64(place)
+    if place > 0:
+        inside = counts[place] - counts[place - 1]
+        median -= (counts[place] - 0.5 * number) / max(inside, 1)
     # widen the interval around the median by half bins until it holds half of the values
-    first, last = median, median
-    inside, before = 0.0, 0.0
-    reach = 0.0
-    while inside < 0.5 * number and reach < BINS:
-        before = inside
+    reach, before, held = 0.0, 0.0, 0.0
+    while held < 0.5 * number and reach < BINS:
+        before = held
         reach += 0.5
-        inside = cumulated(counts, median + reach) - cumulated(counts, median - reach)
-        first, last = reach - 0.5, reach
-    deviation = first + (last - first) * (0.5 * number - before) / max(inside - before, 1e-30)
-    sigma: float = MAD_TO_SIGMA * deviation / per_bin
+        held = number_below(counts, median + reach) - number_below(counts, median - reach)
+    reach -= 0.5 * (held - 0.5 * number) / max(held - before, 1e-30)
+    sigma: float = MAD_TO_SIGMA * reach / per_bin
     return sigma
 
 
 @inner_kernel
-def cumulated(counts: NDArray[np.int64], x: float) -> float:
-    """Number of values below `x` bins."""
-    total = np.float64(counts[0])
-    whole = min(max(int(x), 0), BINS)
-    for i in range(whole):
-        total += counts[i + 1]
-    if 0.0 <= x < BINS:
-        total += (x - whole) * counts[whole + 1]
-    return total
+def number_below(counts: NDArray[np.int64], edge: float) -> float:
+    """Number of values below a place given in bins, from the cumulated histogram."""
+    if edge <= 0.0:
+        return np.float64(counts[0])
+    if edge >= BINS:
+        return np.float64(counts[BINS])
+    whole = int(edge)
+    inside = counts[whole + 1] - counts[whole]
+    number: float = counts[whole] + (edge - whole) * inside
+    return number
 
 
 @inner_kernel
@@ -104,9 +108,10 @@ def round_moments(image: Singles, bad: NDArray[np.bool_], start: float, line: Fl
             x = i - 0.5 * (side - 1)
             line[i] = math.exp(-0.5 * x * x / width2)
         flux, second = 0.0, 0.0
-        for j in range(side):
+        first = max(0, int(0.5 * (side - 1) - CUT * math.sqrt(width2)))
+        for j in range(first, side - first):
             y2 = (j - 0.5 * (side - 1)) ** 2
-            for i in range(side):
+            for i in range(first, side - first):
                 if not bad[j, i]:
                     value = line[j] * line[i] * image[j, i]
                     flux += value

@@ -1,0 +1,232 @@
+"""Shape measurement: time per galaxy beside GalSim and ngmix, accuracy, and shear bias.
+
+Times are processor seconds of one thread, best of `--repeat`. The galaxies are those of the shear
+test: three epochs, 51 x 51 pixels, five metacalibration types. The GalSim column makes the five
+images of every epoch by deconvolution, shear and reconvolution, as metacalibration codes do, and
+does not fit them; ngmix is timed when it is importable. The bias follows the protocol of
+`purepipe.shapes.selftest_shear`.
+
+    python bench_shapes.py                      # times and accuracy
+    python bench_shapes.py --pairs 20000        # also m and c at S/N 30 and 15
+"""
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from purepipe.config import ShapeConfig
+from purepipe.shapes import draw_library, measure_shapes, metacal_fit, selftest_shear
+from purepipe.survey.stamps import EpochStamps
+
+REFERENCE = Path(__file__).parents[1] / "tests" / "reference" / "shapes" / "ngmix_subset.npz"
+SHEARS = ((0.0, 0.0), (0.01, 0.0), (-0.01, 0.0), (0.0, 0.01), (0.0, -0.01))
+
+
+def best(function, repeat):
+    """Least processor time of several runs, seconds; the first, uncounted one compiles."""
+    function()
+    times = []
+    for _ in range(repeat):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def noisy_stamps(library, count, snr, seed=1):
+    """Galaxies of the library, again and again, with fresh noise."""
+    clean = library.images[:, 0, 0][np.arange(count) % len(library.images)]
+    sigma = np.sqrt((clean.astype(float) ** 2).sum(axis=(1, 2, 3))) / snr
+    noise = np.random.default_rng(seed).standard_normal(clean.shape, dtype=np.float32)
+    images = clean + noise * sigma[:, None, None, None].astype(np.float32)
+    psfs = np.ascontiguousarray(np.broadcast_to(library.psfs, images.shape))
+    jacobians = np.ascontiguousarray(np.broadcast_to(library.jacobians, (count, 3, 2, 2)))
+    return images, psfs, jacobians, np.repeat(sigma[:, None], 3, axis=1)
+
+
+def as_epochs(images, psfs, jacobians):
+    """The stamps as the step before delivers them, and the objects they belong to."""
+    number, epochs, side = images.shape[:3]
+    pairs = number * epochs
+    shape = (pairs, side, side)
+    stamps = EpochStamps(
+        row=np.repeat(np.arange(number), epochs),
+        exposure=np.tile(np.array([f"{2100001 + e}" for e in range(epochs)]), number),
+        ccd=np.zeros(pairs, np.int32),
+        x=np.full(pairs, 100.25),
+        y=np.full(pairs, 200.0),
+        flags=np.zeros(pairs, np.int32),
+        jacobian=jacobians.reshape(-1, 2, 2),
+        flux_scale=np.full(pairs, 1.02),
+        images=images.reshape(shape),
+        weights=np.ones(shape, np.float32),
+        masks=np.zeros(shape, np.int32),
+        psfs=psfs.reshape(shape),
+        psf_sigma=np.full(pairs, 1.7),
+    )
+    place = np.arange(number) * 1e-4
+    objects = Table({"NUMBER": np.arange(number), "X_WORLD": 150 + place, "Y_WORLD": 2 + place})
+    return objects, stamps
+
+
+def galsim_images(image, psf, jac, sigma):
+    """The five images of one epoch by GalSim."""
+    import galsim
+
+    wcs = galsim.JacobianWCS(*jac.ravel())
+    profile = galsim.InterpolatedImage(galsim.Image(image, wcs=wcs), x_interpolant="lanczos15")
+    psf_profile = galsim.InterpolatedImage(galsim.Image(psf, wcs=wcs), x_interpolant="lanczos15")
+    deconvolved = galsim.Convolve(profile, galsim.Deconvolve(psf_profile))
+    target = galsim.Gaussian(sigma=sigma, flux=float(psf.sum()))
+    side = len(image)
+    return [
+        galsim.Convolve(deconvolved.shear(g1=g1, g2=g2), target)
+        .drawImage(nx=side, ny=side, wcs=wcs, method="no_pixel")
+        .array
+        for g1, g2 in SHEARS
+    ]
+
+
+def ngmix_time(images, psfs, jacobians, sigmas):
+    """Processor seconds per galaxy of ngmix's metacalibration and Gaussian fits, or None."""
+    try:
+        import ngmix
+    except ImportError:
+        return None
+    rng = np.random.default_rng(3)
+    prior = ngmix.joint_prior.PriorSimpleSep(
+        ngmix.priors.CenPrior(0.0, 0.0, 0.187, 0.187, rng=rng),
+        ngmix.priors.GPriorBA(0.4, rng=rng),
+        ngmix.priors.FlatPrior(-10.0, 1e6, rng=rng),
+        ngmix.priors.FlatPrior(-1e4, 1e9, rng=rng),
+    )
+    guesser = ngmix.guessers.TPSFFluxAndPriorGuesser(rng=rng, T=0.4, prior=prior)
+    runner = ngmix.runners.Runner(ngmix.fitting.Fitter("gauss", prior=prior), guesser, ntry=5)
+    psf_guesser = ngmix.guessers.SimplePSFGuesser(rng=rng)
+    psf_runner = ngmix.runners.PSFRunner(ngmix.fitting.Fitter("gauss"), psf_guesser, ntry=5)
+    boot = ngmix.metacal.MetacalBootstrapper(runner, psf_runner, rng=rng, psf="azgauss")
+    start = time.process_time()
+    for obj in range(len(images)):
+        observations = ngmix.ObsList()
+        for image, psf, jac, sigma in zip(
+            images[obj], psfs[obj], jacobians[obj], sigmas[obj], strict=True
+        ):
+            centre = (len(image) - 1) / 2
+            frame = ngmix.Jacobian(
+                row=centre, col=centre, dudcol=jac[0, 0], dudrow=jac[0, 1], dvdcol=jac[1, 0],
+                dvdrow=jac[1, 1],
+            )  # fmt: skip
+            weight = np.full(image.shape, sigma**-2)
+            psf_obs = ngmix.Observation(psf.astype(float), jacobian=frame)
+            observations.append(
+                ngmix.Observation(image.astype(float), weight, jacobian=frame, psf=psf_obs)
+            )
+        boot.go(observations)
+    return (time.process_time() - start) / len(images)
+
+
+def print_times(library, count, repeat):
+    """Table of the times."""
+    images, psfs, jacobians, sigmas = noisy_stamps(library, count, 30.0)
+    print(f"\nprocessor time per galaxy, {count} galaxies, 3 epochs of 51 x 51, five types")
+    for noise in ("none", "double", "min"):
+
+        def run(noise=noise):
+            metacal_fit(images, psfs, jacobians, sigmas, seed=1, noise=noise)
+
+        print(f"  metacal_fit, noise {noise!r:9}  {best(run, repeat) / count * 1e3:8.3f} ms")
+    objects, stamps = as_epochs(images, psfs, jacobians)
+
+    def step():
+        measure_shapes(objects, stamps, ShapeConfig(), seed=1)
+
+    print(f"  measure_shapes (whole step)    {best(step, repeat) / count * 1e3:8.3f} ms")
+    few = min(count, 5)
+
+    def by_galsim():
+        for obj in range(few):
+            for epoch in range(3):
+                galsim_images(images[obj, epoch], psfs[obj, epoch], jacobians[obj, epoch], 0.35)
+
+    print(f"  GalSim, images only            {best(by_galsim, 1) / few * 1e3:8.3f} ms")
+    seconds = ngmix_time(images[:few], psfs[:few], jacobians[:few], sigmas[:few])
+    if seconds is None:
+        print("  ngmix                          not installed")
+    else:
+        print(f"  ngmix, metacal and fits        {seconds * 1e3:8.3f} ms")
+
+
+def print_accuracy(path):
+    """Table of the differences from the stored fits."""
+    reference = dict(np.load(path))
+    plain = int(reference["n_plain"])
+    cov = reference["cov"]
+    errors = np.sqrt(np.einsum("otii->oti", cov) if cov.ndim == 4 else cov)
+    print(f"\ndifference from converged ngmix fits ({path.name})")
+    print("  noise  objects  parameters/error: rms, max      R: rms, max")
+    for noise, rows in (("none", slice(0, plain)), ("rot90", slice(plain, None))):
+        given = {name: reference[name][rows] for name in ("images", "psfs", "jacobians")}
+        stamps = reference["noise"]
+        if noise == "rot90":
+            given["noise_images"] = stamps[rows] if len(stamps) > plain else stamps
+        result = metacal_fit(
+            **given, sigmas=reference["sigma"][rows, None], seed=1, noise=noise,
+            sigma_target=reference["sigma_target"][rows], centre_prior=0.187,
+        )  # fmt: skip
+        difference = (result.pars - reference["pars"][rows]) / errors[rows]
+        g = reference["pars"][rows][:, :, 2:4]
+        response = np.stack([g[:, 1] - g[:, 2], g[:, 3] - g[:, 4]], axis=-1) / 0.02
+        change = result.response - response
+        print(
+            f"  {noise:6} {len(g):7}  {difference.std():19.1e}, {np.abs(difference).max():.1e}"
+            f"  {change.std():11.1e}, {np.abs(change).max():.1e}"
+        )
+
+
+def print_bias(library, pairs, threads, noise):
+    """Table of m and c."""
+    galaxies = len(library.images)
+    print("\nshear bias, gamma = 0.02")
+    print("  S/N     pairs    m (1e-3)          c1 (1e-4)         c2 (1e-4)         <R>    failed")
+    for snr in (math.inf, 30.0, 15.0):
+        repeats = max(1, round(pairs / (4 * galaxies)))
+        test = selftest_shear(
+            library=library, snr=snr, repeats=repeats, threads=threads, noise=noise, seed=5
+        )
+        print(
+            f"  {snr:4.0f} {test.pairs:8} {test.m * 1e3:+8.2f} +- {test.m_err * 1e3:5.2f}"
+            f" {test.c[0] * 1e4:+9.2f} +- {test.c_err[0] * 1e4:5.2f}"
+            f" {test.c[1] * 1e4:+9.2f} +- {test.c_err[1] * 1e4:5.2f}"
+            f"  {test.response:.3f} {test.failures:7}",
+            flush=True,
+        )
+
+
+def main():
+    """Read the arguments and print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--objects", type=int, default=200, help="galaxies that are timed")
+    parser.add_argument("--repeat", type=int, default=3, help="runs, of which the best counts")
+    parser.add_argument("--reference", type=Path, default=REFERENCE, help="ngmix fits (.npz)")
+    parser.add_argument("--pairs", type=int, default=0, help="pairs of the bias at each S/N")
+    parser.add_argument("--galaxies", type=int, default=200, help="different galaxies")
+    parser.add_argument("--threads", type=int, default=1, help="of the bias")
+    parser.add_argument("--noise", default="min", help="noise mode of the bias")
+    parser.add_argument("--only-bias", action="store_true", help="neither times nor accuracy")
+    arguments = parser.parse_args()
+    library = draw_library(arguments.galaxies, turns=2 if arguments.pairs else 1)
+    if not arguments.only_bias:
+        print_times(library, arguments.objects, arguments.repeat)
+        print_accuracy(arguments.reference)
+    if arguments.pairs:
+        print_bias(library, arguments.pairs, arguments.threads, arguments.noise)
+
+
+if __name__ == "__main__":
+    main()
