@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from purepipe.pipeline.shear import ShearComparison
 
 PREVIEW_PIXELS = 560
+MAX_RINGS = 5000
 _SPREAD_CLASSES = (
     (-1, "no spread model", plots.GREY),
     (2, "between", plots.ORANGE),
@@ -42,11 +43,13 @@ def detections(objects: Table, image: NDArray[np.float32] | None) -> Callable[[A
         if image is not None:
             _show(axes, image)
         colours, norm, ticks = _epoch_colours(int(epochs.min()), int(epochs.max()))
-        size = float(np.clip(20000 / len(x), 1, 18))
-        axes.scatter(
-            x, y, s=size, linewidths=0.12 * np.sqrt(size) + 0.3, facecolors="none",
-            edgecolors=colours(norm(epochs)),
-        )  # fmt: skip
+        shades = colours(norm(epochs))
+        if len(x) > MAX_RINGS:
+            axes.scatter(x, y, s=20000 / len(x), linewidths=0, c=shades)
+        else:
+            size = float(np.clip(20000 / len(x), 4, 18))
+            width = 0.12 * np.sqrt(size) + 0.3
+            axes.scatter(x, y, s=size, linewidths=width, facecolors="none", edgecolors=shades)
         axes.set_aspect("equal")
         axes.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
         if known:
@@ -55,20 +58,20 @@ def detections(objects: Table, image: NDArray[np.float32] | None) -> Callable[[A
     return paint
 
 
-def _epoch_colours(low: int, high: int) -> tuple[Colormap, BoundaryNorm, list[float]]:
-    """One colour for each number of epochs, or for each of ten ranges; and ticks for a legend."""
+def _epoch_colours(low: int, high: int) -> tuple[Colormap, BoundaryNorm, list[int]]:
+    """One colour for each number of epochs, or for each of twenty ranges; ticks for the legend."""
     from matplotlib import colormaps
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
-    count = min(high - low + 1, 10)
-    edges = np.linspace(low - 0.5, high + 0.5, count + 1)
+    count = min(high - low + 1, 20)
     # The yellow end of the map cannot be seen on a light image.
     shades = colormaps["viridis"](np.linspace(0, 0.8, count))
-    ticks = np.unique(np.round((edges[:-1] + edges[1:]) / 2))
-    return ListedColormap(shades), BoundaryNorm(edges, count), ticks.tolist()
+    norm = BoundaryNorm(np.linspace(low - 0.5, high + 0.5, count + 1), count)
+    ticks = list(range(low, high + 1, 1 + (high - low) // 8))
+    return ListedColormap(shades), norm, ticks
 
 
-def _colour_bar(axes: Axes, colours: Colormap, norm: BoundaryNorm, ticks: list[float]) -> None:
+def _colour_bar(axes: Axes, colours: Colormap, norm: BoundaryNorm, ticks: list[int]) -> None:
     from matplotlib.cm import ScalarMappable
 
     bar = axes.figure.colorbar(

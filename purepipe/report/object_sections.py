@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from purepipe.errors import NothingToDo, PurepipeError
 from purepipe.flags import (
+    NOT_ATTEMPTED_BIT,
     DetectFlag,
     DocumentedFlag,
     EpochFlag,
@@ -124,20 +125,19 @@ def tiles_section(record: Record) -> Section:
     if not names:
         return Section("tiles", "Tiles", (Text("The run has no tile."),))
     chosen = evenly(names, MAX_TILES)
-    pictures = [
-        picture(
-            f"Tile {tile}: detections", "Coloured by the number of epochs that cover the object.",
-            lambda tile=tile: object_plots.detections(  # type: ignore[misc]
-                read_tile_objects(record, tile), tile_image(record, tile)
-            ),
-            size=(4.2, 3.9),
-        )
-        for tile in chosen
-    ]  # fmt: skip
-    blocks: list[Block] = []
-    if len(chosen) < len(names):
-        blocks.append(Text(f"{len(chosen)} of {len(names):,} tiles are shown."))
-    return Section("tiles", "Tiles", (*blocks, Gallery(tuple(pictures), wide=True)))
+    gallery = Gallery(tuple(_tile_picture(record, tile) for tile in chosen), wide=True)
+    if len(chosen) == len(names):
+        return Section("tiles", "Tiles", (gallery,))
+    text = Text(f"{len(chosen)} of {len(names):,} tiles are shown.")
+    return Section("tiles", "Tiles", (text, gallery))
+
+
+def _tile_picture(record: Record, tile: str) -> Picture:
+    def make() -> Callable[[Axes], None]:
+        return object_plots.detections(read_tile_objects(record, tile), tile_image(record, tile))
+
+    caption = "Coloured by the number of epochs that cover the object."
+    return picture(f"Tile {tile}: detections", caption, make, size=(4.2, 3.9))
 
 
 def objects_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
@@ -150,7 +150,7 @@ def objects_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
         return Section("objects", "Objects and shapes", (*blocks, *stars))
     text = f"{counted(len(catalogue), 'object')} in the final catalogues of "
     text += counted(read, "tile") + ("" if read == tiles_read else f" (of {tiles_read:,})") + "."
-    galleries = Gallery(_object_pictures(catalogue)), Gallery(_shape_pictures(catalogue))
+    objects, shapes = _object_pictures(catalogue), _shape_pictures(catalogue)
     flags = [
         _flag_table(catalogue, name, what, kind)
         for name, what, kind in _FLAG_COLUMNS
@@ -158,9 +158,18 @@ def objects_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
     ]
     return Section(
         "objects", "Objects and shapes",
-        (Text(text), galleries[0], Heading("Shapes"), galleries[1], Heading("Flags"), *flags,
-         *stars),
+        (Text(text), *_of_failed_blocks(catalogue), Gallery(objects), Heading("Shapes"),
+         Gallery(shapes), Heading("Flags"), *flags, *stars),
     )  # fmt: skip
+
+
+def _of_failed_blocks(catalogue: Table) -> list[Block]:
+    """A warning where objects lack shapes because the unit of their shapes failed."""
+    if "FLAGS_UNIT" not in catalogue.colnames:
+        return []
+    failed = int(np.count_nonzero(np.asarray(catalogue["FLAGS_UNIT"])))
+    text = f"{counted(failed, 'object')} without shapes, since the unit that was to measure failed."
+    return [Text(text, "bad")] if failed else []
 
 
 def _object_pictures(catalogue: Table) -> tuple[Picture, ...]:
@@ -186,27 +195,34 @@ def _signal_to_noise(catalogue: Table) -> dict[str, NDArray[np.float64]]:
 
 
 def _shape_pictures(catalogue: Table) -> tuple[Picture, ...]:
-    def shown(title: str, caption: str, make: Callable[[], Callable[[Axes], None]]) -> Picture:
-        return picture(title, caption, make)
-
-    def samples(make: Callable[[], dict[str, NDArray[np.float64]]], **options: Any) -> Any:
-        return lambda: plots.histogram(make(), **options)
-
     return (
-        shown("Components of the shape", "Unsheared, not calibrated; flagged objects left out.",
-              samples(lambda: dict(zip(("g1", "g2"), _shapes(catalogue).T, strict=True)),
-                      label="g1, g2", what="shape", limits=(-1.0, 1.0), zero=True)),
-        shown("Modulus of the shape", "",
-              samples(lambda: {"|g|": np.hypot(*_shapes(catalogue).T)},
-                      label="|g|", what="shape", limits=(0.0, 1.0))),
-        shown("Size ratio", "Square of the ratio of NGMIX_T to NGMIX_Tpsf, which are radii.",
-              samples(lambda: {"T": _size_ratio(catalogue)},
-                      label="T / T of the reconvolution PSF", what="size ratio")),
-        shown("Shear responses", "Of single objects; their mean calibrates the shear.",
-              samples(lambda: {name: _clean(catalogue, name) for name in
-                               ("R11", "R22", "R12", "R21")},
-                      label="response", what="shear response", zero=True)),
+        _distribution(
+            "Components of the shape", "Unsheared, not calibrated; flagged objects left out.",
+            lambda: dict(zip(("g1", "g2"), _shapes(catalogue).T, strict=True)),
+            label="g1, g2", what="shape", limits=(-1.0, 1.0), zero=True,
+        ),
+        _distribution(
+            "Modulus of the shape", "", lambda: {"|g|": np.hypot(*_shapes(catalogue).T)},
+            label="|g|", what="shape", limits=(0.0, 1.0),
+        ),
+        _distribution(
+            "Size ratio", "Square of the ratio of NGMIX_T to NGMIX_Tpsf, which are radii.",
+            lambda: {"T": _size_ratio(catalogue)}, label="T / T of the reconvolution PSF",
+            what="size ratio",
+        ),
+        _distribution(
+            "Shear responses", "Of single objects; their mean calibrates the shear.",
+            lambda: {name: _clean(catalogue, name) for name in ("R11", "R22", "R12", "R21")},
+            label="response", what="shear response", zero=True,
+        ),
     )  # fmt: skip
+
+
+def _distribution(
+    title: str, caption: str, samples: Callable[[], dict[str, NDArray[np.float64]]], **options: Any
+) -> Picture:
+    """Histograms of samples that may turn out to be missing."""
+    return picture(title, caption, lambda: plots.histogram(samples(), **options))
 
 
 def _good(catalogue: Table) -> NDArray[np.bool_]:
@@ -252,7 +268,8 @@ def _star_flags(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:
 
 def _flag_table(catalogue: Table, name: str, what: str, kind: type[DocumentedFlag]) -> Block:
     """Number of objects with each bit of a flag column."""
-    flags = np.asarray(np.ma.filled(np.ma.asarray(catalogue[name]), 0)).astype(np.int64)
+    values = np.ma.asarray(catalogue[name]).astype(np.int64)
+    flags = np.asarray(np.ma.filled(values, NOT_ATTEMPTED_BIT))
     total = len(flags)
     rows = [("none", "", int(np.count_nonzero(flags == 0)))]
     rows += [(bit, text, int(np.count_nonzero(flags & value))) for value, bit, text in table(kind)]

@@ -79,38 +79,39 @@ def _verdicts(ccds: Sequence[CCDRecord]) -> str:
 
 def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
     """Size against magnitude: a typical CCD, the worst, and all together."""
-    pictures = [
-        picture(
-            f"CCD {ccd.name} ({kind})",
-            "Dotted: FWHM of the stellar locus. The first reason that applies gives the colour.",
-            lambda ccd=ccd: psf_plots.size_magnitude(  # type: ignore[misc]
-                [read_sources(record, ccd)], [number(ccd.facts.get("fwhm"))], relative=False
-            ),
-            size=(3.8, 3.7),
-        )
-        for kind, ccd in worst_and_typical(ccds)
-    ]
-    chosen = evenly([ccd for ccd in ccds if ccd.facts.get("detect out")], MAX_SOURCE_CCDS)
-
-    def together() -> Callable[[Axes], None]:
-        tables, loci = [], []
-        for ccd in chosen:
-            locus = number(ccd.facts.get("fwhm"))
-            if not np.isfinite(locus):
-                continue
-            try:
-                tables.append(read_sources(record, ccd))
-            except PurepipeError:
-                continue
-            loci.append(locus)
-        if not tables:
-            raise NothingToDo("No CCD has a stellar locus and a table of its sources.")
-        return psf_plots.size_magnitude(tables, loci, relative=True)
-
+    pictures = [_selection_on(record, ccd, kind) for kind, ccd in worst_and_typical(ccds)]
+    located = [ccd for ccd in ccds if np.isfinite(number(ccd.facts.get("fwhm")))]
+    chosen = evenly(located, MAX_SOURCE_CCDS)
     title = "All CCDs together" if len(chosen) == len(ccds) else f"{len(chosen)} CCDs together"
-    caption = "Sizes in units of the locus of their own CCD."
-    pictures.append(picture(title, caption, together, size=(3.8, 3.7)))
+    pictures.append(
+        picture(
+            title, "Sizes in units of the locus of their own CCD.",
+            lambda: _selection_together(record, chosen), size=(3.8, 3.7),
+        )
+    )  # fmt: skip
     return Gallery(tuple(pictures))
+
+
+def _selection_on(record: Record, ccd: CCDRecord, kind: str) -> Picture:
+    def make() -> Callable[[Axes], None]:
+        locus = number(ccd.facts.get("fwhm"))
+        return psf_plots.size_magnitude([read_sources(record, ccd)], [locus], relative=False)
+
+    caption = "Dotted: FWHM of the stellar locus. The first reason that applies gives the colour."
+    return picture(f"CCD {ccd.name} ({kind})", caption, make, size=(3.8, 3.7))
+
+
+def _selection_together(record: Record, ccds: Sequence[CCDRecord]) -> Callable[[Axes], None]:
+    tables, loci = [], []
+    for ccd in ccds:
+        try:
+            tables.append(read_sources(record, ccd))
+        except PurepipeError:
+            continue
+        loci.append(number(ccd.facts.get("fwhm")))
+    if not tables:
+        raise NothingToDo("No CCD has a stellar locus and a table of its sources.")
+    return psf_plots.size_magnitude(tables, loci, relative=True)
 
 
 def _residuals(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:

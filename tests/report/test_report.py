@@ -226,3 +226,15 @@ def test_table_grows_but_pictures_do_not(tmp_path):
     assert page.source.count('data-order="good"') == len(names)
     assert len(page.images) <= 12
     assert "of 12 of 60 exposures" in page.text
+
+
+def test_objects_of_failed_blocks_are_counted(tmp_path):
+    fabricated.write_ledger(tmp_path, fabricated.tile_outcomes("000-000", 30))
+    (tmp_path / "catalogue").mkdir()
+    table = fabricated.objects(30, np.random.default_rng(4))
+    table["FLAGS_UNIT"] = (np.arange(30) < 12).astype(np.int32)
+    write_table(tmp_path / "catalogue/final_cat-000-000.fits", table)
+    page = Page(write_report(tmp_path))
+    assert "12 objects without shapes" in page.text
+    assert "The column NGMIX_ELL_NOSHEAR is missing." in page.text
+    assert page.alts() == ["Epochs", "Signal-to-noise ratio"]
