@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PREVIEW_PIXELS = 560
 MAX_RINGS = 5000
+_NO_IMAGE = "the file of the image is not there any more"
 _SPREAD_CLASSES = (
     (-1, "no spread model", plots.GREY),
     (2, "between", plots.ORANGE),
@@ -40,8 +41,7 @@ def detections(objects: Table, image: NDArray[np.float32] | None) -> Callable[[A
     epochs = np.nan_to_num(column(objects, "N_EPOCH")[shown]) if known else np.zeros(len(x))
 
     def paint(axes: Axes) -> None:
-        if image is not None:
-            _show(axes, image)
+        _show(axes, image)
         colours, norm, ticks = _epoch_colours(int(epochs.min()), int(epochs.max()))
         shades = colours(norm(epochs))
         if len(x) > MAX_RINGS:
@@ -91,6 +91,8 @@ def mask_preview(
 
     def paint(axes: Axes) -> None:
         plot_mask(mask, shown, axes=axes, largest=PREVIEW_PIXELS)
+        if shown is None:
+            axes.set_title(_NO_IMAGE, fontsize=8)
         _legend_below(axes)
 
     return paint
@@ -108,8 +110,11 @@ def _legend_below(axes: Axes) -> None:
     )  # fmt: skip
 
 
-def _show(axes: Axes, image: NDArray[np.float32]) -> None:
+def _show(axes: Axes, image: NDArray[np.float32] | None) -> None:
     """A preview in grey: means of blocks of pixels, from two deviations below to eight above."""
+    if image is None:
+        axes.set_title(_NO_IMAGE, fontsize=8)
+        return
     step = max(1, -(-max(image.shape) // PREVIEW_PIXELS))
     ny, nx = (size // step * step for size in image.shape)
     preview = image[:ny, :nx].reshape(ny // step, step, nx // step, step).mean(axis=(1, 3))
