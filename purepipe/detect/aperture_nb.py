@@ -7,11 +7,17 @@ handing a structure of arrays to a function costs more than the arithmetic of a 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe._jit import kernel
-from purepipe.detect.records_nb import BIG
+from purepipe.detect.records_nb import BIG, Mask, Plane
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
+Record = Any  # one element of a structured array
 
 CROWDED = 1
 APERTURE_CUT = 16
@@ -20,23 +26,29 @@ RIM = np.float32(0.75)
 
 
 @kernel
-def is_unusable(plane, mask, label, y, x):
+def is_unusable(plane: Plane, mask: Mask, label: int, y: int, x: int) -> bool:
     """Whether a pixel is bad or belongs to another detection."""
-    if mask.active:
-        owner = mask.labels[y, x]
-        if owner > 0 and owner != label and y > mask.visible[owner]:
-            return True
-    return plane.weighted and plane.variance[y, x] >= plane.bad_level
+    if _is_masked(mask, label, y, x):
+        return True
+    return bool(plane.weighted and plane.variance[y, x] >= plane.bad_level)
 
 
 @kernel
-def _is_masked(mask, label, y, x):
+def _is_masked(mask: Mask, label: int, y: int, x: int) -> bool:
     owner = mask.labels[y, x]
-    return mask.active and owner > 0 and owner != label and y > mask.visible[owner]
+    return bool(mask.active and owner > 0 and owner != label and y > mask.visible[owner])
 
 
 @kernel
-def fetch(plane, mask, label, centre2, lines, y, x):
+def fetch(
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    centre2: tuple[float, float],
+    lines: tuple[int, int],
+    y: int,
+    x: int,
+) -> tuple[Number, Number]:
     """Value and variance of a pixel, or of its mirror image if it is unusable.
 
     `centre2` is twice the centre of the aperture plus 0.49999, `lines` the range of lines seen.
@@ -59,24 +71,26 @@ def fetch(plane, mask, label, centre2, lines, y, x):
 
 
 @kernel
-def _local_gain(plane):
+def _local_gain(plane: Plane) -> float:
     """Gain of the photon noise that follows the weight map; 0 if it does not."""
     return plane.gain if plane.weighted and plane.weight_gain else 0.0
 
 
 @kernel
-def _global_gain(plane):
+def _global_gain(plane: Plane) -> float:
     """Gain of the photon noise that is added once per aperture; 0 if it follows the weights."""
     return 0.0 if plane.weighted and plane.weight_gain else plane.gain
 
 
 @kernel
-def _photon_variance(gain, noise2, v, var):
+def _photon_variance(gain: float, noise2: Number, v: Number, var: Number) -> float:
     return v / gain * var / noise2 if gain > 0 and v > 0 else 0.0
 
 
 @kernel
-def circle_box(mx, my, r, width, lines):
+def circle_box(
+    mx: Number, my: Number, r: Number, width: int, lines: tuple[int, int]
+) -> tuple[int, int, int, int, bool]:
     """Pixel range of a circle, cut to the image and the lines seen, and whether it was cut."""
     x0, x1 = int(mx - r + 0.499999), int(mx + r + 1.499999)
     y0, y1 = int(my - r + 0.499999), int(my + r + 1.499999)
@@ -85,7 +99,7 @@ def circle_box(mx, my, r, width, lines):
 
 
 @kernel
-def area_steps(n):
+def area_steps(n: int) -> Array:
     """Area of 0, 1, 2, ... of the n x n subpixels of a pixel, added up in single precision."""
     scale = np.float32(1.0 / n)
     piece = np.float32(scale * scale)
@@ -96,7 +110,7 @@ def area_steps(n):
 
 
 @kernel
-def _sorted_squares(d, out):
+def _sorted_squares(d: Number, out: Array) -> None:
     """Squares of the subpixel offsets along one axis, in ascending order."""
     n = out.size
     scale = np.float32(1.0 / n)
@@ -115,7 +129,7 @@ def _sorted_squares(d, out):
 
 
 @kernel
-def covered_area(dx, dy, r2, areas, squares):
+def covered_area(dx: Number, dy: Number, r2: Number, areas: Array, squares: Array) -> Number:
     """Part of a pixel within a circle, from the centres of its subpixels, in single precision.
 
     `areas` comes from `area_steps`; `squares` (2, n) is scratch for n subpixels a side. Sums of
@@ -133,7 +147,16 @@ def covered_area(dx, dy, r2, areas, squares):
 
 
 @kernel
-def aperture_flux(plane, mask, label, x, y, r, lines, areas):
+def aperture_flux(
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    x: Number,
+    y: Number,
+    r: Number,
+    lines: tuple[int, int],
+    areas: Array,
+) -> tuple[Number, Number, bool]:
     """Flux and error within a circle, and whether it was cut. Centre and radius in float32."""
     mx, my, r = np.float32(x), np.float32(y), np.float32(r)
     width = plane.image.shape[1]
@@ -169,7 +192,9 @@ def aperture_flux(plane, mask, label, x, y, r, lines, areas):
 
 
 @kernel
-def _ellipse_box(obj, k, width, lines):
+def _ellipse_box(
+    obj: Record, k: float, width: int, lines: tuple[int, int]
+) -> tuple[int, int, int, int, bool]:
     """Pixel range (upper ends excluded) of the ellipse of k times the axes."""
     ext_x = k / math.sqrt(obj.cxx - obj.cxy * obj.cxy / (4.0 * obj.cyy))
     ext_y = k / math.sqrt(obj.cyy - obj.cxy * obj.cxy / (4.0 * obj.cxx))
@@ -177,7 +202,9 @@ def _ellipse_box(obj, k, width, lines):
 
 
 @kernel
-def _cut_box(mx, my, ext_x, ext_y, width, lines):
+def _cut_box(
+    mx: Number, my: Number, ext_x: float, ext_y: float, width: int, lines: tuple[int, int]
+) -> tuple[int, int, int, int, bool]:
     x0, x1 = math.floor(mx - ext_x + 0.5), math.floor(mx + ext_x + 0.5) + 1
     y0, y1 = math.floor(my - ext_y + 0.5), math.floor(my + ext_y + 0.5) + 1
     cut = x0 < 0 or x1 > width or y0 < lines[0] or y1 > lines[1]
@@ -185,12 +212,14 @@ def _cut_box(mx, my, ext_x, ext_y, width, lines):
 
 
 @kernel
-def _radius2(cxx, cyy, cxy, dx, dy):
+def _radius2(cxx: Number, cyy: Number, cxy: Number, dx: Number, dy: Number) -> Number:
     return np.float32(cxx * dx * dx + cyy * dy * dy + cxy * dx * dy)
 
 
 @kernel
-def _aperture_shape(obj, k, smallest):
+def _aperture_shape(
+    obj: Record, k: float, smallest: float
+) -> tuple[Number, Number, Number, Number, bool]:
     """Coefficients and limit of the ellipse, or of a circle where the ellipse is too small."""
     if k * math.sqrt(obj.a * obj.b) > smallest:
         return obj.cxx, obj.cyy, obj.cxy, np.float32(k), False
@@ -198,7 +227,9 @@ def _aperture_shape(obj, k, smallest):
 
 
 @kernel
-def _kron_moment(obj, detection, mask, label, smallest, lines):
+def _kron_moment(
+    obj: Record, detection: Plane, mask: Mask, label: int, smallest: float, lines: tuple[int, int]
+) -> tuple[float, float, bool, bool]:
     """First-moment radius within 6 axes, and whether the ellipse was crowded or cut."""
     cxx, cyy, cxy, k, circle = _aperture_shape(obj, 6.0, smallest)
     width = detection.image.shape[1]
@@ -231,7 +262,15 @@ def _kron_moment(obj, detection, mask, label, smallest, lines):
 
 
 @kernel
-def _ellipse_flux(obj, plane, mask, label, k, smallest, lines):
+def _ellipse_flux(
+    obj: Record,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    k: float,
+    smallest: float,
+    lines: tuple[int, int],
+) -> tuple[float, float, bool, bool, bool]:
     """Flux and variance in an ellipse of whole pixels; crowded, cut, and circular or not."""
     cxx, cyy, cxy, k, circle = _aperture_shape(obj, k, smallest)
     width = plane.image.shape[1]
@@ -269,7 +308,16 @@ def _ellipse_flux(obj, plane, mask, label, k, smallest, lines):
 
 
 @kernel
-def measure_auto(obj, detection, plane, mask, label, kron, lines, out):
+def measure_auto(
+    obj: Record,
+    detection: Plane,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    kron: tuple[float, float, float, float],
+    lines: tuple[int, int],
+    out: Record,
+) -> None:
     """Flux in an adaptive ellipse; `kron` is (factor, least radius, least two diameters).
 
     Kron (1980), ApJS 43, 305. The least radius applies to the product of factor and moment.
@@ -294,7 +342,15 @@ def measure_auto(obj, detection, plane, mask, label, kron, lines, out):
 
 
 @kernel
-def growth_curve(obj, plane, mask, label, least, lines, curve):
+def growth_curve(
+    obj: Record,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    least: float,
+    lines: tuple[int, int],
+    curve: Array,
+) -> tuple[float, bool]:
     """Cumulative flux in 64 rings; returns the limiting radius and whether it was cut."""
     mx, my = obj.x, obj.y
     limit = max(6.0 * obj.a, np.float64(least))
@@ -326,7 +382,9 @@ def growth_curve(obj, plane, mask, label, least, lines, curve):
 
 
 @kernel
-def _add_to_rings(curve, dx, dy, r, v, step, rings):
+def _add_to_rings(
+    curve: Array, dx: Number, dy: Number, r: Number, v: Number, step: float, rings: Array
+) -> None:
     if step > 1.5:  # otherwise every pixel is close to the edge of a ring
         rest = r % step
         if not (rest < 0.75 or rest > step - 0.75):
@@ -359,7 +417,7 @@ def _add_to_rings(curve, dx, dy, r, v, step, rings):
 
 
 @kernel
-def radius_of_flux(curve, limit, flux):
+def radius_of_flux(curve: Array, limit: float, flux: float) -> float:
     """Radius that holds the flux, by linear interpolation of the growth curve."""
     n = curve.size
     step = limit / n
@@ -379,7 +437,17 @@ def radius_of_flux(curve, limit, flux):
 
 
 @kernel
-def _window_pass(plane, mask, label, x, y, sigma, lines, areas, kept):
+def _window_pass(
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    x: Number,
+    y: Number,
+    sigma: Number,
+    lines: tuple[int, int],
+    areas: Array,
+    kept: Array,
+) -> tuple[float, float, float, int, bool]:
     """Sums of w v, w v dx and w v dy under the window at (x, y).
 
     `kept` (5, n) receives weight, value, variance, dx and dy of the pixels; their number and
@@ -403,9 +471,8 @@ def _window_pass(plane, mask, label, x, y, sigma, lines, areas, kept):
             d2 = np.float32(dx * dx + dy * dy)
             if not d2 < outer2:
                 continue
-            w = math.exp(np.float32(-d2 * q))
-            if d2 > inner2:
-                w = np.float32(covered_area(dx, dy, r2, areas, squares) * w)
+            area = covered_area(dx, dy, r2, areas, squares) if d2 > inner2 else F1
+            w = np.float32(area * np.float32(math.exp(np.float32(-d2 * q))))
             owner = labels[py, px]
             v, var = image[py, px], noise2
             if weighted:
@@ -422,7 +489,7 @@ def _window_pass(plane, mask, label, x, y, sigma, lines, areas, kept):
 
 
 @kernel
-def _window_sums(plane, kept, n, sums):
+def _window_sums(plane: Plane, kept: Array, n: int, sums: Array) -> None:
     """Second moments and their errors over the pixels of the last pass."""
     local, once, noise2 = _local_gain(plane), _global_gain(plane), plane.noise2
     xx = yy = xy = noise = exx = eyy = exy = 0.0
@@ -447,7 +514,16 @@ def _window_sums(plane, kept, n, sums):
 
 
 @kernel
-def measure_window(obj, plane, mask, label, half_light, lines, areas, out):
+def measure_window(
+    obj: Record,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    half_light: Number,
+    lines: tuple[int, int],
+    areas: Array,
+    out: Record,
+) -> None:
     """Position, moments and flux under a Gaussian window of the half-light radius."""
     sigma = np.float32(np.float64(half_light) * 2.0 / 2.35)
     side = int(8 * sigma + 4)
@@ -482,7 +558,9 @@ def measure_window(obj, plane, mask, label, half_light, lines, areas, out):
 
 
 @kernel
-def _window_moments(obj, total, sums, shift_x, shift_y, out):
+def _window_moments(
+    obj: Record, total: float, sums: Array, shift_x: float, shift_y: float, out: Record
+) -> None:
     flags = 0
     if not total > 0:
         _revert(obj, out, 4)
@@ -520,7 +598,7 @@ def _window_moments(obj, total, sums, shift_x, shift_y, out):
 
 
 @kernel
-def _revert(obj, out, flags):
+def _revert(obj: Record, out: Record, flags: int) -> None:
     out.win_flags = flags
     out.win_x, out.win_y = obj.x, obj.y
     out.win_x2, out.win_y2, out.win_xy = obj.x2, obj.y2, obj.xy
@@ -528,7 +606,9 @@ def _revert(obj, out, flags):
 
 
 @kernel
-def cut_vignet(plane, mask, label, x, y, lines, out):
+def cut_vignet(
+    plane: Plane, mask: Mask, label: int, x: Number, y: Number, lines: tuple[int, int], out: Array
+) -> None:
     """Stamp of the image around the object; -1e30 for masked pixels and beyond the image."""
     h, w = out.shape
     x0 = int(x + 0.49999) - w // 2
@@ -546,8 +626,18 @@ def cut_vignet(plane, mask, label, x, y, lines, out):
 
 @kernel
 def measure_apertures(
-    objects, source, lines, detection, plane, mask, settings, first, last, out, arrays
-):
+    objects: Array,
+    source: Array,
+    lines: Array,
+    detection: Plane,
+    plane: Plane,
+    mask: Mask,
+    settings: Any,
+    first: int,
+    last: int,
+    out: Array,
+    arrays: tuple[Array, Array, Array, Array],
+) -> None:
     """All aperture measurements of the objects that `source` names, into rows of `out`.
 
     `settings` is (circle diameters, Kron settings, flux fractions); `arrays` is (circle fluxes,

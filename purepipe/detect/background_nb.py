@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 from purepipe.detect.records_nb import BIG
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
+Box = tuple[int, int, int, int]  # first and last + 1 in x, in y
 
 PI = 3.1415926535898
 MAX_LEVELS = 4096
@@ -15,7 +21,16 @@ READ_BUFFER = 1048576  # pixels; rows of larger meshes are sampled for the clipp
 
 
 @kernel
-def mesh_rows(image, variance, weighted, bad_level, mesh, first, last, maps):
+def mesh_rows(
+    image: Array,
+    variance: Array,
+    weighted: bool,
+    bad_level: Number,
+    mesh: tuple[int, int],
+    first: int,
+    last: int,
+    maps: Array,
+) -> None:
     """Mode and dispersion of the meshes in mesh rows `first` to `last` (exclusive).
 
     `mesh` is (width, height); `maps` (4, ny, nx) float32 receives level and sigma of the image
@@ -41,7 +56,15 @@ def mesh_rows(image, variance, weighted, bad_level, mesh, first, last, maps):
 
 
 @kernel
-def _mesh(image, variance, weighted, bad_level, box, sample, histogram):
+def _mesh(
+    image: Array,
+    variance: Array,
+    weighted: bool,
+    bad_level: Number,
+    box: Box,
+    sample: tuple[int, int, int],
+    histogram: Array,
+) -> tuple[Number, Number, Number, Number]:
     ok, mean, sigma, vmean, vsigma = _moments(image, variance, weighted, bad_level, box, sample)
     if not ok:
         return -BIG, -BIG, -BIG, -BIG
@@ -65,7 +88,14 @@ def _mesh(image, variance, weighted, bad_level, box, sample, histogram):
 
 
 @kernel
-def _moments(image, variance, weighted, bad_level, box, sample):
+def _moments(
+    image: Array,
+    variance: Array,
+    weighted: bool,
+    bad_level: Number,
+    box: Box,
+    sample: tuple[int, int, int],
+) -> tuple[bool, float, float, float, float]:
     x0, x1, _, _ = box
     start, step, rows = sample
     n = 0
@@ -91,7 +121,15 @@ def _moments(image, variance, weighted, bad_level, box, sample):
 
 
 @kernel
-def _clipped_moments(image, variance, weighted, bad_level, box, sample, cuts):
+def _clipped_moments(
+    image: Array,
+    variance: Array,
+    weighted: bool,
+    bad_level: Number,
+    box: Box,
+    sample: tuple[int, int, int],
+    cuts: tuple[Number, Number, Number, Number],
+) -> tuple[int, float, float, int, float, float]:
     x0, x1, _, _ = box
     start, step, rows = sample
     low, high, vlow, vhigh = cuts
@@ -121,7 +159,7 @@ def _clipped_moments(image, variance, weighted, bad_level, box, sample, cuts):
 
 
 @kernel
-def _mean_sigma(n, s1, s2):
+def _mean_sigma(n: int, s1: float, s2: float) -> tuple[float, float]:
     if n == 0:
         return 0.0, 0.0
     mean = s1 / n
@@ -130,7 +168,7 @@ def _mean_sigma(n, s1, s2):
 
 
 @kernel
-def _binning(n, mean, sigma):
+def _binning(n: int, mean: float, sigma: float) -> tuple[int, Number, Number]:
     """Number of histogram levels, their width and the value of level zero."""
     levels = min(MAX_LEVELS, int(math.sqrt(2.0 / PI) * 5 / 4 * n + 1))
     scale = np.float32(10 * sigma / levels) if sigma > 0 else np.float32(1)
@@ -140,14 +178,24 @@ def _binning(n, mean, sigma):
 
 
 @kernel
-def _bin(p, scale, offset, levels):
+def _bin(p: Number, scale: Number, offset: Number, levels: int) -> int:
     t = np.float32(np.float32(p / scale) + offset)
     # Conversion to int truncates: bin 0 also takes (-1, 0).
     return int(t) if -1 < t < levels else -1
 
 
 @kernel
-def _fill(image, variance, weighted, bad_level, box, levels, scale, zero, histogram):
+def _fill(
+    image: Array,
+    variance: Array,
+    weighted: bool,
+    bad_level: Number,
+    box: Box,
+    levels: int,
+    scale: Number,
+    zero: Number,
+    histogram: Array,
+) -> None:
     x0, x1, y0, y1 = box
     offset = np.float32(0.499999 - np.float32(zero / scale))
     histogram[: levels + 2] = 0
@@ -161,7 +209,15 @@ def _fill(image, variance, weighted, bad_level, box, levels, scale, zero, histog
 
 
 @kernel
-def _fill_variance(image, variance, bad_level, box, binning, vbinning, histogram):
+def _fill_variance(
+    image: Array,
+    variance: Array,
+    bad_level: Number,
+    box: Box,
+    binning: tuple[int, Number, Number],
+    vbinning: tuple[int, Number, Number],
+    histogram: Array,
+) -> None:
     x0, x1, y0, y1 = box
     levels, scale, zero = binning
     vlevels, vscale, vzero = vbinning
@@ -178,7 +234,7 @@ def _fill_variance(image, variance, bad_level, box, binning, vbinning, histogram
 
 
 @kernel
-def _mode(histogram, levels, scale, zero):
+def _mode(histogram: Array, levels: int, scale: Number, zero: Number) -> tuple[Number, Number]:
     """Mode and dispersion by iterated clipping of a histogram."""
     low, high = 0, levels - 1
     sigma, previous = 10.0 * (levels - 1), 1.0
@@ -202,7 +258,7 @@ def _mode(histogram, levels, scale, zero):
 
 
 @kernel
-def _range_moments(histogram, low, high):
+def _range_moments(histogram: Array, low: int, high: int) -> tuple[float, float]:
     n = 0
     s1 = s2 = 0.0
     for i in range(low, high + 1):
@@ -218,7 +274,7 @@ def _range_moments(histogram, low, high):
 
 
 @kernel
-def _range_median(histogram, low, high):
+def _range_median(histogram: Array, low: int, high: int) -> float:
     """Median of the bins, by two fingers that walk inward and keep their sums balanced."""
     i, j = low, high
     below = above = 0
@@ -234,11 +290,11 @@ def _range_median(histogram, low, high):
     most = max(histogram[i], histogram[j])
     if most == 0:
         return j + 0.5
-    return j + 0.5 + (np.float64(above) - below) / (2.0 * most)
+    return float(j + 0.5 + (np.float64(above) - below) / (2.0 * most))
 
 
 @kernel
-def fill_bad_meshes(maps):
+def fill_bad_meshes(maps: Array) -> None:
     """Give bad meshes the mean of the nearest good ones (all ties); 0 and 1 if there is none."""
     ny, nx = maps.shape[1:]
     source = maps.copy()
@@ -266,7 +322,7 @@ def fill_bad_meshes(maps):
 
 
 @kernel
-def median_of(values):
+def median_of(values: Array) -> Number:
     """Median of a float32 array; the mean of the middle two for an even number."""
     ordered = np.sort(values)
     n = ordered.size
@@ -276,7 +332,9 @@ def median_of(values):
 
 
 @kernel
-def filter_maps(level, sigma, half_x, half_y, threshold):
+def filter_maps(
+    level: Array, sigma: Array, half_x: int, half_y: int, threshold: Number
+) -> tuple[Array, Array]:
     """Median-filtered copies of a level and a sigma map; windows shrink at the borders."""
     ny, nx = level.shape
     new_level, new_sigma = level.copy(), sigma.copy()
@@ -294,7 +352,7 @@ def filter_maps(level, sigma, half_x, half_y, threshold):
 
 
 @kernel
-def second_derivatives(values, out):
+def second_derivatives(values: Array, out: Array) -> None:
     """Second derivatives over six of a natural spline through evenly spaced values, float32."""
     n = values.size
     if n < 2:
@@ -315,7 +373,7 @@ def second_derivatives(values, out):
 
 
 @kernel
-def spline_rows(level, mesh, first, last, out):
+def spline_rows(level: Array, mesh: tuple[int, int], first: int, last: int, out: Array) -> None:
     """Interpolate a mesh map to image rows `first` to `last` (exclusive); out[0] is row first."""
     ny, nx = level.shape
     bw, bh = mesh
@@ -333,7 +391,7 @@ def spline_rows(level, mesh, first, last, out):
 
 
 @kernel
-def _row_nodes(level, curvature, bh, y, nodes):
+def _row_nodes(level: Array, curvature: Array, bh: int, y: int, nodes: Array) -> None:
     ny = level.shape[0]
     if ny == 1:
         nodes[:] = level[0]
@@ -351,7 +409,7 @@ def _row_nodes(level, curvature, bh, y, nodes):
 
 
 @kernel
-def _spline_row(nodes, bends, bw, out):
+def _spline_row(nodes: Array, bends: Array, bw: int, out: Array) -> None:
     nx = nodes.size
     if nx == 1:
         out[:] = nodes[0]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe._jit import kernel
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
 
 COMPLETE, INCOMPLETE, OBJECT_STATE = 0, 1, 2
 NO_MARK, START_NEW, START_OLD, END_OPEN, END_CLOSED = 0, 1, 2, 3, 4
@@ -15,7 +20,7 @@ MAX_BRANCHES = 1024
 
 
 @kernel
-def find_runs(on):
+def find_runs(on: Array) -> tuple[Array, Array, Array, Array]:
     """Horizontal runs of marked pixels: row, first and last column, and the rows' first runs."""
     height, width = on.shape
     n = 0
@@ -44,7 +49,7 @@ def find_runs(on):
 
 
 @kernel
-def _root(parent, i):
+def _root(parent: Array, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
         i = parent[i]
@@ -52,7 +57,7 @@ def _root(parent, i):
 
 
 @kernel
-def join_runs(begin, end, first):
+def join_runs(begin: Array, end: Array, first: Array) -> Array:
     """Component of every run (eight neighbours), as the index of its first run."""
     parent = np.arange(begin.size)
     for y in range(1, first.size - 1):
@@ -71,7 +76,9 @@ def join_runs(begin, end, first):
 
 
 @kernel
-def list_components(rows, begin, end, parent, min_area, width):
+def list_components(
+    rows: Array, begin: Array, end: Array, parent: Array, min_area: int, width: int
+) -> tuple[Array, Array]:
     """Pixels of the components that are large enough.
 
     Components are in the order of their last pixel, as a scan of the image completes them; the
@@ -109,7 +116,9 @@ def list_components(rows, begin, end, parent, min_area, width):
 
 
 @kernel
-def scan(ids, count, px, py, min_area, out, ends):
+def scan(
+    ids: Array, count: int, px: Array, py: Array, min_area: int, out: Array, ends: Array
+) -> int:
     """Components of listed pixels, each with its pixels in the order of a one-pass scan.
 
     The first `count` entries of `ids` name pixels of coordinates `px`, `py`, in reading order.
@@ -216,7 +225,7 @@ def scan(ids, count, px, py, min_area, out, ends):
 
 
 @kernel
-def _open(stack, top, first, last, size, start):
+def _open(stack: Array, top: int, first: int, last: int, size: int, start: int) -> None:
     """Put an object on the stack."""
     stack[top, 0] = first
     stack[top, 1] = last
@@ -226,7 +235,7 @@ def _open(stack, top, first, last, size, start):
 
 
 @kernel
-def _append(stack, top, first, last, size, follow):
+def _append(stack: Array, top: int, first: int, last: int, size: int, follow: Array) -> None:
     """Append a list of pixels to the object on the stack."""
     if size == 0:
         return
@@ -239,7 +248,7 @@ def _append(stack, top, first, last, size, follow):
 
 
 @kernel
-def _emit(first, ids, follow, out, written):
+def _emit(first: int, ids: Array, follow: Array, out: Array, written: int) -> int:
     i = first
     while i >= 0:
         out[written] = ids[i]
@@ -249,7 +258,19 @@ def _emit(first, ids, follow, out, written):
 
 
 @kernel
-def deblend(px, py, values, thresholds, levels, contrast, min_area, one, out, ends, tops):
+def deblend(
+    px: Array,
+    py: Array,
+    values: Array,
+    thresholds: Array,
+    levels: int,
+    contrast: float,
+    min_area: int,
+    one: Array,
+    out: Array,
+    ends: Array,
+    tops: Array,
+) -> tuple[int, bool]:
     """Objects within one component, by multi-thresholding.
 
     `px`, `py`, `values` (filtered) and `thresholds` describe the pixels in reading order. `one`
@@ -281,7 +302,16 @@ def deblend(px, py, values, thresholds, levels, contrast, min_area, one, out, en
 
 
 @kernel
-def _grow_tree(px, py, values, one, base, peak, levels, min_area):
+def _grow_tree(
+    px: Array,
+    py: Array,
+    values: Array,
+    one: Array,
+    base: Number,
+    peak: Number,
+    levels: int,
+    min_area: int,
+) -> tuple[Array, Array, Array, Array, Array, bool]:
     """All branches on all levels: their pixels (`lists`, one block of n per level) and parents."""
     n = px.size
     lists = np.empty((levels, n), np.int32)
@@ -334,7 +364,7 @@ def _grow_tree(px, py, values, one, base, peak, levels, min_area):
 
 
 @kernel
-def _enlarged(stops, parents, size):
+def _enlarged(stops: Array, parents: Array, size: int) -> tuple[Array, Array]:
     new_stops = np.zeros(2 * size, np.int64)
     new_parents = np.zeros(2 * size, np.int32)
     new_stops[: stops.size] = stops
@@ -344,8 +374,17 @@ def _enlarged(stops, parents, size):
 
 @kernel
 def _select_branches(
-    values, lists, stops, parents, first_of_level, level_values, limit, out, ends, tops
-):
+    values: Array,
+    lists: Array,
+    stops: Array,
+    parents: Array,
+    first_of_level: Array,
+    level_values: Array,
+    limit: float,
+    out: Array,
+    ends: Array,
+    tops: Array,
+) -> int:
     """Branches that become objects, deepest level first; 0 if the component stays whole."""
     levels = level_values.size
     branches = first_of_level[levels]
@@ -386,9 +425,23 @@ def _select_branches(
 
 @kernel
 def deblend_components(
-    starts, pixels, values, thresholds, width, levels, contrast, min_area, first, last, one, out,
-    ends, tops, counts, gave_up
-):  # fmt: skip
+    starts: Array,
+    pixels: Array,
+    values: Array,
+    thresholds: Array,
+    width: int,
+    levels: int,
+    contrast: float,
+    min_area: int,
+    first: int,
+    last: int,
+    one: Array,
+    out: Array,
+    ends: Array,
+    tops: Array,
+    counts: Array,
+    gave_up: Array,
+) -> None:
     """Deblend components `first` to `last`; see `deblend`. Each writes into its own slices."""
     for k in range(first, last):
         a, b = starts[k], starts[k + 1]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 from purepipe.detect.plane_nb import background_at
+from purepipe.detect.records_nb import Plane
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
+Record = Any  # one element of a structured array
 
 PI = 3.1415926535898
 SINGULAR = 0.00694
@@ -18,7 +25,15 @@ TRUNCATED = 8
 
 
 @kernel
-def measure_footprint(obj, pixels, values, thresholds, image, weighted, common):
+def measure_footprint(
+    obj: Record,
+    pixels: Array,
+    values: Array,
+    thresholds: Array,
+    image: Array,
+    weighted: bool,
+    common: Number,
+) -> None:
     """Extent, flux, peak, moments and ellipse of an object from its pixels, in list order.
 
     `values` are those of the filtered detection image. Where the noise is `weighted` the threshold
@@ -52,7 +67,7 @@ def measure_footprint(obj, pixels, values, thresholds, image, weighted, common):
 
 
 @kernel
-def _moments(obj, pixels, values, width):
+def _moments(obj: Record, pixels: Array, values: Array, width: int) -> None:
     s = sx = sy = sxx = syy = sxy = 0.0
     for i in range(pixels.size):
         py, px = divmod(pixels[i], width)
@@ -85,7 +100,7 @@ def _moments(obj, pixels, values, width):
 
 
 @kernel
-def ellipse_of(x2, y2, xy):
+def ellipse_of(x2: float, y2: float, xy: float) -> tuple[Number, Number, Number]:
     """Major and minor axis and position angle (degrees) of second moments."""
     difference = x2 - y2
     theta = math.atan2(2 * xy, difference) / 2 if difference != 0 else PI / 4
@@ -97,7 +112,7 @@ def ellipse_of(x2, y2, xy):
 
 
 @kernel
-def _ellipse(obj):
+def _ellipse(obj: Record) -> None:
     x2, y2, xy = obj.x2, obj.y2, obj.xy
     determinant = x2 * y2 - xy * xy
     obj.a, obj.b, obj.theta = ellipse_of(x2, y2, xy)
@@ -107,7 +122,7 @@ def _ellipse(obj):
 
 
 @kernel
-def _profile_factor(obj, pixels, image):
+def _profile_factor(obj: Record, pixels: Array, image: Array) -> None:
     """How much flatter the object is than a Gaussian of its size, at most 1."""
     width = image.shape[1]
     t = obj.threshold
@@ -128,7 +143,9 @@ def _profile_factor(obj, pixels, image):
 
 
 @kernel
-def measure_errors(obj, pixels, values, width, noise2, gain):
+def measure_errors(
+    obj: Record, pixels: Array, values: Array, width: int, noise2: Number, gain: float
+) -> None:
     """Variance of the barycentre; the noise is the global rms plus photon noise."""
     sxx = syy = sxy = total = 0.0
     for i in range(pixels.size):
@@ -153,7 +170,7 @@ def measure_errors(obj, pixels, values, width, noise2, gain):
 
 
 @kernel
-def clean_threshold(values, thresholds, min_area):
+def clean_threshold(values: Array, thresholds: Array, min_area: int) -> Number:
     """Nearly the `min_area`-th largest excess of a pixel over its threshold.
 
     The heap descends one level too far after each exchange, as in the original; cleaning depends
@@ -187,7 +204,15 @@ def clean_threshold(values, thresholds, min_area):
 
 
 @kernel
-def measure_isophote(obj, pixels, plane, threshold, saturation, level_map, mesh):
+def measure_isophote(
+    obj: Record,
+    pixels: Array,
+    plane: Plane,
+    threshold: Number,
+    saturation: float,
+    level_map: Array,
+    mesh: tuple[int, int],
+) -> None:
     """Flux, area, peak and width on the measurement image within the footprint."""
     width = plane.image.shape[1]
     gain = plane.gain
@@ -223,7 +248,7 @@ def measure_isophote(obj, pixels, plane, threshold, saturation, level_map, mesh)
 
 
 @kernel
-def _levels(obj, pixels, image):
+def _levels(obj: Record, pixels: Array, image: Array) -> None:
     """Areas above eight levels in geometric progression from the threshold to the peak."""
     width = image.shape[1]
     low, high = obj.iso_threshold, obj.iso_max
@@ -241,7 +266,7 @@ def _levels(obj, pixels, image):
 
 
 @kernel
-def _fwhm(obj, pixels, image, saturation):
+def _fwhm(obj: Record, pixels: Array, image: Array, saturation: float) -> Number:
     """Width of a Gaussian fitted to the bright pixels: log of the value against radius squared."""
     width = image.shape[1]
     lowest = max(np.float32(obj.iso_max / np.float32(5)), obj.iso_threshold)
@@ -271,8 +296,17 @@ def _fwhm(obj, pixels, image, saturation):
 
 @kernel
 def measure_objects(
-    objects, starts, pixels, values, thresholds, plane, settings, flags, first, last
-):
+    objects: Array,
+    starts: Array,
+    pixels: Array,
+    values: Array,
+    thresholds: Array,
+    plane: Plane,
+    settings: Any,
+    flags: Array,
+    first: int,
+    last: int,
+) -> None:
     """Positional errors, cleaning threshold, isophotal quantities and image flags of objects.
 
     `settings` is (analysis threshold, saturation, level map, mesh, min area, detection noise^2).
@@ -294,7 +328,16 @@ def measure_objects(
 
 
 @kernel
-def measure_all(objects, starts, pixels, values, thresholds, image, weighted, common):
+def measure_all(
+    objects: Array,
+    starts: Array,
+    pixels: Array,
+    values: Array,
+    thresholds: Array,
+    image: Array,
+    weighted: bool,
+    common: Number,
+) -> None:
     """Measure the footprints of all objects from their lists of pixels."""
     for k in range(objects.size):
         a, b = starts[k], starts[k + 1]
@@ -305,7 +348,7 @@ def measure_all(objects, starts, pixels, values, thresholds, image, weighted, co
 
 
 @kernel
-def set_border_flag(obj, shape):
+def set_border_flag(obj: Record, shape: tuple[int, int]) -> None:
     """Flag an object that touches the border of the image."""
     height, width = shape
     if obj.xmin == 0 or obj.ymin == 0 or obj.xmax == width - 1 or obj.ymax == height - 1:

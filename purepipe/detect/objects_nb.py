@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 from purepipe.detect.footprint_nb import measure_footprint, set_border_flag
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
+Record = Any  # one element of a structured array
 
 PI = 3.1415926535898
 DEBLENDED = 2
@@ -18,7 +24,7 @@ F4 = np.float32
 
 
 @kernel
-def start_random(state):
+def start_random(state: Array) -> None:
     """Start the stream of the C library's rand() with its default seed; `state` has 35 words."""
     state[0] = 1
     for i in range(1, 31):
@@ -31,7 +37,7 @@ def start_random(state):
 
 
 @kernel
-def next_random(state):
+def next_random(state: Array) -> int:
     """The next number of the additive feedback generator, 31 bits.
 
     r(i) = r(i-3) + r(i-31) modulo 2^32; word i modulo 34 holds r(i), the last word counts.
@@ -40,14 +46,30 @@ def next_random(state):
     value = (state[(i - 3) % 34] + state[(i - 31) % 34]) & 0xFFFFFFFF
     state[i % 34] = value
     state[34] = i + 1
-    return value >> 1
+    return int(value >> 1)
 
 
 @kernel
 def assign_pixels(
-    starts, pixels, values, thresholds, one, cores, ends, tops, counts, gave_up, image, weighted,
-    common, objects, object_starts, new_pixels, new_values, new_thresholds
-):  # fmt: skip
+    starts: Array,
+    pixels: Array,
+    values: Array,
+    thresholds: Array,
+    one: Array,
+    cores: Array,
+    ends: Array,
+    tops: Array,
+    counts: Array,
+    gave_up: Array,
+    image: Array,
+    weighted: bool,
+    common: Number,
+    objects: Array,
+    object_starts: Array,
+    new_pixels: Array,
+    new_values: Array,
+    new_thresholds: Array,
+) -> None:
     """Objects of all components, each with its pixels in order.
 
     Pixels outside the cores of a split component fall to one of its objects at random, with
@@ -91,9 +113,18 @@ def assign_pixels(
 
 @kernel
 def _write_lists(
-    owner, order, a, m, object_starts, pixels, values, thresholds, new_pixels, new_values,
-    new_thresholds
-):  # fmt: skip
+    owner: Array,
+    order: Array,
+    a: int,
+    m: int,
+    object_starts: Array,
+    pixels: Array,
+    values: Array,
+    thresholds: Array,
+    new_pixels: Array,
+    new_values: Array,
+    new_thresholds: Array,
+) -> None:
     """Copy the pixels of a component object by object; `order` lists cores before the rest."""
     cursor = object_starts[0]
     for j in range(m):
@@ -109,8 +140,19 @@ def _write_lists(
 
 @kernel
 def _split(
-    objects, one, cores, ends, tops, pixels, values, thresholds, image, weighted, common, state
-):
+    objects: Array,
+    one: Array,
+    cores: Array,
+    ends: Array,
+    tops: Array,
+    pixels: Array,
+    values: Array,
+    thresholds: Array,
+    image: Array,
+    weighted: bool,
+    common: Number,
+    state: Array,
+) -> tuple[Array, Array]:
     """Owner of every pixel of a component, and an order of the pixels with the cores first."""
     n, m = pixels.size, objects.size
     owner = np.full(n, -1, np.int32)
@@ -149,7 +191,7 @@ def _split(
 
 
 @kernel
-def _amplitude(obj, base):
+def _amplitude(obj: Record, base: Number) -> Number:
     """Central value of the Gaussian that has the core's area at the threshold."""
     exponent = F4(obj.npix / F4(2 * PI * obj.profile * obj.a * obj.b))
     highest = F4(F4(4) * obj.peak)
@@ -159,7 +201,7 @@ def _amplitude(obj, base):
 
 
 @kernel
-def _choose(objects, amplitudes, x, y, shares, state):
+def _choose(objects: Array, amplitudes: Array, x: int, y: int, shares: Array, state: Array) -> int:
     """The object that a pixel falls to."""
     total = F4(0)
     nearest, least = 0, F4(np.inf)
@@ -186,7 +228,7 @@ def _choose(objects, amplitudes, x, y, shares, state):
 
 
 @kernel
-def _influence(obj, beta, dx, dy):
+def _influence(obj: Record, beta: float, dx: Number, dy: Number) -> float:
     """Value of the Moffat profile assumed for an object, at an offset from its centre."""
     unit = PI * obj.a * obj.b
     amplitude = obj.flux / (2 * unit * obj.profile)
@@ -198,7 +240,7 @@ def _influence(obj, beta, dx, dy):
 
 
 @kernel
-def _swallow(winner, loser):
+def _swallow(winner: Record, loser: Record) -> None:
     """Add an object's sums to another's; positions and shapes stay."""
     winner.npix += loser.npix
     winner.flux = F4(winner.flux + loser.flux)
@@ -216,7 +258,7 @@ def _swallow(winner, loser):
 
 
 @kernel
-def _line_range(obj, reach):
+def _line_range(obj: Record, reach: int) -> tuple[int, int]:
     """Lines that the measurement of an object may touch."""
     h1 = obj.cyy - obj.cxy * obj.cxy / (4.0 * obj.cxx)
     h1 = 1 / math.sqrt(3 * h1) if h1 > 0 else 0.0
@@ -226,7 +268,9 @@ def _line_range(obj, reach):
 
 
 @kernel
-def _clean_one(objects, new, active, count, beta, victims):
+def _clean_one(
+    objects: Array, new: int, active: Array, count: int, beta: float, victims: Array
+) -> tuple[int, int]:
     """Compare a newcomer with the active objects.
 
     Returns the place in the active list of the object that swallows it, or -1, and the number
@@ -250,7 +294,14 @@ def _clean_one(objects, new, active, count, beta, victims):
 
 
 @kernel
-def order_objects(objects, settings, source, lines, visible, survivor):
+def order_objects(
+    objects: Array,
+    settings: Any,
+    source: Array,
+    lines: Array,
+    visible: Array,
+    survivor: Array,
+) -> int:
     """Clean the objects and put them in the order of SExtractor's line buffer.
 
     `settings` is (height, buffer lines, margin of the filter, lines masked after swallowing,
@@ -326,7 +377,7 @@ def order_objects(objects, settings, source, lines, visible, survivor):
 
 
 @kernel
-def _output(item, begin, size, source, lines, rows):
+def _output(item: int, begin: int, size: int, source: Array, lines: Array, rows: int) -> int:
     source[rows] = item
     lines[rows, 0] = begin
     lines[rows, 1] = begin + size
@@ -334,14 +385,14 @@ def _output(item, begin, size, source, lines, rows):
 
 
 @kernel
-def _remove(active, place, count):
+def _remove(active: Array, place: int, count: int) -> int:
     """Take an entry out of the active list; the last one fills the hole."""
     active[place] = active[count - 1]
     return count - 1
 
 
 @kernel
-def resolve_survivors(survivor):
+def resolve_survivors(survivor: Array) -> None:
     """Follow chains of swallowing to the object that is left."""
     for i in range(survivor.size - 1, -1, -1):
         j = survivor[i]
@@ -351,7 +402,7 @@ def resolve_survivors(survivor):
 
 
 @kernel
-def label_pixels(on, starts, pixels, labels):
+def label_pixels(on: Array, starts: Array, pixels: Array, labels: Array) -> None:
     """Labels of the pixels: 0 sky, 1 detected, k + 2 object k."""
     height, width = on.shape
     for y in range(height):

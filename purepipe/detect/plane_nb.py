@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 from purepipe.detect.records_nb import BIG
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
 
 WEIGHT, VARIANCE, RMS = 0, 1, 2
 
 
 @kernel
-def to_variance(weight, kind, factor, image, out):
+def to_variance(weight: Array, kind: int, factor: Number, image: Array, out: Array) -> None:
     """Variance from a weight map; BIG where the weight or the image cannot be used."""
     height, width = image.shape
     scale = np.float32(factor * factor)
@@ -35,7 +40,7 @@ def to_variance(weight, kind, factor, image, out):
 
 
 @kernel
-def subtract_rows(image, level, first, last, out):
+def subtract_rows(image: Array, level: Array, first: int, last: int, out: Array) -> None:
     """Image minus level; zero where the image is not finite. level[0] is row `first`."""
     for y in range(first, last):
         for x in range(image.shape[1]):
@@ -44,7 +49,9 @@ def subtract_rows(image, level, first, last, out):
 
 
 @kernel
-def interpolate_bad(image, variance, bad_level, max_x, max_y):
+def interpolate_bad(
+    image: Array, variance: Array, bad_level: Number, max_x: int, max_y: int
+) -> None:
     """Copy value and variance of the left, or else the upper, neighbour to bad pixels, in place."""
     height, width = image.shape
     allowed_y = np.zeros(width, np.int64)
@@ -65,7 +72,7 @@ def interpolate_bad(image, variance, bad_level, max_x, max_y):
 
 
 @kernel
-def correlate_row(image, mask, y, out):
+def correlate_row(image: Array, mask: Array, y: int, out: Array) -> None:
     """One row of the image correlated with a mask; terms outside the image are dropped."""
     height, width = image.shape
     rows, columns = mask.shape
@@ -82,7 +89,7 @@ def correlate_row(image, mask, y, out):
 
 
 @kernel
-def pixel_threshold(variance, mask, factor, y, x):
+def pixel_threshold(variance: Array, mask: Array, factor: Number, y: int, x: int) -> Number:
     """Detection threshold of one pixel from the filtered variance."""
     height, width = variance.shape
     rows, columns = mask.shape
@@ -99,7 +106,18 @@ def pixel_threshold(variance, mask, factor, y, x):
 
 
 @kernel
-def filter_rows(image, variance, mask, local, factor, common, first, last, filtered, on):
+def filter_rows(
+    image: Array,
+    variance: Array,
+    mask: Array,
+    local: bool,
+    factor: Number,
+    common: Number,
+    first: int,
+    last: int,
+    filtered: Array,
+    on: Array,
+) -> None:
     """Filter rows and mark the pixels above the threshold.
 
     `local`: the threshold is `factor` times the root of the filtered variance; else `common`.
@@ -119,7 +137,17 @@ def filter_rows(image, variance, mask, local, factor, common, first, last, filte
 
 
 @kernel
-def thresholds_of(pixels, variance, mask, local, factor, common, first, last, out):
+def thresholds_of(
+    pixels: Array,
+    variance: Array,
+    mask: Array,
+    local: bool,
+    factor: Number,
+    common: Number,
+    first: int,
+    last: int,
+    out: Array,
+) -> None:
     """Detection thresholds of listed pixels (flat indices)."""
     width = variance.shape[1]
     for i in range(first, last):
@@ -131,7 +159,7 @@ def thresholds_of(pixels, variance, mask, local, factor, common, first, last, ou
 
 
 @kernel
-def background_at(level_map, mesh, x, y):
+def background_at(level_map: Array, mesh: tuple[int, int], x: int, y: int) -> Number:
     """Level at a pixel, bilinear between the mesh centres."""
     ny, nx = level_map.shape
     u = np.float64(x) / mesh[0] - 0.5
