@@ -90,6 +90,11 @@ class PSFConfig:
         (2,), "Degree of the polynomial of each group; 0 makes a constant PSF.",
         minimum=0, maximum=40, original="psfex:PSFVAR_DEGREES",
     )  # fmt: skip
+    stars_per_term: float = option(
+        1.1, "The degree is lowered until there are this many stars for each term; with more than"
+        " 3 a CCD of hardly any star gets smoother, better ellipticities than in the original.",
+        minimum=1.1,
+    )  # fmt: skip
     snapshots: int = option(
         9, "Snapshots per context in diagnostics; no effect on the model.",
         minimum=1, original="psfex:PSFVAR_NSNAP",

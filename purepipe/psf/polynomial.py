@@ -62,19 +62,19 @@ def evaluate(contexts: ArrayLike, powers: NDArray[np.int64]) -> NDArray[np.float
 
 
 def lowered(
-    groups: Sequence[int], degrees: Sequence[int], rows: int
+    groups: Sequence[int], degrees: Sequence[int], rows: int, stars_per_term: float = 1.1
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Groups and degrees that `rows` stars can carry.
 
-    While 1.1 times the number of terms exceeds the number of rows, the degree of the last group
-    goes down by one; at zero the group and its contexts are dropped (from PSFEx).
+    While `stars_per_term` times the number of terms exceeds the number of rows, the degree of the
+    last group goes down by one; at zero the group and its contexts are dropped (from PSFEx).
 
     Returns
     -------
     The group of each context that is left, and the degree of each group that is left.
     """
     groups, degrees = list(groups), list(degrees)
-    while degrees and 1.1 * term_count(groups, degrees) + 0.499 > rows:
+    while degrees and stars_per_term * term_count(groups, degrees) + 0.499 > rows:
         degrees[-1] -= 1
         if degrees[-1] <= 0:
             groups = [group for group in groups if group != len(degrees)]

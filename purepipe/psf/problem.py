@@ -82,7 +82,9 @@ def choose_polynomial(
     if config.is_constant:
         return (), ()
     wanted = config.degrees[: max(config.context_groups)]
-    groups, degrees = polynomial.lowered(config.context_groups, wanted, len(samples))
+    groups, degrees = polynomial.lowered(
+        config.context_groups, wanted, len(samples), config.stars_per_term
+    )
     if degrees != wanted:
         log.warning(
             "only %d stars: degrees of the PSF polynomial lowered from %s to %s",
