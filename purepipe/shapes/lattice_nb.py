@@ -34,6 +34,10 @@ CUT = 16.11809565095832
 # A PSF whose transform exceeds this multiple of its sum (squared) is no PSF.
 PSF_POWER_LIMIT = 2.0
 POWER_FLOOR = 1e-12
+# Pixels more oblong than this, or of an area (arcsec^2) out of these limits, are no pixels.
+OBLONG_LIMIT = 4.0
+LEAST_AREA, LARGEST_AREA = 1e-12, 1e12
+LEAST_RADIUS = 4.0  # modes; a target wider than this allows does not fit into the stamp
 
 
 class Options(NamedTuple):
@@ -63,7 +67,7 @@ class Lattice(NamedTuple):
     jacobians: Floats  # (2, epoch, 2, 2) of the stamp; of the type
     numbers: Floats  # (3, epoch) variance of the target; weight; factor of the noise power
     table: Floats  # (NODES,) V against q^2
-    annuli: Floats  # (4, modes + 2) ln mean 1/|P|^2, mean q^2, slope, ln V
+    annuli: Floats  # (4, 2 modes + 4) ln mean 1/|P|^2, mean q^2, slope, ln V
 
 
 @inner_kernel
@@ -74,7 +78,7 @@ def make_lattice(epochs: int, modes: int) -> Lattice:
         np.zeros((10, epochs, modes, width)), np.zeros((epochs, 5, modes, width)),
         np.zeros((epochs, modes), np.int64), np.zeros((2, epochs), np.int64),
         np.zeros((2, epochs, 2, 2)), np.zeros((3, epochs)), np.zeros(NODES),
-        np.zeros((4, modes + 2)),
+        np.zeros((4, 2 * modes + 4)),
     )  # fmt: skip
 
 
@@ -83,6 +87,25 @@ def pixel_area(jac: Floats) -> float:
     """Area of a pixel, arcsec^2."""
     area: float = abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
     return area
+
+
+@inner_kernel
+def largest_scale(jac: Floats) -> float:
+    """Largest distance on the sky of one pixel step: the larger singular value."""
+    a = 0.5 * (jac[0, 0] ** 2 + jac[0, 1] ** 2 + jac[1, 0] ** 2 + jac[1, 1] ** 2)
+    area = pixel_area(jac)
+    scale: float = math.sqrt(a + math.sqrt(max(a * a - area * area, 0.0)))
+    return scale
+
+
+@inner_kernel
+def is_pixel(jac: Floats) -> bool:
+    """Whether a Jacobian can be that of a detector; the sizes of the tables rely on it."""
+    area = pixel_area(jac)
+    if not LEAST_AREA < area < LARGEST_AREA:
+        return False
+    scale = largest_scale(jac)
+    return scale * scale < OBLONG_LIMIT * area
 
 
 @inner_kernel

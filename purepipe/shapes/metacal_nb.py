@@ -34,6 +34,7 @@ from purepipe.shapes.lattice_nb import (
     CUT,
     IM,
     INVERSE,
+    LEAST_RADIUS,
     NOISE_DOUBLE,
     NOISE_MIN,
     NOISE_NONE,
@@ -51,6 +52,8 @@ from purepipe.shapes.lattice_nb import (
     Options,
     divide,
     frequency_form,
+    is_pixel,
+    largest_scale,
     make_lattice,
     move_origin,
     pixel_area,
@@ -161,9 +164,9 @@ def open_epochs(
     set_frequencies(space.lines, options.modes - 1, options.dk)
     for pair in range(stamps.start[obj], stamps.start[obj + 1]):
         sigma = stamps.sigma[pair]
-        area = pixel_area(stamps.jacobian[pair])
-        good = math.isfinite(stamps.galaxy[pair, 0, 0]) and sigma > 0.0 and math.isfinite(sigma)
-        if not (good and area > 0.0 and math.isfinite(area)):
+        weight = 1.0 / (sigma * sigma)
+        good = math.isfinite(stamps.galaxy[pair, 0, 0]) and sigma > 0.0
+        if not (good and 0.0 < weight < np.inf and is_pixel(stamps.jacobian[pair])):
             results.pair_flags[pair] = BAD_INPUT
             continue
         psf_re, psf_im = lattice.planes[PSF_RE, count], lattice.planes[PSF_IM, count]
@@ -179,10 +182,14 @@ def open_epochs(
                 psf_re, power, results.psf_pars[pair], results.psf_flags[pair],
                 lattice.jacobians[0, count], lattice.annuli, options,
             )  # fmt: skip
+        largest = math.sqrt(CUT) * largest_scale(lattice.jacobians[0, count]) / options.dk
+        if width * LEAST_RADIUS > largest:
+            results.pair_flags[pair] = BAD_PSF
+            continue
         results.pair_flags[pair] = 0
         results.target[pair] = max(width, 0.0)
         lattice.places[1, count] = pair
-        lattice.numbers[1, count] = 1.0 / (sigma * sigma)
+        lattice.numbers[1, count] = weight
         count += 1
     return count
 
@@ -199,7 +206,7 @@ def choose_modes(count: int, lattice: Lattice, options: Options, results: Result
     for epoch in range(count):
         pair = lattice.places[1, epoch]
         width = results.target[pair]
-        scale = math.sqrt(pixel_area(lattice.jacobians[0, epoch]))
+        scale = largest_scale(lattice.jacobians[0, epoch])
         narrowest = math.sqrt(CUT) * scale / (largest * options.dk)
         if width < narrowest:
             if not options.final:

@@ -1,5 +1,6 @@
 """metacal_fit: invariances, ragged epochs, seeds, bad input."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -222,6 +223,47 @@ def test_one_bad_epoch_leaves_the_other(scene):
     assert result.weight[3, 1] == 0
     alone = fit(scene, noise="none", valid=np.arange(2) < np.array([2, 2, 2, 1, 2, 2])[:, None])
     np.testing.assert_array_equal(result.pars[3], alone.pars[3])
+
+
+def test_garbage_never_raises_nor_takes_long():
+    rng = np.random.default_rng(0)
+    shape = (40, 2, 25, 25)
+    started = time.process_time()
+    for largest in (1.0, 5.0, 30.0):
+        images = 10.0 ** rng.uniform(-largest, largest, shape) * rng.choice([-1, 1], shape)
+        psfs = 10.0 ** rng.uniform(-largest, 0, shape)
+        jacobians = rng.standard_normal((40, 2, 2, 2)) * 10 ** rng.uniform(-9, 9, (40, 2, 1, 1))
+        sigmas = 10.0 ** rng.uniform(-largest, largest, (40, 2))
+        for target in ("azgauss", "gauss", "fitgauss"):
+            result = metacal_fit(
+                images, psfs, jacobians, sigmas, seed=1, target=target, moments_fwhm=1.2
+            )
+            assert ((result.flags & ShapeFlag.NOT_ATTEMPTED) == 0).all()
+            assert np.isfinite(result.pars[result.flags == 0]).all()
+    assert time.process_time() - started < 5.0
+
+
+@pytest.mark.parametrize(
+    ("jac", "flag"),
+    [
+        ([[0.2, 0.0], [0.0, 0.04]], ShapeFlag.BAD_INPUT),
+        ([[0.0, 0.0], [0.0, 0.0]], ShapeFlag.BAD_INPUT),
+        ([[1e-200, 0.0], [0.0, 1e-200]], ShapeFlag.BAD_INPUT),
+        ([[-0.2, 0.0], [0.0, 0.2]], 0),
+        ([[0.2, 0.0], [0.0, 0.13]], 0),
+    ],
+)
+def test_pixels_must_look_like_pixels(scene, jac, flag):
+    jacobians = np.broadcast_to(jac, scene.jacobians.shape)
+    result = fit(replace(scene, jacobians=jacobians))
+    assert (result.epoch_flags == flag).all()
+    assert result.good.all() == (flag == 0)
+
+
+def test_a_target_as_wide_as_the_stamp_is_refused(scene):
+    result = fit(scene, sigma_target=np.full(scene.sigmas.shape, 3.0))
+    assert (result.epoch_flags == ShapeFlag.BAD_PSF).all()
+    assert (result.flags == ShapeFlag.NO_EPOCH | ShapeFlag.BAD_INPUT).all()
 
 
 def test_pure_noise_never_raises(scene):
