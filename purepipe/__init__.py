@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from purepipe.config import StarConfig as StarConfig
     from purepipe.config import SurveyConfig as SurveyConfig
     from purepipe.detect import Detection as Detection
-    from purepipe.detect import extract as extract
+    from purepipe.detect.extract import extract as extract
     from purepipe.exposure import Exposure as Exposure
     from purepipe.exposure import WeightKind as WeightKind
     from purepipe.io import read_exposure as read_exposure
@@ -28,17 +28,19 @@ if TYPE_CHECKING:
     from purepipe.io import write_psf as write_psf
     from purepipe.mask import build_mask as build_mask
     from purepipe.pipeline import open_run as open_run
-    from purepipe.pipeline import run as run
+    from purepipe.pipeline.run import run as run
+    from purepipe.psf import Epoch as Epoch
     from purepipe.psf import PSFModel as PSFModel
     from purepipe.psf import adaptive_moments as adaptive_moments
     from purepipe.psf import fit_psf as fit_psf
+    from purepipe.psf import observe as observe
     from purepipe.psf import psf_at as psf_at
     from purepipe.psf import spread_model as spread_model
     from purepipe.psf import validate_psf as validate_psf
     from purepipe.select import find_stars as find_stars
-    from purepipe.shapes import calibrate as calibrate
     from purepipe.shapes import measure_shapes as measure_shapes
     from purepipe.shapes import metacal_fit as metacal_fit
+    from purepipe.shapes.calibrate import calibrate as calibrate
     from purepipe.simulate import simulate_survey as simulate_survey
     from purepipe.survey import CCD as CCD
     from purepipe.survey import EpochStamps as EpochStamps
@@ -52,6 +54,7 @@ _HOMES = {
     "CCD": "survey",
     "DetectConfig": "config",
     "Detection": "detect",
+    "Epoch": "psf",
     "EpochConfig": "config",
     "EpochStamps": "survey",
     "Exposure": "exposure",
@@ -77,6 +80,7 @@ _HOMES = {
     "gather_stamps": "survey",
     "measure_shapes": "shapes",
     "metacal_fit": "shapes",
+    "observe": "psf",
     "open_run": "pipeline",
     "psf_at": "psf",
     "read_exposure": "io",
@@ -91,7 +95,7 @@ _HOMES = {
     "write_psf": "io",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - the names are strings
 
 
 def __getattr__(name: str) -> Any:

@@ -160,11 +160,11 @@ class SimulateConfig:
         0.5, "Distance between neighbouring fields, along right ascension.", unit="deg", minimum=0
     )
     shears: tuple[tuple[float, float], ...] = option(
-        ((0.03, 0.0), (-0.03, 0.0)),
+        ((0.03, -0.02), (-0.03, 0.02)),
         "Shear (g1, g2) of the fields, in turn; first axis west, second axis north.",
     )
     repeat_sky: bool = option(
-        False,
+        True,
         "Give the fields of one turn of shears the same galaxies, stars, seeing and noise,"
         " so that their difference measures the response to shear without shape noise.",
     )

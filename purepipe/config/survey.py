@@ -137,8 +137,9 @@ class ShearConfig:
     min_s2n: float = option(10.0, "Smallest signal-to-noise ratio.", minimum=0)
     max_s2n: float = option(1e9, "Largest signal-to-noise ratio.", minimum=0)
     min_size_ratio: float = option(
-        0.5, "Smallest T of the galaxy over T of the reconvolution PSF.", minimum=0
+        0.5, "Smallest half-light radius, in units of that of the reconvolution PSF.", minimum=0
     )
+    unmasked: bool = option(True, "Leave out objects that touch a masked pixel of the tile.")
 
     def __post_init__(self) -> None:
         check(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.catalogue import build_table
-from purepipe.config import EpochConfig, PSFInterpolationConfig, SpreadConfig
+from purepipe.catalogue.columns_shapes import COLUMNS as SHAPES
+from purepipe.config import EpochConfig, SpreadConfig
 from purepipe.config.survey import InputConfig
 from purepipe.exposure import inverse_variance
-from purepipe.flags import EpochFlag, PSFFlag, ShapeFlag
+from purepipe.flags import ShapeFlag
 from purepipe.io.background import read_background
-from purepipe.io.images import list_ccds, read_header, read_image, read_section
+from purepipe.io.images import read_header, read_image, read_section
 from purepipe.io.psf_file import read_psf
 from purepipe.pipeline.units import TileTask
-from purepipe.psf import psf_at, spread_class, spread_model
+from purepipe.psf import PSFModel, sky_positions, spread_class, spread_model
 from purepipe.survey import (
     CCD,
     CCDPlanes,
@@ -32,25 +32,6 @@ from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
     from astropy.table import Table
-
-# A model in these states gives no usable PSF; the other bits are information.
-UNUSABLE_PSF = (
-    PSFFlag.NO_MODEL
-    | PSFFlag.TOO_FEW_STARS
-    | PSFFlag.BAD_CHI2
-    | PSFFlag.BAD_MODEL
-    | PSFFlag.NOT_ATTEMPTED
-)
-
-
-def sky_positions(objects: Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Windowed sky positions (degrees), isophotal ones where the windowed are missing."""
-    positions = []
-    for axis in "XY":
-        windowed = np.asarray(objects[f"{axis}WIN_WORLD"], dtype=np.float64)
-        plain = np.asarray(objects[f"{axis}_WORLD"], dtype=np.float64)
-        positions.append(np.where(np.isfinite(windowed), windowed, plain))
-    return positions[0], positions[1]
 
 
 def tile_ccds(task: TileTask) -> list[CCD]:
@@ -86,25 +67,9 @@ def plane_reader(
     return read
 
 
-def attach_psfs(
-    stamps: EpochStamps, epochs: Epochs, task: TileTask, root: Path, config: PSFInterpolationConfig
-) -> EpochStamps:
-    """The stamps with the PSF of every usable epoch, and a flag where there is none."""
-    n = stamps.images.shape[-1]
-    psfs = np.zeros((len(stamps.row), n, n), dtype=np.float32)
-    sigma = np.full(len(stamps.row), np.nan)
-    flags = stamps.flags.copy()
-    for index in np.unique(epochs.ccd_index):
-        pairs = np.flatnonzero((epochs.ccd_index == index) & (flags == 0))
-        if len(pairs) == 0:
-            continue
-        model = read_psf(root / task.ccds[index].task.folder / "psf.psf")
-        drawn = psf_at(model, stamps.x[pairs], stamps.y[pairs], config, shape=(n, n))
-        usable = (drawn.flags & int(UNUSABLE_PSF)) == 0
-        psfs[pairs[usable]] = drawn.images[usable]
-        sigma[pairs[usable]] = drawn.sigma[usable]
-        flags[pairs[~usable]] |= int(EpochFlag.NO_PSF)
-    return replace(stamps, psfs=psfs, psf_sigma=sigma, flags=flags)
+def model_reader(task: TileTask, root: Path) -> Callable[[int], PSFModel]:
+    """A function that reads the PSF model of one CCD."""
+    return lambda index: read_psf(root / task.ccds[index].task.folder / "psf.psf")
 
 
 def measure_spread(
@@ -119,7 +84,7 @@ def measure_spread(
     # The isophotal centre is that of the VIGNET.
     x = np.trunc(np.asarray(objects["X_IMAGE"], dtype=np.float64) - 1 + 0.49999)
     y = np.trunc(np.asarray(objects["Y_IMAGE"], dtype=np.float64) - 1 + 0.49999)
-    wcs = WCS.from_header(read_header(task.image, list_ccds(task.image)[0][0]))
+    wcs = WCS.from_header(read_header(task.image, None))
     weights = weight_stamps(task, inputs, x, y, vignets.shape[-1], shape=wcs.shape)
     sigma = mean_psf_sigma(stamps, len(objects)) / wcs.pixel_scale
     spread, error, _ = spread_model(vignets, weights, sigma)
@@ -204,6 +169,5 @@ def block_table(
 
 def block_columns() -> list[str]:
     """Names of the measured columns, in the order of the final catalogue."""
-    return [
-        "EPOCHS", "FLAGS_EPOCH", "SPREAD_MODEL", "SPREADERR_MODEL", "SPREAD_CLASS", *SHAPE_COLUMNS
-    ]  # fmt: skip
+    own = ["EPOCHS", "FLAGS_EPOCH", "SPREAD_MODEL", "SPREADERR_MODEL", "SPREAD_CLASS"]
+    return own + [item.name for item in SHAPES]

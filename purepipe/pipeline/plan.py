@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from purepipe.config import SurveyConfig, from_mapping, to_mapping
 from purepipe.config.survey import InputConfig
 from purepipe.errors import ConfigError, PurepipeError
 from purepipe.io.config_file import read_toml
 from purepipe.io.exposures import check_ccd_files
-from purepipe.io.images import list_ccds, read_header
+from purepipe.io.images import read_header
 from purepipe.pipeline.store import Outcome, content_key, file_identity
 from purepipe.pipeline.units import (
     CCDReference,
@@ -57,7 +58,7 @@ def load_survey(path: Path) -> SurveyConfig:
 def resolve_paths(config: SurveyConfig, folder: Path) -> SurveyConfig:
     """The configuration with every relative path started at `folder`."""
     names = ("image", "weight", "flag", "tile_image", "tile_weight", "tile_flag", "stars")
-    changes = {
+    changes: dict[str, Any] = {
         name: str(folder / getattr(config.inputs, name))
         for name in names
         if getattr(config.inputs, name)
@@ -189,7 +190,7 @@ def _tile_task(
     weight = Path(inputs.tile_weight.format(number=number))
     flag = Path(inputs.tile_flag.format(number=number)) if inputs.tile_flag else None
     check_ccd_files(image, weight, flag)
-    header = read_header(image, list_ccds(image)[0][0])
+    header = read_header(image, None)
     exposures = exposures_of_tile(header.tostring(padding=False), config.tile.epochs)
     ccds = tuple(ref for name in exposures for ref in references.get(name, ()))
     missing = tuple(name for name in exposures if name not in references)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from purepipe.config import SurveyConfig, from_mapping
-from purepipe.config.survey import ShearConfig
 from purepipe.errors import StoreError
 from purepipe.io.tables import read_table, write_table
+from purepipe.pipeline.shear import mean_shear
 from purepipe.pipeline.store import Outcome, fact, open_store, outcomes
 from purepipe.shapes import ShearEstimate
 
@@ -96,8 +96,3 @@ def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
     merged = vstack(tables, metadata_conflicts="silent")
     write_table(root / MERGED, merged)
     return len(merged)
-
-
-def mean_shear(table: Table, config: ShearConfig, *, seed: int = 0) -> ShearEstimate:
-    """Calibrated mean shear of a final catalogue under the cuts of `config`."""
-    raise NotImplementedError

@@ -190,7 +190,10 @@ def outcome_of(store: Store, name: str) -> Outcome | None:
     return Outcome(
         name=row[0], kind=row[1], status=row[2], message=row[3], key=row[4],
         products=json.loads(row[5]), seconds=row[6], peak_mb=row[7],
-        steps=tuple(StepRecord(*step[:5], facts=json.loads(step[5])) for step in steps),
+        steps=tuple(
+            StepRecord(step, what, n_in, n_out, seconds, json.loads(facts))
+            for step, what, n_in, n_out, seconds, facts in steps
+        ),
     )  # fmt: skip
 
 

@@ -16,15 +16,15 @@ def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]
         for step in outcome.steps:
             sums[outcome.kind, step.step].append(step)
     rows = []
-    for step in STEPS:
-        records = sums.get((step.unit, step.name))
+    for item in STEPS:
+        records = sums.get((item.unit, item.name))
         if records:
             total = StepRecord(
-                step.name, step.counts,
+                item.name, item.counts,
                 sum(r.n_in for r in records), sum(r.n_out for r in records),
                 sum(r.seconds for r in records),
             )  # fmt: skip
-            rows.append((step.unit, total, len(records)))
+            rows.append((item.unit, total, len(records)))
     return rows
 
 

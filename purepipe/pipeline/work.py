@@ -42,7 +42,7 @@ from purepipe.pipeline.units import (
     Unit,
     WorkContext,
 )
-from purepipe.psf import fit_psf, psf_summary, validate_psf
+from purepipe.psf import attach_psfs, fit_psf, psf_summary, sky_positions, validate_psf
 from purepipe.select import find_stars
 from purepipe.shapes import measure_shapes
 from purepipe.survey import epoch_tables, find_epochs, gather_stamps
@@ -189,14 +189,16 @@ def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> No
     n = len(objects)
     with recorder.step("stamps", "stamps") as counts:
         ccds = block.tile_ccds(task.tile)
-        epochs = find_epochs(*block.sky_positions(objects), ccds, config.epochs)
+        epochs = find_epochs(*sky_positions(objects), ccds, config.epochs)
         inputs = context.config.inputs
         planes = block.plane_reader(task.tile, context.root, inputs)
         stamps = gather_stamps(epochs, ccds, planes, size=config.shapes.stamp_size)
         counts.n_in = len(stamps.row)
         counts.n_out = int(np.count_nonzero(stamps.flags == 0))
     with recorder.step("psf", "stamps", counts.n_out) as counts:
-        stamps = block.attach_psfs(stamps, epochs, task.tile, context.root, config.psf)
+        stamps = attach_psfs(
+            stamps, epochs, block.model_reader(task.tile, context.root), config.psf
+        )
         counts.n_out = int(np.count_nonzero(stamps.flags == 0))
     with recorder.step("spread", "objects", n) as counts:
         spread = block.measure_spread(objects, stamps, task.tile, inputs, config.spread)

@@ -43,4 +43,5 @@ def with_mean_response(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     transform = rfft2(planes.astype(np.float64), s=padded)
     transform *= mean_response(padded[0])[:, None]
     transform *= mean_response(padded[1])[: transform.shape[-1]]
-    return irfft2(transform, s=padded)[:, :h, :w].astype(np.float32)
+    filtered = irfft2(transform, s=padded)[:, :h, :w]
+    return np.ascontiguousarray(filtered, dtype=np.float32)
