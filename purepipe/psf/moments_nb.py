@@ -36,17 +36,16 @@ def minor_axis(mxx: float, mxy: float, myy: float) -> float:
 
 @fast_kernel
 def weighted_sums(
-    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float, fourth: bool
-) -> tuple[float, float, float, float, float, float, float]:
-    """Sums of I w times 1, dx, dy, dx^2, dx dy, dy^2, rho^4 over the ellipse rho^2 <= CUT.
+    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float
+) -> tuple[float, float, float, float, float, float]:
+    """Sums of I w times 1, dx, dy, dx^2, dx dy, dy^2 over the ellipse rho^2 <= CUT.
 
-    rho^4 only if `fourth`. Reordered sums spread NaN and infinities as strict ones do, so the
-    caller still sees them.
+    Reordered sums spread NaN and infinities as strict ones do, so the caller still sees them.
     """
     height, width = image.shape
     det = mxx * myy - mxy * mxy
     a, b, c = myy / det, -mxy / det, mxx / det
-    s = sx = sy = sxx = sxy = syy = s4 = 0.0
+    s = sx = sy = sxx = sxy = syy = 0.0
     slope, widest2, shrink = -b / a, CUT / a, 1.0 / (a * myy)
     reach, widest = math.sqrt(CUT * myy), math.sqrt(widest2)
     y_first, y_last = max(0, math.ceil(y0 - reach)), min(height - 1, math.floor(y0 + reach))
@@ -76,10 +75,8 @@ def weighted_sums(
             sxx += r2
             sxy += r1 * dy
             syy += r0 * dy * dy
-            if fourth:
-                s4 += row_fourth(row, w, dx, dy, a, b, c)
             next_row(weight[:n], ratio[:n], curvature)
-    return s, sx, sy, sxx, sxy, syy, s4
+    return s, sx, sy, sxx, sxy, syy
 
 
 @fast_kernel
@@ -95,25 +92,6 @@ def row_sums(
         r1 += value * dx
         r2 += value * dx * dx
     return r0, r1, r2
-
-
-@fast_kernel
-def row_fourth(
-    row: NDArray[Any],
-    weight: NDArray[np.float64],
-    dx_first: float,
-    dy: float,
-    a: float,
-    b: float,
-    c: float,
-) -> float:
-    """Sum of I w rho^4 along a part of a row, rho being the elliptical radius."""
-    total = 0.0
-    for i in range(len(row)):
-        dx = dx_first + i
-        rho2 = a * dx * dx + 2.0 * b * dx * dy + c * dy * dy
-        total += row[i] * weight[i] * rho2 * rho2
-    return total
 
 
 @kernel
@@ -159,6 +137,35 @@ def start_row(
 
 
 @kernel
+def fourth_moment(
+    image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float
+) -> float:
+    """Sum of I w rho^4 over the ellipse, rho being the elliptical radius."""
+    height, width = image.shape
+    det = mxx * myy - mxy * mxy
+    a, b, c = myy / det, -mxy / det, mxx / det
+    curvature = math.exp(-a)
+    total = 0.0
+    for j in range(height):
+        dy = j - y0
+        half2 = (CUT - dy * dy / myy) / a
+        if half2 < 0.0:
+            continue
+        ridge, half = x0 - b / a * dy, math.sqrt(half2)
+        left, right = max(0, math.ceil(ridge - half)), min(width - 1, math.floor(ridge + half))
+        dx = left - x0
+        w = math.exp(-0.5 * (a * dx * dx + 2.0 * b * dx * dy + c * dy * dy))
+        ratio = math.exp(-0.5 * (a * (2.0 * dx + 1.0) + 2.0 * b * dy))
+        for i in range(left, right + 1):
+            rho2 = a * dx * dx + 2.0 * b * dx * dy + c * dy * dy
+            total += image[j, i] * w * rho2 * rho2
+            w *= ratio
+            ratio *= curvature
+            dx += 1.0
+    return total
+
+
+@kernel
 def clip(value: float, limit: float) -> float:
     """`value` brought into [-limit, limit]."""
     return min(max(value, -limit), limit)
@@ -182,7 +189,7 @@ def fit_one(
         minor = minor_axis(mxx, mxy, myy)
         if not minor > MIN_MOMENT:
             return COLLAPSED, iteration
-        s, sx, sy, sxx, sxy, syy, _ = weighted_sums(image, x0, y0, mxx, mxy, myy, False)
+        s, sx, sy, sxx, sxy, syy = weighted_sums(image, x0, y0, mxx, mxy, myy)
         if not math.isfinite(s):
             return NOT_FINITE, iteration
         if s <= 0.0:
@@ -206,8 +213,8 @@ def fit_one(
             return DRIFTED, iteration
         if max(abs(dx), abs(dy), abs(dxx), abs(dxy), abs(dyy)) <= tolerance:
             out[0], out[1], out[2], out[3], out[4] = x0, y0, mxx, mxy, myy
-            s4 = weighted_sums(image, x0, y0, mxx, mxy, myy, True)[6]
-            out[5], out[6] = 2.0 * s, s4 / s
+            out[5] = 2.0 * s
+            out[6] = fourth_moment(image, x0, y0, mxx, mxy, myy) / s
             return 0, iteration
     return MAX_ITERATIONS, max_iterations
 

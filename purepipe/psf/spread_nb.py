@@ -43,7 +43,8 @@ def template_row(
     out: NDArray[np.float64],
 ) -> None:
     """One row of the template: the sum over Gaussians 1.. of share times outer product."""
-    out[:] = 0.0
+    for i in range(len(out)):
+        out[i] = 0.0
     for k in range(len(shares)):
         factor = shares[k] * across[k + 1, j]
         row = along[k + 1]
@@ -108,9 +109,9 @@ def spread_one(
         return np.nan, np.nan, NO_PSF
     stamp, weight = cut_margins(stamp, sigma), cut_margins(weight, sigma)
     height, width = stamp.shape
-    variances = np.empty(1 + len(extra))
-    variances[0] = sigma * sigma
-    variances[1:] = sigma * sigma * (1.0 + extra)
+    variances = np.full(1 + len(extra), sigma * sigma)
+    for k in range(len(extra)):
+        variances[k + 1] *= 1.0 + extra[k]
     along = np.empty((len(variances), width))
     gaussian_per_pixel(variances, along)
     across = along
