@@ -305,33 +305,34 @@ def metacal_fit(
     sigma = check_sigmas(sigmas, weights, (nobj, nepoch))
     seeds, flip = check_seed(seed, nobj)
     options = replace(options, flip_noise=options.flip_noise != flip)
-    counts = use.sum(axis=1)
-    seed_of_pair = np.repeat(seeds, counts)
-    epoch_of_pair = np.nonzero(use)[1]
+    seed_of_pair, epoch_of_pair = np.repeat(seeds, use.sum(axis=1)), np.nonzero(use)[1]
     flat = stamps[use] if not use.all() else stamps.reshape(-1, *stamps.shape[2:])
-    sigma_of_pair = sigma[use]
     if bad is not None:
-        flat = fillbad_pixels(flat, bad[use], sigma_of_pair, seed_of_pair, epoch_of_pair)
-    targets = np.zeros(int(counts.sum()))
-    if sigma_target is not None:
-        targets = shaped(sigma_target, (nobj, nepoch), "sigma_target")[use]
-    offset = np.zeros((nobj, nepoch, 2))
-    if offsets is not None:
-        offset = shaped(offsets, offset.shape, "offsets")
+        flat = fill_bad_pixels(flat, bad[use], sigma[use], seed_of_pair, epoch_of_pair)
     if noise_images is None:
-        noise = draw_noise(options, flat, sigma_of_pair, seed_of_pair, epoch_of_pair)
+        noise = draw_noise(options, flat, sigma[use], seed_of_pair, epoch_of_pair)
     else:
         noise = shaped(noise_images, stamps.shape, "noise_images", np.float32)[use]
-    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     pairs = Pairs(
-        flat, np.ascontiguousarray(psf_stamps[use]), np.ascontiguousarray(jac[use]),
-        offset[use], sigma_of_pair, targets, start, seeds,
-        noise,
-    )  # fmt: skip
+        images=flat,
+        psfs=np.ascontiguousarray(psf_stamps[use]),
+        jacobians=np.ascontiguousarray(jac[use]),
+        offsets=_or_zeros(offsets, (nobj, nepoch, 2), "offsets")[use],
+        sigmas=sigma[use],
+        targets=_or_zeros(sigma_target, (nobj, nepoch), "sigma_target")[use],
+        start=np.concatenate([[0], np.cumsum(use.sum(axis=1))]).astype(np.int64),
+        seeds=seeds,
+        noise_images=noise,
+    )
     out = measure_pairs(pairs, options, threads=threads)
     good = np.ones(use.shape) if bad is None else 1.0 - bad.mean(axis=(2, 3))
     with np.errstate(divide="ignore"):
         return by_object(out, use, good / sigma**2, options.step)
+
+
+def _or_zeros(array: ArrayLike | None, shape: tuple[int, ...], key: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = np.zeros(shape) if array is None else shaped(array, shape, key)
+    return values
 
 
 def measure_pairs(pairs: Pairs, options: FitOptions, *, threads: int = 1) -> Results:
@@ -404,7 +405,7 @@ def transform(stamps: NDArray[np.float32], period: int, modes: int) -> NDArray[n
     return products
 
 
-def fillbad_pixels(
+def fill_bad_pixels(
     images: NDArray[np.float32],
     bad: NDArray[np.bool_],
     sigmas: NDArray[np.float64],
