@@ -9,6 +9,7 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect.footprints import Catalogued, Thresholded, footprints_of_labels
 from purepipe.detect.planes import PreparedImage
 from purepipe.errors import AlgorithmError, DataError
+from purepipe.flags import DetectFlag
 
 PIXEL_STACK = 5_000_000
 
@@ -17,8 +18,9 @@ def find_objects_sep(
     prepared: PreparedImage, found: Thresholded, config: DetectConfig
 ) -> Catalogued:
     """Objects found, deblended and cleaned by sep, in sep's order."""
-    labels = _segmentation(prepared, found, config)
+    flags, labels = _segmentation(prepared, found, config)
     footprints = footprints_of_labels(labels, found, prepared)
+    footprints.objects["flags"] |= flags
     count = footprints.objects.size
     height = labels.shape[0]
     owner = labels + np.int32(1)
@@ -37,7 +39,8 @@ def find_objects_sep(
 
 def _segmentation(
     prepared: PreparedImage, found: Thresholded, config: DetectConfig
-) -> NDArray[np.int32]:
+) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
+    """SExtractor's flags of the objects that sep knows, and the map of labels."""
     import sep
 
     plane = prepared.plane
@@ -47,7 +50,7 @@ def _segmentation(
     keep = sep.get_extract_pixstack()
     sep.set_extract_pixstack(max(keep, min(PIXEL_STACK, plane.image.size)))
     try:
-        _, labels = sep.extract(
+        objects, labels = sep.extract(
             plane.image, threshold, err=error, minarea=config.min_area,
             filter_kernel=None if config.filter is None else found.mask, filter_type="conv",
             deblend_nthresh=config.deblend_levels, deblend_cont=config.deblend_contrast,
@@ -63,4 +66,7 @@ def _segmentation(
         sep.set_extract_pixstack(keep)
     if labels.shape != plane.image.shape:
         raise DataError("sep returned a map of another size", got=labels.shape)
-    return np.ascontiguousarray(labels, np.int32)
+    flags = np.zeros(len(objects), np.int16)
+    flags[objects["flag"] & sep.OBJ_MERGED != 0] |= DetectFlag.BLENDED
+    flags[objects["flag"] & sep.OBJ_DOVERFLOW != 0] |= DetectFlag.DEBLEND_OVERFLOW
+    return flags, np.ascontiguousarray(labels, np.int32)
