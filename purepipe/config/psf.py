@@ -116,7 +116,7 @@ class PSFConfig:
     )  # fmt: skip
     fwhm_range: tuple[float, float] = option(
         (2.0, 10.0), "Allowed range of twice FLUX_RADIUS.", unit="pixel",
-        minimum=0, original="psfex:SAMPLE_FWHMRANGE",
+        minimum=0, maximum=1e4, original="psfex:SAMPLE_FWHMRANGE",
     )  # fmt: skip
     max_fwhm_spread: float = option(
         0.2, "Allowed relative range of the FWHM with autoselect.",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BAD_PIXEL = np.float32(-1e30)
+LIMIT = 1e15
 FWHM_PER_SIGMA = 2.35  # the original's rounded value; part of the definition
 _ELEMENT = re.compile(r"(.*?)[(\[](\d+)[)\]]")
 
@@ -142,6 +143,10 @@ def load_samples(stars: Table, config: PSFConfig, *, fwhm: FWHMRange | None = No
     flags = _selection_flags(stars, columns, fwhm, config)
     flags |= _pixel_flags(bad, config)
     usable = np.isfinite(contexts).all(axis=1)
+    # Single precision must hold the squared flux and the pixels in units of it.
+    flux = columns["flux"].astype(np.float64)
+    usable &= (flux > 1 / LIMIT) & (flux < LIMIT)
+    usable &= np.abs(vignets).max(axis=(1, 2)) < 1e10 * np.where(np.isfinite(flux), flux, 0.0)
     flags[~usable] |= PSFFlag.BAD_VALUE
     offsets, scales = context_range(names, contexts)
     weights = np.zeros_like(vignets)
@@ -198,7 +203,7 @@ def fwhm_range(tables: Sequence[Table], config: PSFConfig) -> FWHMRange:
 
 def _candidate_sizes(table: Table, config: PSFConfig) -> NDArray[np.float32]:
     """Twice FLUX_RADIUS of the rows that enter the search for the mode."""
-    size = np.float32(2) * _column(table, "FLUX_RADIUS", np.float32)
+    size = _fwhm(table)
     keep = _column(table, "SNR_WIN", np.float32) > config.min_snr
     keep &= (size >= config.fwhm_range[0]) & (size < config.fwhm_range[1])
     if "FLAGS" in table.colnames:
@@ -318,14 +323,22 @@ def _star_columns(stars: Table, config: PSFConfig) -> dict[str, NDArray[Any]]:
         else np.ones(len(stars), np.float32)
     )
     one = np.float32(1)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        ellipticity = (elongation - one) / (elongation + one)
     return {
         "x": _column(stars, x_key, np.float64),
         "y": _column(stars, y_key, np.float64),
         "flux": _column(stars, config.flux_key, np.float32),
-        "fwhm": np.float32(2) * _column(stars, "FLUX_RADIUS", np.float32),
+        "fwhm": _fwhm(stars),
         "snr": _column(stars, "SNR_WIN", np.float32),
-        "ellipticity": (elongation - one) / (elongation + one),
+        "ellipticity": ellipticity,
     }
+
+
+def _fwhm(table: Table) -> NDArray[np.float32]:
+    """Twice FLUX_RADIUS; an absurd one becomes infinite and passes no cut."""
+    with np.errstate(over="ignore"):
+        return np.asarray(np.float32(2) * _column(table, "FLUX_RADIUS", np.float32))
 
 
 def _contexts(stars: Table, config: PSFConfig) -> tuple[tuple[str, ...], NDArray[np.float64]]:
@@ -358,7 +371,7 @@ def _selection_flags(
     flags[~((size >= fwhm.low) & (size <= fwhm.high))] |= PSFFlag.SIZE
     flags[~(columns["ellipticity"] <= np.float32(config.max_ellipticity))] |= PSFFlag.ELLIPTICITY
     finite = np.isfinite(columns["x"]) & np.isfinite(columns["y"])
-    flags[~(finite & np.isfinite(columns["flux"]) & (columns["flux"] > 0))] |= PSFFlag.BAD_VALUE
+    flags[~finite] |= PSFFlag.BAD_VALUE
     return flags
 
 
