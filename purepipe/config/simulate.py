@@ -160,7 +160,7 @@ class SimulateConfig:
         0.5, "Distance between neighbouring fields, along right ascension.", unit="deg", minimum=0
     )
     shears: tuple[tuple[float, float], ...] = option(
-        ((0.03, -0.02), (-0.03, 0.02)),
+        ((0.05, -0.03), (-0.05, 0.03)),
         "Shear (g1, g2) of the fields, in turn; first axis west, second axis north.",
     )
     repeat_sky: bool = option(

@@ -20,7 +20,7 @@ from astropy.io.fits import Header
 from purepipe.catalogue import assemble_catalogue
 from purepipe.config import MaskConfig
 from purepipe.detect import extract
-from purepipe.errors import DataError, PurepipeError
+from purepipe.errors import AlgorithmError, DataError, PurepipeError
 from purepipe.exposure import Exposure
 from purepipe.io.atomic import write_text
 from purepipe.io.background import write_background
@@ -101,6 +101,7 @@ def execute(unit: Unit, context: WorkContext) -> Outcome:
         if recorder.notes:
             status, message = "nothing to do", " ".join(recorder.notes)
     except PurepipeError as error:
+        _locate(error, unit.task)
         status, message = error.status, str(error)
     except Exception as error:
         # The one place where any fault of one unit is kept from ending the survey.
@@ -142,6 +143,12 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
         counts.facts = {"fwhm": selection.fwhm, "width": selection.width}
         sources["FLAGS_STAR"] = selection.flags
         write_ldac(recorder.product(f"{task.folder}/sources.fits"), _without_vignet(sources))
+        if not selection.fit.any():
+            raise AlgorithmError(
+                "no star for the PSF model on this CCD", got=f"{len(sources)} sources",
+                remedy="Look at FLAGS_STAR in sources.fits; lower ccd.detect.threshold or"
+                " ccd.stars.min_snr, or leave the CCD out.",
+            )  # fmt: skip
     with recorder.step("psf", "stars", int(np.count_nonzero(selection.fit))) as counts:
         model = fit_psf(sources[selection.fit], config.psf)
         counts.n_out = model.accepted
@@ -261,6 +268,13 @@ def _without_vignet(table: Table) -> Table:
     kept = table.copy(copy_data=False)
     kept.remove_column("VIGNET")
     return kept
+
+
+def _locate(error: PurepipeError, task: Task) -> None:
+    """Name the file of the unit in an error that a step on arrays has raised."""
+    if error.file is None and isinstance(task, CCDTask | TileTask):
+        error.file = task.image.name
+        error.hdu = str(task.hdu) if isinstance(task, CCDTask) else None
 
 
 def _clear(task: Task, root: Path) -> None:

@@ -1,0 +1,177 @@
+"""The whole chain on a small simulated survey."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from purepipe.errors import ConfigError, ExitCode, NothingToDo
+from purepipe.flags import NOT_ATTEMPTED_BIT
+from purepipe.io import read_ldac, read_table
+from purepipe.pipeline import load_survey, open_run, run, summary_lines
+from purepipe.pipeline.progress import Lines
+
+
+@pytest.fixture(scope="module")
+def finished(survey, tmp_path_factory):
+    config = replace(load_survey(survey), out=tmp_path_factory.mktemp("runs") / "serial")
+    return config, run(config, workers=1)
+
+
+def catalogue_bytes(root):
+    return (root / "catalogue" / "final_cat.fits").read_bytes()
+
+
+def test_everything_is_done(finished):
+    _, summary = finished
+    assert [outcome.message for outcome in summary.failures] == []
+    assert summary.exit_code is ExitCode.OK
+    assert {outcome.kind for outcome in summary.outcomes} == {"ccd", "tile", "shapes", "catalogue"}
+
+
+def test_every_detection_has_one_row(finished):
+    config, summary = finished
+    objects = read_ldac(config.out / "tile/000-000/objects.fits")
+    final = open_run(config.out).catalogue()
+    assert summary.objects == len(final) == len(objects) > 30
+    np.testing.assert_array_equal(final["NUMBER"], objects["NUMBER"])
+    assert set(final["TILE_ID"]) == {"000-000"}
+
+
+def test_what_is_not_measured_is_flagged(finished):
+    config, _ = finished
+    final = open_run(config.out).catalogue()
+    flags = np.asarray(final["NGMIX_MCAL_FLAGS"])
+    measured = np.isfinite(np.asarray(final["NGMIX_ELL_NOSHEAR"])).all(axis=1)
+    assert measured[flags == 0].all()
+    assert (flags == 0).sum() > 20
+    assert np.all(flags[np.asarray(final["N_EPOCH"]) == 0] != 0)
+    assert np.all(np.asarray(final["FLAGS_UNIT"]) == 0)
+
+
+def test_counts_of_the_summary_add_up(finished):
+    _, summary = finished
+    totals = {}
+    for outcome in summary.outcomes:
+        for step in outcome.steps:
+            n_in, n_out = totals.get((outcome.kind, step.step), (0, 0))
+            totals[outcome.kind, step.step] = n_in + step.n_in, n_out + step.n_out
+    objects = summary.objects
+    assert totals["tile", "detect"][1] == totals["tile", "epochs"][0] == objects
+    assert totals["shapes", "spread"][0] == totals["shapes", "shapes"][0] == objects
+    assert totals["catalogue", "catalogue"] == (objects, objects)
+    assert totals["shapes", "stamps"][1] == totals["shapes", "psf"][0]
+
+
+def test_the_summary_fits_a_terminal(finished):
+    _, summary = finished
+    lines = summary_lines(summary.outcomes)
+    assert max(map(len, lines)) <= 80
+    assert any("shapes" in line and f"{summary.objects:,}" in line for line in lines)
+
+
+@pytest.mark.parametrize(("workers", "block_size"), [(2, 40), (1, 7)])
+def test_workers_and_blocks_do_not_change_a_byte(finished, tmp_path, workers, block_size):
+    config, _ = finished
+    other = replace(config, out=tmp_path / "other", block_size=block_size)
+    run(other, workers=workers)
+    assert catalogue_bytes(other.out) == catalogue_bytes(config.out)
+
+
+def test_a_second_run_skips_what_stands(finished, tmp_path):
+    config, _ = finished
+    again = replace(config, out=tmp_path / "again")
+    shutil.copytree(config.out, again.out)
+    before = catalogue_bytes(again.out)
+    summary = run(again, workers=1)
+    assert summary.skipped == len(summary.outcomes)
+    assert catalogue_bytes(again.out) == before
+    # A product that is gone is made again, and with it what depends on it.
+    (again.out / "tile/000-000/objects.fits").unlink()
+    summary = run(again, workers=1)
+    assert 0 < summary.skipped < len(summary.outcomes)
+    assert catalogue_bytes(again.out) == before
+
+
+def test_another_configuration_redoes_its_steps(finished, tmp_path):
+    config, _ = finished
+    again = replace(config, out=tmp_path / "again")
+    shutil.copytree(config.out, again.out)
+    tile = replace(again.tile, shapes=replace(again.tile.shapes, noise="double"))
+    summary = run(replace(again, tile=tile), workers=1)
+    ccds = sum(outcome.kind == "ccd" for outcome in summary.outcomes)
+    assert summary.skipped == ccds
+    assert catalogue_bytes(again.out) != catalogue_bytes(config.out)
+
+
+def test_a_failed_block_leaves_flagged_rows(finished, tmp_path, monkeypatch):
+    from purepipe.pipeline import work
+
+    config, _ = finished
+    calls = []
+
+    def fail_once(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("cosmic accident")
+        return real(*args, **kwargs)
+
+    real = work.measure_shapes
+    monkeypatch.setattr(work, "measure_shapes", fail_once)
+    other = replace(config, out=tmp_path / "other")
+    summary = run(other, workers=1)
+    assert summary.exit_code is ExitCode.SOME_FAILED
+    (failure,) = summary.failures
+    assert failure.kind == "shapes"
+    assert "cosmic accident" in failure.message
+    assert "Traceback" in next((other.out / "logs").iterdir()).read_text()
+    final = open_run(other.out).catalogue()
+    lost = np.asarray(final["FLAGS_UNIT"]) == 1
+    assert len(final) == summary.objects
+    assert 0 < lost.sum() <= config.block_size
+    assert np.isnan(np.asarray(final["NGMIX_ELL_NOSHEAR"])[lost]).all()
+    assert np.all(np.asarray(final["NGMIX_MCAL_FLAGS"])[lost] & NOT_ATTEMPTED_BIT)
+
+
+def test_the_positions_are_those_of_the_truth(finished, survey):
+    config, _ = finished
+    truth = read_table(survey.parent / "truth.fits")
+    final = open_run(config.out).catalogue()
+    good = np.asarray(final["SNR_WIN"]) > 50
+    ra, dec = np.asarray(final["XWIN_WORLD"])[good], np.asarray(final["YWIN_WORLD"])[good]
+    cos = np.cos(np.radians(dec))
+    d2 = (
+        ((ra[:, None] - np.asarray(truth["ra"])) * cos[:, None]) ** 2
+        + (dec[:, None] - np.asarray(truth["dec"])) ** 2
+    ).min(axis=1)
+    assert np.median(np.sqrt(d2) * 3600) < 0.02
+
+
+def test_no_input_is_an_error(tmp_path, survey):
+    config = load_survey(survey)
+    inputs = replace(
+        config.inputs,
+        image=str(tmp_path / "none-{number}.fits"),
+        tile_image=str(tmp_path / "tile-{number}.fits"),
+    )
+    with pytest.raises(NothingToDo, match=r"no exposure and no tile.*\[inputs\]"):
+        run(replace(config, inputs=inputs, out=tmp_path / "run"), workers=1)
+
+
+def test_star_masks_need_a_catalogue(tmp_path, survey):
+    config = load_survey(survey)
+    inputs = replace(config.inputs, stars="")
+    with pytest.raises(ConfigError, match=r"ccd.mask: halos and spikes.*inputs.stars"):
+        run(replace(config, inputs=inputs, out=tmp_path / "run"), workers=1)
+    inputs = replace(config.inputs, stars=str(tmp_path / "none.fits"))
+    with pytest.raises(ConfigError, match=r"inputs.stars: the star catalogue does not exist"):
+        run(replace(config, inputs=inputs, out=tmp_path / "run"), workers=1)
+
+
+def test_lines_tell_progress(survey, tmp_path, capsys):
+    config = replace(load_survey(survey), out=tmp_path / "run")
+    run(config, workers=1, progress=Lines())
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(f"{lines[-1].split('/')[0]}/{lines[-1].split('/')[0]} units")
+    assert max(map(len, lines)) <= 80
