@@ -4,10 +4,20 @@ from purepipe.shapes.calibrate import ShearBias, ShearEstimate, bias, calibrate
 from purepipe.shapes.images import metacal_images
 from purepipe.shapes.measure import half_light_radius, measure_shapes, shapes_hdus
 from purepipe.shapes.metacal import TYPES, FitOptions, MetacalResult, metacal_fit
+from purepipe.shapes.metadetect import (
+    CellCatalogue,
+    CellTransfer,
+    cell_sums,
+    cell_transfer,
+    metadetect,
+    metadetect_shear,
+)
 from purepipe.shapes.selftest import ShearTest, draw_library, selftest_shear
 
 __all__ = [
     "TYPES",
+    "CellCatalogue",
+    "CellTransfer",
     "FitOptions",
     "MetacalResult",
     "ShearBias",
@@ -15,11 +25,15 @@ __all__ = [
     "ShearTest",
     "bias",
     "calibrate",
+    "cell_sums",
+    "cell_transfer",
     "draw_library",
     "half_light_radius",
     "measure_shapes",
     "metacal_fit",
     "metacal_images",
+    "metadetect",
+    "metadetect_shear",
     "selftest_shear",
     "shapes_hdus",
 ]

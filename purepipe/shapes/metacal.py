@@ -171,7 +171,32 @@ class Pairs:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Choices of a metacalibration fit; see `metacal_fit`."""
+    """Choices of a metacalibration fit.
+
+    Attributes
+    ----------
+    noise
+        What makes the noise of the five types alike: "min" (least added noise), "double", "rot90"
+        (a rotated noise stamp, as ngmix does), or "none", which leaves shears biased.
+    target
+        Rule for the width of the target PSF: "azgauss", "gauss", "fitgauss".
+    step
+        Size of the applied shears.
+    shape_prior
+        Width of the prior of the shape (Bernstein & Armstrong 2014); None for none.
+    centre_prior
+        Width of the prior of the centre, arcsec; None for one pixel, negative for none.
+    tolerance
+        The fit ends where the next step would gain less chi-square than this.
+    max_iterations
+        Steps before a fit is given up.
+    flip_noise
+        Whether the added noise has its sign changed.
+    moments_fwhm
+        Width (arcsec) of the weight of the moments that replace a failed fit; 0 for none.
+    extra_modes
+        Modes beyond the usual ones, to test that they do not matter.
+    """
 
     noise: str = "min"
     target: str = "azgauss"
@@ -265,9 +290,8 @@ def metacal_fit(
     sigmas
         (nobj, nepoch) rms of the pixel noise. When None, 1/sqrt(median positive weight).
     seed
-        Seed of the added noise. An int gives object i the stream i; an array of nobj uint64 (from
-        `purepipe.rng.object_seeds`) gives each object its own, so that its result depends on
-        nothing else. A negative int gives the noise of the positive one with its sign flipped.
+        An int gives object i the noise stream i, a negative int the same noise with its sign
+        flipped; an array of nobj uint64 (`purepipe.rng.object_seeds`) gives each object its own.
     weights
         (nobj, nepoch, n, n) inverse variances; pixels of zero weight are bad.
     masks
@@ -284,11 +308,7 @@ def metacal_fit(
     threads
         Number of threads; the result does not depend on it.
     options, **choices
-        `FitOptions`, or its fields as keywords: ``noise`` ("min", "double", "rot90", "none"),
-        ``target`` ("azgauss", "gauss", "fitgauss"), ``step`` of the shears, widths of the
-        ``shape_prior`` and of the ``centre_prior`` (arcsec; default one pixel, negative for none),
-        ``tolerance`` (chi-square), ``max_iterations``, ``flip_noise``, and ``moments_fwhm``
-        (arcsec) of the weight used where a fit fails; 0 leaves it failed.
+        `FitOptions`, or its fields as keywords, for instance ``noise="double"``.
 
     Raises
     ------
