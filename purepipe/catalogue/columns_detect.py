@@ -57,10 +57,38 @@ _SHAPE = tuple(
         ("CXX_IMAGE", "pix-2", "Ellipse coefficient of dx^2."),
         ("CYY_IMAGE", "pix-2", "Ellipse coefficient of dy^2."),
         ("CXY_IMAGE", "pix-2", "Ellipse coefficient of dx dy."),
+        ("POLAR_IMAGE", "", "(A^2 - B^2) / (A^2 + B^2)."),
         ("ELONGATION", "", "A_IMAGE / B_IMAGE."),
         ("ELLIPTICITY", "", "1 - B_IMAGE / A_IMAGE."),
     )
 )
+
+
+def _ellipses(before: str, after: str, what: str) -> tuple[Column, ...]:
+    """The ellipse of one set of moments, in pixels (not for the isophotal one) and on the sky."""
+    rows: list[Column] = []
+    if before or after:
+        rows += [
+            _f4(f"{before}A{after}_IMAGE", "pix", f"Rms along the major axis of the {what}."),
+            _f4(f"{before}B{after}_IMAGE", "pix", f"Rms along the minor axis of the {what}."),
+            _f4(f"{before}THETA{after}_IMAGE", "deg", f"Position angle of the {what}."),
+            *(
+                _f4(f"{before}{name}{after}_IMAGE", "pix-2", f"Ellipse coefficient of the {what}.")
+                for name in ("CXX", "CYY", "CXY")
+            ),
+        ]
+    rows += [
+        _f8(f"{before}{name}{after}_WORLD", "deg2", f"Second moment {name} of the {what}.")
+        for name in ("X2", "Y2", "XY")
+    ]
+    rows += [
+        _f4(f"{before}A{after}_WORLD", "deg", f"Rms along the major axis of the {what}."),
+        _f4(f"{before}B{after}_WORLD", "deg", f"Rms along the minor axis of the {what}."),
+        _f4(f"{before}THETA{after}_WORLD", "deg", f"Position angle of the {what}, from axis 1."),
+        _f4(f"{before}THETA{after}_J2000", "deg", f"Position angle of the {what}, east of north."),
+    ]
+    return tuple(rows)
+
 
 _COUNTS = tuple(
     Column(name, "i4", unit, sentence, _MANUAL)
@@ -101,6 +129,10 @@ COLUMNS: tuple[Column, ...] = (
     *_photometry("WIN", "under the Gaussian window", f"{_MANUAL}, 'Windowed positions'"),
     *_photometry("APER", "within the circular apertures", f"{_MANUAL}, 'Aperture flux'"),
     *_photometry("ISO", f"within the {_ISO}", f"{_MANUAL}, 'Isophotal flux'"),
+    _f4("FLUX_ISOCOR", "adu", "Isophotal flux corrected for the wings.", _BERTIN),
+    _f4("MAG_ISOCOR", "mag", "Isophotal magnitude corrected for the wings.", _BERTIN),
+    _f4("FLUX_BEST", "adu", "FLUX_AUTO, or FLUX_ISOCOR where crowded.", _BERTIN),
+    _f4("MAG_BEST", "mag", "MAG_AUTO, or MAG_ISOCOR where crowded.", _BERTIN),
     *_photometry("PETRO", "within the Petrosian ellipse", "Petrosian (1976), ApJ 209, L1"),
     _f4("KRON_RADIUS", "", "Size of the AUTO ellipse in units of A_IMAGE or B_IMAGE.", _MANUAL),
     _f4("PETRO_RADIUS", "", "Size of the PETRO ellipse in units of A_IMAGE or B_IMAGE.", _MANUAL),
@@ -122,6 +154,14 @@ COLUMNS: tuple[Column, ...] = (
     *_position_errors("", "barycentre", _MANUAL),
     *_position_errors("WIN", "windowed position", _MANUAL),
     *_SHAPE,
+    *_ellipses("", "", _ISO),
+    *_ellipses("ERR", "", "error of the barycentre"),
+    *_ellipses("", "WIN", "windowed profile"),
+    *_ellipses("ERR", "WIN", "error of the windowed position"),
+    _f8("ALPHA_J2000", "deg", "Right ascension of the barycentre, J2000.", _MANUAL),
+    _f8("DELTA_J2000", "deg", "Declination of the barycentre, J2000.", _MANUAL),
+    _f8("ALPHAWIN_J2000", "deg", "Right ascension of the windowed position, J2000.", _MANUAL),
+    _f8("DELTAWIN_J2000", "deg", "Declination of the windowed position, J2000.", _MANUAL),
     _f4("MU_THRESHOLD", "mag/arcsec2", "Surface brightness of the analysis threshold.", _MANUAL),
     _f4("MU_MAX", "mag/arcsec2", "Surface brightness of the brightest pixel.", _MANUAL),
     _f4("FWHM_IMAGE", "pix", "Full width at half maximum of a Gaussian core.", _MANUAL),

@@ -94,9 +94,17 @@ class DetectConfig:
         3.5, "Smallest AUTO aperture, in units of the object's axes.", minimum=0,
         original="sex:PHOT_AUTOPARAMS",
     )  # fmt: skip
+    petro_factor: float = option(
+        2.0, "Factor from the Petrosian radius to the PETRO aperture.", minimum=0,
+        original="sex:PHOT_PETROPARAMS",
+    )  # fmt: skip
+    petro_min_radius: float = option(
+        3.5, "Smallest PETRO aperture, in units of the object's axes.", minimum=0,
+        original="sex:PHOT_PETROPARAMS",
+    )  # fmt: skip
     auto_apertures: tuple[float, float] = option(
-        (0.0, 0.0), "Smallest diameters for estimating and for measuring AUTO.", unit="pixel",
-        minimum=0, original="sex:PHOT_AUTOAPERS",
+        (0.0, 0.0), "Smallest diameters for estimating and for measuring AUTO and PETRO.",
+        unit="pixel", minimum=0, original="sex:PHOT_AUTOAPERS",
     )  # fmt: skip
     flux_fraction: tuple[float, ...] = option(
         (0.5,), "Fractions of the flux whose radii FLUX_RADIUS gives.", minimum=0, maximum=1,

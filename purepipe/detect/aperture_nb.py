@@ -227,6 +227,12 @@ def _aperture_shape(
 
 
 @kernel
+def _is_crowded(unusable: int, area: int) -> bool:
+    # The quotient in single precision: exactly a tenth is crowded.
+    return bool(np.float64(np.float32(unusable) / np.float32(area)) > 0.1)
+
+
+@kernel
 def _kron_moment(
     obj: Record, detection: Plane, mask: Mask, label: int, smallest: float, lines: tuple[int, int]
 ) -> tuple[float, float, bool, bool]:
@@ -258,7 +264,7 @@ def _kron_moment(
             v = np.float64(image[py, px])
             total += v
             moment += math.sqrt(np.float64(r2)) * v
-    return moment, total, 10 * unusable > area, cut
+    return moment, total, _is_crowded(unusable, area), cut
 
 
 @kernel
@@ -304,7 +310,7 @@ def _ellipse_flux(
             variance += _photon_variance(local, noise2, np.float64(v), np.float64(var))
     if once > 0 and flux > 0:
         variance += flux / once
-    return flux, variance, 10 * unusable > area, cut, circle
+    return flux, variance, _is_crowded(unusable, area), cut, circle
 
 
 @kernel
@@ -335,6 +341,80 @@ def measure_auto(
     out.auto_flux = np.float32(flux)
     out.auto_error = np.float32(math.sqrt(max(variance, 0.0)))
     out.kron_radius = F0 if circle or not flux > 0 else radius
+    if crowded or crowded2:
+        out.flags |= CROWDED
+    if cut or cut2:
+        out.flags |= APERTURE_CUT
+
+
+@kernel
+def _ring_means(
+    obj: Record,
+    detection: Plane,
+    mask: Mask,
+    label: int,
+    inner: float,
+    middle: float,
+    outer: float,
+    lines: tuple[int, int],
+) -> tuple[float, float]:
+    """Mean values between two ellipses and within one halfway; unusable pixels are left out."""
+    x0, x1, y0, y1, _ = _ellipse_box(obj, outer, detection.image.shape[1], lines)
+    mx, my = np.float32(obj.x), np.float32(obj.y)
+    low, half, high = inner * inner, middle * middle, outer * outer
+    ring = disk = 0.0
+    in_ring = in_disk = 0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            r2 = _radius2(obj.cxx, obj.cyy, obj.cxy, np.float32(px - mx), np.float32(py - my))
+            if not r2 <= high or is_unusable(detection, mask, label, py, px):
+                continue
+            v = np.float64(detection.image[py, px])
+            if r2 >= low:
+                ring += v
+                in_ring += 1
+            if r2 < half:
+                disk += v
+                in_disk += 1
+    return ring / in_ring if in_ring else 0.0, disk / in_disk if in_disk else 0.0
+
+
+@kernel
+def measure_petro(
+    obj: Record,
+    detection: Plane,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    petro: tuple[float, float, float, float],
+    lines: tuple[int, int],
+    out: Record,
+) -> None:
+    """Flux in an ellipse set by the Petrosian radius; `petro` as `kron` in `measure_auto`.
+
+    Petrosian (1976), ApJ 209, L1: where the local surface brightness falls to a fifth of the
+    mean within.
+    """
+    factor, least, _, second_diameter = petro
+    radius = np.float32(least)
+    inner = 0.3
+    middle = ring = disk = 0.0
+    while 1.2 * inner < 6.0:
+        outer = 1.2 * inner
+        middle = (inner + outer) / 2
+        ring, disk = _ring_means(obj, detection, mask, label, inner, middle, outer, lines)
+        if ring != 0 and disk != 0 and ring / disk < 0.2:
+            break
+        inner += 0.3
+    if ring != 0 and disk != 0:
+        radius = np.float32(max(factor * middle, least))
+    _, _, crowded, cut = _kron_moment(obj, detection, mask, label, petro[2] / 2, lines)
+    flux, variance, crowded2, cut2, circle = _ellipse_flux(
+        obj, plane, mask, label, np.float64(radius), second_diameter / 2, lines
+    )
+    out.petro_flux = np.float32(flux)
+    out.petro_error = np.float32(math.sqrt(max(variance, 0.0)))
+    out.petro_radius = F0 if circle or not flux > 0 else radius
     if crowded or crowded2:
         out.flags |= CROWDED
     if cut or cut2:
@@ -640,10 +720,10 @@ def measure_apertures(
 ) -> None:
     """All aperture measurements of the objects that `source` names, into rows of `out`.
 
-    `settings` is (circle diameters, Kron settings, flux fractions); `arrays` is (circle fluxes,
-    circle errors, radii of the fractions, vignets).
+    `settings` is (circle diameters, Kron settings, Petrosian settings, flux fractions); `arrays`
+    is (circle fluxes, circle errors, radii of the fractions, vignets).
     """
-    diameters, kron, fractions = settings
+    diameters, kron, petro, fractions = settings
     fluxes, errors, radii, vignets = arrays
     curve = np.empty(64)
     areas5, areas11 = area_steps(5), area_steps(11)
@@ -658,6 +738,8 @@ def measure_apertures(
             if cut:
                 row.flags |= APERTURE_CUT
         measure_auto(obj, detection, plane, mask, label, kron, seen, row)
+        if petro[0] > 0:
+            measure_petro(obj, detection, plane, mask, label, petro, seen, row)
         limit, cut = growth_curve(obj, plane, mask, label, kron[2], seen, curve)
         if cut:
             row.flags |= APERTURE_CUT

@@ -169,7 +169,13 @@ def _measure(
         config.mask_type == "correct",
     )  # fmt: skip
     kron = (config.kron_factor, config.kron_min_radius, *config.auto_apertures)
-    settings = (np.array(config.apertures), kron, np.array(config.flux_fraction, np.float64))
+    # The original measures, and flags, the Petrosian aperture only if a column needs it.
+    wanted = any("PETRO" in name for name in config.columns)
+    petro = (config.petro_factor if wanted else 0.0, config.petro_min_radius)
+    settings = (
+        np.array(config.apertures), kron, (*petro, *config.auto_apertures),
+        np.array(config.flux_fraction, np.float64),
+    )  # fmt: skip
 
     def some(first: int, last: int) -> None:
         aperture_nb.measure_apertures(

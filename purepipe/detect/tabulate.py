@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from purepipe.catalogue.columns_detect import COLUMNS, SHAPEPIPE_COLUMNS
 from purepipe.catalogue.table import build_table
 from purepipe.config.detect import DetectConfig
+from purepipe.detect.derived import ellipse_columns, local_jacobian, world_columns
 from purepipe.detect.footprints import filter_mask
 from purepipe.detect.planes import PreparedImage
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.exposure import Exposure
+from purepipe.flags import DetectFlag
 from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
@@ -56,9 +58,13 @@ def detection_table(
         A column is unknown.
     """
     names = config.columns or SHAPEPIPE_COLUMNS
+    shapes = _shapes(results)
+    x, y = results.objects["x"], results.objects["y"]
     values = {
         **_positions(results, exposure.wcs),
-        **_shapes(results),
+        **shapes,
+        **ellipse_columns(shapes),
+        **world_columns(shapes, exposure.wcs, x, y),
         **_counts(results),
         **_photometry(results, exposure.zero_point),
         **_surface_brightness(results, exposure, config),
@@ -90,6 +96,10 @@ def _positions(results: Measurements, wcs: WCS | None) -> dict[str, Values]:
         "YWIN_IMAGE": measured["win_y"] + 1,
         "XWIN_WORLD": xwin_world,
         "YWIN_WORLD": ywin_world,
+        "ALPHA_J2000": x_world,
+        "DELTA_J2000": y_world,
+        "ALPHAWIN_J2000": xwin_world,
+        "DELTAWIN_J2000": ywin_world,
         "XPEAK_IMAGE": objects["xpeak"] + 1,
         "YPEAK_IMAGE": objects["ypeak"] + 1,
         **{f"{edge.upper()}_IMAGE": objects[edge] + 1 for edge in ("xmin", "xmax", "ymin", "ymax")},
@@ -109,6 +119,8 @@ def _shapes(results: Measurements) -> dict[str, Values]:
     with np.errstate(divide="ignore", invalid="ignore"):
         values["ELONGATION"] = objects["a"] / objects["b"]
         values["ELLIPTICITY"] = np.float32(1) - objects["b"] / objects["a"]
+    a2, b2 = np.square(objects["a"]), np.square(objects["b"])
+    values["POLAR_IMAGE"] = (a2 - b2) / (a2 + b2)
     values["THETA_IMAGE"] = objects["theta"]
     values["FWHM_IMAGE"] = objects["fwhm"]
     return values
@@ -139,11 +151,18 @@ def _photometry(results: Measurements, zero_point: float) -> dict[str, Values]:
         "WIN": (measured["win_flux"], measured["win_error"]),
         "APER": (_squeezed(results.fluxes), _squeezed(results.errors)),
         "ISO": (objects["iso_flux"], iso_error.astype(np.float32)),
+        "PETRO": (measured["petro_flux"], measured["petro_error"]),
     }
     values = {}
     for kind, (flux, error) in pairs.items():
         values[f"FLUX_{kind}"], values[f"FLUXERR_{kind}"] = flux, error
         values[f"MAG_{kind}"], values[f"MAGERR_{kind}"] = _magnitude(flux, error, zero_point)
+    values["FLUX_ISOCOR"] = isocor = _corrected(objects)
+    crowded = measured["flags"] & DetectFlag.CROWDED != 0
+    values["FLUX_BEST"] = best = np.where(crowded, isocor, measured["auto_flux"])
+    values["MAG_ISOCOR"], _ = _magnitude(isocor, isocor, zero_point)
+    values["MAG_BEST"], _ = _magnitude(best, best, zero_point)
+    values["PETRO_RADIUS"] = measured["petro_radius"]
     values["KRON_RADIUS"] = measured["kron_radius"]
     values["FLUX_RADIUS"] = _squeezed(results.radii)
     values["FLUX_MAX"] = objects["iso_max"]
@@ -156,6 +175,15 @@ def _photometry(results: Measurements, zero_point: float) -> dict[str, Values]:
 def _squeezed(values: Values) -> Values:
     """A column of numbers rather than of vectors of one number, as in FITS."""
     return values[:, 0] if values.shape[1] == 1 else values
+
+
+def _corrected(objects: Values) -> Values:
+    """Isophotal flux corrected for the light below the isophote of a Gaussian profile."""
+    flux = objects["iso_flux"].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        edge = objects["npix"] * objects["threshold"].astype(np.float64) / flux
+    edge = np.clip(np.nan_to_num(edge, nan=1.0), 0, 1)
+    return np.asarray(flux / (1 - 0.196099 * edge - 0.751208 * edge * edge))
 
 
 def _magnitude(flux: Values, error: Values, zero_point: float) -> tuple[Values, Values]:
@@ -199,13 +227,8 @@ def _pixel_area(objects: Values, wcs: WCS | None, config: DetectConfig) -> Value
         return np.full(objects.size, config.pixel_scale**2)
     if wcs is None or objects.size == 0:
         return np.full(objects.size, np.nan)
-    x, y = objects["x"], objects["y"]
-    (lon, lat), (lon_x, lat_x), (lon_y, lat_y) = (
-        wcs.pixel_to_sky(x + dx, y + dy) for dx, dy in ((0, 0), (1, 0), (0, 1))
-    )
-    stretch = np.cos(np.radians(lat))
-    dlon_x, dlon_y = (((other - lon + 180) % 360 - 180) * stretch for other in (lon_x, lon_y))
-    return np.abs(dlon_x * (lat_y - lat) - dlon_y * (lat_x - lat)) * DEGREE**2
+    lon_x, lon_y, lat_x, lat_y = local_jacobian(wcs, objects["x"], objects["y"])
+    return np.asarray(np.abs(lon_x * lat_y - lon_y * lat_x) * DEGREE**2)
 
 
 def _metadata(

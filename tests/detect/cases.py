@@ -9,6 +9,7 @@ import numpy as np
 
 from purepipe.catalogue.columns_detect import SHAPEPIPE_COLUMNS
 from purepipe.config import DetectConfig
+from purepipe.detect.derived import KINDS
 from purepipe.exposure import Exposure, WeightKind
 from purepipe.wcs import WCS
 
@@ -24,6 +25,22 @@ EXTRA_COLUMNS = (
     "ID_PARENT", *(f"ISO{k}" for k in range(8)),
 )  # fmt: skip
 ALL_COLUMNS = (*SHAPEPIPE_COLUMNS, *EXTRA_COLUMNS)
+
+# Computed from other columns, hence equal to rounding, or to the cancellation in covariances.
+DERIVED_COLUMNS = (
+    "FLUX_PETRO", "FLUXERR_PETRO", "MAG_PETRO", "MAGERR_PETRO", "PETRO_RADIUS", "FLUX_ISOCOR",
+    "MAG_ISOCOR", "FLUX_BEST", "MAG_BEST", "POLAR_IMAGE", "ALPHA_J2000", "DELTA_J2000",
+    "ALPHAWIN_J2000", "DELTAWIN_J2000", "MAG_ISO", "MAGERR_ISO", "MAG_APER", "MAGERR_APER",
+    *(
+        f"{before}{name}{after}"
+        for before, suffix in KINDS
+        for name, after in (
+            *((n, f"{suffix}_WORLD") for n in ("X2", "Y2", "XY", "A", "B", "THETA")),
+            ("THETA", f"{suffix}_J2000"),
+            *((n, f"{suffix}_IMAGE") for n in ("A", "B", "THETA", "CXX", "CYY", "CXY")),
+        )
+    ),
+)  # fmt: skip
 
 # name: original keys beyond EXPOSURE, purepipe's beyond DetectConfig.exposure()
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

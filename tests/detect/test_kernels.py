@@ -288,9 +288,10 @@ def test_moments_are_the_weighted_means():
 def test_ellipse_axes_are_the_eigenvalues(x2, y2, correlation):
     xy = correlation * math.sqrt(x2 * y2)
     a, b, theta = footprint_nb.ellipse_of(x2, y2, xy)
+    assert theta == 45 or x2 != y2  # the original's convention, whatever the sign of xy
     values, vectors = np.linalg.eigh([[x2, xy], [xy, y2]])
     assert (a**2, b**2) == (pytest.approx(values[1], rel=1e-5), pytest.approx(values[0], rel=1e-4))
-    if a - b > 0.05:
+    if a - b > 0.05 and x2 != y2:
         direction = np.array([math.cos(math.radians(theta)), math.sin(math.radians(theta))])
         assert abs(direction @ vectors[:, 1]) == pytest.approx(1, abs=1e-4)
 

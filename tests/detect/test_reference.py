@@ -16,7 +16,7 @@ from purepipe.detect.exact_engine import catalogue_objects, find_footprints
 from purepipe.detect.footprints import threshold_image
 from purepipe.detect.planes import prepare_image
 
-from .cases import ALL_COLUMNS, REFERENCES, VARIANTS, exposure_of, original_columns
+from .cases import ALL_COLUMNS, DERIVED_COLUMNS, REFERENCES, VARIANTS, exposure_of, original_columns
 from .compare import assert_same
 from .fields import Field, make_field
 from .sextractor import EXPOSURE, PROGRAM, run_sextractor
@@ -103,6 +103,21 @@ def test_kinds_of_weight_to_the_bit(keyword, kind, field, tmp_path):
     table, _ = run_sextractor(tmp_path, field, keys, original_columns())
     detection = extract(exposure_of(field, kind), DetectConfig.exposure(columns=ALL_COLUMNS))
     assert_same(detection.table, table, ALL_COLUMNS, exact=True)
+
+
+@pytest.mark.binaries
+@needs_program
+def test_derived_columns(field, tmp_path):
+    columns = (*DERIVED_COLUMNS, "FLUX_AUTO", "FLAGS", "VIGNET")
+    asked = [f"{name}(51,51)" if name == "VIGNET" else name for name in columns]
+    table, _ = run_sextractor(tmp_path, field, EXPOSURE, asked, checks=())
+    ours = extract(exposure_of(field), DetectConfig.exposure(columns=columns)).table
+    assert np.array_equal(ours["FLAGS"], table["FLAGS"])
+    for name in DERIVED_COLUMNS:
+        assert ours[name].dtype == table[name].dtype.newbyteorder("="), name
+        cancelling = name.endswith(("_WORLD", "_J2000")) and ("XY" in name or "THETA" in name)
+        rtol = 2e-5 if cancelling else 3e-7
+        np.testing.assert_allclose(ours[name], table[name], rtol=rtol, atol=0, err_msg=name)
 
 
 @pytest.mark.binaries
