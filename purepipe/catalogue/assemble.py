@@ -67,8 +67,7 @@ def assemble_catalogue(
     )
     for name in columns:
         item = column(name)
-        shape = () if joined is None else joined[name].shape[1:]
-        values = np.full((len(final), *shape), item.missing, dtype=item.dtype)
+        values = item.blank(len(final))
         if joined is not None:
             values[rows] = joined[name]
         final[name] = values

@@ -3,6 +3,14 @@
 from purepipe.catalogue.table import Column, register
 
 _HSM = "Hirata & Seljak 2003, MNRAS 343, 459"
+_RHO = "Rowe 2010, MNRAS 404, 350; Jarvis et al. 2016, MNRAS 460, 2245"
+_RHO_MEANINGS = (
+    "Correlation of the ellipticity residuals",
+    "Correlation of ellipticity and ellipticity residual",
+    "Correlation of the ellipticities times relative size residual",
+    "Correlation of ellipticity residual and ellipticity times relative size residual",
+    "Correlation of ellipticity and ellipticity times relative size residual",
+)
 
 
 def _moments(kind: str, name: str) -> tuple[Column, ...]:
@@ -39,6 +47,16 @@ COLUMNS: tuple[Column, ...] = (
     Column("SNR", "f8", "", "SNR_WIN."),
     Column("ACCEPTED", "i2", "", "1: kept by the PSF fit; 0: not; -1: unknown."),
     Column("RESERVED", "i2", "", "1 where the star was kept out of the fit for validation."),
+    Column("THETA", "f8", "arcmin", "Mean separation of the pairs of stars."),
+    Column("NPAIRS", "i8", "", "Number of pairs of stars."),
+    *(
+        column
+        for k, meaning in enumerate(_RHO_MEANINGS, start=1)
+        for column in (
+            Column(f"RHO{k}", "f8", "", f"{meaning}.", _RHO),
+            Column(f"RHO{k}_ERR", "f8", "", f"Shot noise of RHO{k}.", _RHO),
+        )
+    ),
 )
 
 register(COLUMNS)

@@ -12,7 +12,9 @@ _OBJECT = (
     ),
     Column("NGMIX_MCAL_FLAGS", "i4", "", "ShapeFlag bits of all five types together."),
     Column("NGMIX_FLAGS_EPOCH", "i4", "", "EpochFlag bits of the epochs that the fit left out."),
-    Column("NGMIX_ELL_ERR_PSFo", "f8", "", "Mean error of the shape of the original PSF."),
+    Column(
+        "NGMIX_ELL_ERR_PSFo", "f8", "", "Mean error of the shape of the original PSF.", length=2
+    ),
     Column("NGMIX_T_ERR_PSFo", "f8", "arcsec", "Mean error of the size of the original PSF."),
     Column("R11", "f8", "", "Shear response d g1 / d gamma1."),
     Column("R12", "f8", "", "Shear response d g1 / d gamma2."),
@@ -39,7 +41,14 @@ _PER_TYPE = (
 )
 
 COLUMNS: tuple[Column, ...] = _OBJECT + tuple(
-    Column(f"NGMIX_{name}_{kind}", dtype, unit, f"{text[:-1]}, type {kind}.", _NGMIX)
+    Column(
+        f"NGMIX_{name}_{kind}",
+        dtype,
+        unit,
+        f"{text[:-1]}, type {kind}.",
+        _NGMIX,
+        length=2 if name.startswith("ELL") else 1,
+    )
     for kind in TYPES
     for name, dtype, unit, text in _PER_TYPE
 )

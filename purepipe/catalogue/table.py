@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.errors import ConfigError, did_you_mean
+from purepipe.flags import NOT_ATTEMPTED_BIT
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -38,6 +39,8 @@ class Column:
         Where the formula comes from, e.g. ``"SExtractor manual, 'Windowed positions'"``.
     alias
         The same column's name in ShapePipe 2, when it differs.
+    length
+        Number of values of one row.
     """
 
     name: str
@@ -46,16 +49,22 @@ class Column:
     definition: str
     source: str = ""
     alias: str = ""
+    length: int = 1
+
+    def blank(self, rows: int) -> NDArray[Any]:
+        """Values of `rows` rows that were not measured."""
+        shape = (rows,) if self.length == 1 else (rows, self.length)
+        return np.full(shape, self.missing, dtype=self.dtype)
 
     @property
     def missing(self) -> Any:
-        """The value of a row that was not measured: NaN, or the NOT_ATTEMPTED bit of flags."""
+        """What stands for no measurement: NaN, the NOT_ATTEMPTED bit of flags, -1 of counts."""
         kind = np.dtype(self.dtype).kind
         if kind == "f":
             return np.nan
-        if kind in "iu":
-            return 1 << 30 if self.dtype == "i4" and "FLAG" in self.name.upper() else 0
-        return ""
+        if kind == "i":
+            return NOT_ATTEMPTED_BIT if self.dtype == "i4" and "FLAG" in self.name else -1
+        return 0 if kind in "ub" else ""
 
 
 def register(columns: Iterable[Column]) -> None:
@@ -116,7 +125,7 @@ def build_table(
     for name, array in values.items():
         item = column(name)
         if array is None:
-            array = np.full(rows, item.missing, dtype=item.dtype)
+            array = item.blank(rows)
         elif np.ndim(array) == 0:
             array = np.full(rows, array, dtype=item.dtype)
         table[name] = np.asarray(array).astype(item.dtype, copy=False)

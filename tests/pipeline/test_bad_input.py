@@ -60,7 +60,7 @@ def broken(tmp_path_factory):
         ("ccd 2100004-0", "data bad", r"image-2100004\.fits.*no finite pixel.*replace the file"),
         ("ccd 2100004-1", "data bad", r"2100004.*no pixel has a usable weight.*Check"),
         ("ccd 2100005-0", "failed", r"image-2100005\.fits\[HDU 1\]: no star for the PSF"),
-        ("tile 001-000", "nothing to do", r"CFIS_image-001-000\.fits: no HISTORY card.*history_pattern"),
+        ("tile 001-000", "nothing to do", r"image-001-000\.fits: no HISTORY.*history_pattern"),
     ],
 )  # fmt: skip
 def test_the_fault_is_named(broken, unit, status, message):
