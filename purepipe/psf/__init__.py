@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from purepipe.psf.model import PSFModel
     from purepipe.psf.moments import Moments, adaptive_moments
     from purepipe.psf.observation import Epoch, attach_psfs, observe, sky_positions
+    from purepipe.psf.rho import rho_statistics
     from purepipe.psf.samples import load_samples
     from purepipe.psf.several import fit_exposures
     from purepipe.psf.spread import spread_class, spread_model
@@ -37,6 +38,7 @@ __all__ = [
     "psf_at",
     "psf_residuals",
     "psf_summary",
+    "rho_statistics",
     "sky_positions",
     "spread_class",
     "spread_model",
@@ -65,6 +67,7 @@ _HOMES = {
     "psf_at": "interpolate",
     "psf_residuals": "validate",
     "psf_summary": "validate",
+    "rho_statistics": "rho",
     "sky_positions": "observation",
     "spread_class": "spread",
     "spread_model": "spread",
