@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from purepipe._jit import kernel
@@ -48,20 +47,23 @@ def pair_sums(
             d2 = dx * dx + dy * dy + dz * dz
             if d2 < chord2[0] or d2 >= chord2[bins]:
                 continue
-            k = np.searchsorted(chord2, d2, side="right") - 1
+            k = bins - 1  # most pairs are far apart
+            while d2 < chord2[k]:
+                k -= 1
             w = weight[i] * weight[j]
+            half = 0.5 * math.sqrt(d2)
+            # The arc to 1e-10 below half a degree, without the price of the arcsine.
+            arc = half * (1.0 + d2 / 24.0) if d2 < 1e-4 else math.asin(half)
             moments[k, 0] += 1.0
             moments[k, 1] += w
-            moments[k, 2] += w * 2.0 * math.asin(0.5 * math.sqrt(d2))
-            a, b = values[i], values[j]
-            sums[k, 0] += w * (a[0, 0] * b[0, 0] + a[0, 1] * b[0, 1])
-            sums[k, 1] += 0.5 * w * (
-                a[1, 0] * b[0, 0] + a[1, 1] * b[0, 1] + a[0, 0] * b[1, 0] + a[0, 1] * b[1, 1]
-            )  # fmt: skip
-            sums[k, 2] += w * (a[2, 0] * b[2, 0] + a[2, 1] * b[2, 1])
-            sums[k, 3] += 0.5 * w * (
-                a[0, 0] * b[2, 0] + a[0, 1] * b[2, 1] + a[2, 0] * b[0, 0] + a[2, 1] * b[0, 1]
-            )  # fmt: skip
-            sums[k, 4] += 0.5 * w * (
-                a[1, 0] * b[2, 0] + a[1, 1] * b[2, 1] + a[2, 0] * b[1, 0] + a[2, 1] * b[1, 1]
-            )  # fmt: skip
+            moments[k, 2] += w * 2.0 * arc
+            # Of the first and of the second star: residual, ellipticity, times size residual.
+            s1, s2, e1, e2 = values[i, 0, 0], values[i, 0, 1], values[i, 1, 0], values[i, 1, 1]
+            q1, q2 = values[i, 2, 0], values[i, 2, 1]
+            f1, f2, g1, g2 = values[j, 0, 0], values[j, 0, 1], values[j, 1, 0], values[j, 1, 1]
+            r1, r2 = values[j, 2, 0], values[j, 2, 1]
+            sums[k, 0] += w * (s1 * f1 + s2 * f2)
+            sums[k, 1] += 0.5 * w * (e1 * f1 + e2 * f2 + s1 * g1 + s2 * g2)
+            sums[k, 2] += w * (q1 * r1 + q2 * r2)
+            sums[k, 3] += 0.5 * w * (s1 * r1 + s2 * r2 + q1 * f1 + q2 * f2)
+            sums[k, 4] += 0.5 * w * (e1 * r1 + e2 * r2 + q1 * g1 + q2 * g2)
