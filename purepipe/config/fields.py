@@ -90,49 +90,49 @@ def from_mapping(
     Raises
     ------
     ConfigError
-        For an unknown key (with its nearest match) or a value that is not allowed.
+        For an unknown key (with its nearest match) or a value that is not allowed; the key is
+        named as in the file, ``tile.shapes.stamp_size``.
     """
+    try:
+        return _build(cls, values, base, "")
+    except ConfigError as error:
+        if error.file is None and file is not None:
+            error.file = str(file)
+        raise
+
+
+def _build(cls: type[C], values: Mapping[str, Any], base: C | None, path: str) -> C:
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = _hints(cls)
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         if name not in fields:
-            raise ConfigError(
-                "unknown key", file=file, key=f"{_label(cls)}.{name}",
-                remedy=did_you_mean(name, fields),
-            )  # fmt: skip
+            raise ConfigError("unknown key", key=path + name, remedy=did_you_mean(name, fields))
         hint = hints[name]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             if not isinstance(value, Mapping):
-                raise ConfigError(
-                    "a table is needed here",
-                    file=file,
-                    key=f"{_label(cls)}.{name}",
-                    got=repr(value),
-                )
-            value = from_mapping(hint, value, file=file, base=_nested_base(fields[name], base))
+                raise ConfigError("a table is needed here", key=path + name, got=repr(value))
+            value = _build(hint, value, _nested_base(fields[name], base), f"{path}{name}.")
         arguments[name] = value
+    required = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in required if name not in arguments]
+    if missing and base is None:
+        raise ConfigError(
+            f"required key missing: {', '.join(missing)}", key=path.rstrip(".") or None
+        )
     try:
         if base is not None:
             return dataclasses.replace(base, **arguments)  # type: ignore[type-var]
         return cls(**arguments)
     except ConfigError as error:
-        if error.file is None and file is not None:
-            error.file = str(file)
+        # A dataclass does not know under which name it stands in the file.
+        if error.key is not None and not error.key.startswith(path or "\0"):
+            error.key = path + error.key.partition(".")[2]
         raise
-    except TypeError:
-        missing = [
-            name
-            for name, field in fields.items()
-            if name not in arguments
-            and field.default is dataclasses.MISSING
-            and field.default_factory is dataclasses.MISSING
-        ]
-        if not missing:
-            raise
-        raise ConfigError(
-            f"required key missing: {', '.join(missing)}", file=file, key=_label(cls)
-        ) from None
 
 
 def _nested_base(field: dataclasses.Field[Any], base: Any) -> Any:
