@@ -8,7 +8,7 @@ so that the noise of every type is the same, isotropic in the world frame.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +160,7 @@ def open_epochs(
 
     A target width of zero means that its rule found none on this lattice.
     """
-    count = 0
+    count: Any = np.int64(0)  # a literal zero would compile what follows twice
     set_frequencies(space.lines, options.modes - 1, options.dk)
     for pair in range(stamps.start[obj], stamps.start[obj + 1]):
         sigma = stamps.sigma[pair]
@@ -191,7 +191,7 @@ def open_epochs(
         lattice.places[1, count] = pair
         lattice.numbers[1, count] = weight
         count += 1
-    return count
+    return int(count)
 
 
 @inner_kernel
@@ -285,64 +285,35 @@ def stack_of_type(
 
 
 @inner_kernel
-def start_values(par: Floats, stack: Stack, priors: Priors, space: Space) -> None:
-    """Round, centred, one and a half times the size of the target, with the flux of that shape."""
-    force, normal = space.vectors[0], space.matrices[2]
-    fill_line(par, 0.0)
-    for variance in stack.target:
-        par[4] += 1.5 * variance / stack.target.size
-    evaluate(par, stack, priors, space, force, normal)
-    par[5] = force[5] / normal[5, 5]
-
-
-@inner_kernel
-def measure_object(
-    obj: int, stamps: Stamps, lattice: Lattice, options: Options, space: Space, results: Results
-) -> None:
-    """Fit the five types of one object."""
-    count = open_epochs(obj, stamps, lattice, options, space, results)
-    if count == 0:
-        empty = stamps.start[obj] == stamps.start[obj + 1]
-        for kind in range(5):
-            results.flags[obj, kind] = NO_EPOCH if empty else NO_EPOCH | BAD_INPUT
-        return
-    half = choose_modes(count, lattice, options, results)
-    if half < 0:
-        results.unfinished[obj] = True
-        return
-    prepare_noise(obj, count, half, stamps, lattice, options)
-    set_frequencies(space.lines, half, options.dk)
-    second = np.zeros((6, 6))
+def make_priors(count: int, lattice: Lattice, options: Options) -> Priors:
+    """Inverse squares of the prior widths; that of the centre is one pixel unless given."""
     centre = options.centre_prior
     if centre == 0.0:
         for epoch in range(count):
             centre += math.sqrt(pixel_area(lattice.jacobians[0, epoch])) / count
-    priors = Priors(options.shape_prior, 1.0 / (centre * centre) if centre > 0.0 else 0.0)
-    pars = results.pars[obj]
-    failed = False
-    for kind in range(5):
-        stack = stack_of_type(kind, count, half, stamps, lattice, options)
-        if kind == 0:
-            start_values(pars[0], stack, priors, space)
-        else:
-            copy_line(pars[0], pars[kind])
-            if results.flags[obj, 0] == 0:
-                pars[kind, 2] += 0.8 * options.step * SHEARS[kind, 0]
-                pars[kind, 3] += 0.8 * options.step * SHEARS[kind, 1]
-            else:
-                start_values(pars[kind], stack, priors, space)
-        flags, evaluations, _ = fit(
-            pars[kind], stack, priors, options.tolerance, options.max_iterations, second, space,
-            results.cov[obj, kind],
-        )  # fmt: skip
-        results.flags[obj, kind] = flags
-        results.evaluations[obj, kind] = evaluations
-        results.s2n[obj, kind] = signal_to_noise(pars[kind, 4], pars[kind, 5], stack)
-        failed = failed or flags != 0
-    if failed and options.moment_variance > 0.0:
-        for kind in range(5):
-            stack = stack_of_type(kind, count, half, stamps, lattice, options)
-            measure_moments(obj, kind, stack, lattice, options, space, results)
+    return Priors(options.shape_prior, 1.0 / (centre * centre) if centre > 0.0 else 0.0)
+
+
+@inner_kernel
+def start_values(
+    kind: int, stack: Stack, priors: Priors, step: float, space: Space, pars: Floats, flags: int
+) -> None:
+    """Start at the unsheared solution with most of the shear added, or, without one, afresh.
+
+    Afresh is round, centred, one and a half times the size of the target, with the flux of that.
+    """
+    par = pars[kind]
+    if kind > 0 and flags == 0:
+        copy_line(pars[0], par)
+        par[2] += 0.8 * step * SHEARS[kind, 0]
+        par[3] += 0.8 * step * SHEARS[kind, 1]
+        return
+    force, normal = space.vectors[0], space.matrices[2]
+    fill_line(par, 0.0)
+    for epoch in range(stack.target.size):
+        par[4] += 1.5 * stack.target[epoch] / stack.target.size
+    evaluate(par, stack, priors, space, force, normal)
+    par[5] = force[5] / normal[5, 5]
 
 
 @inner_kernel
@@ -456,11 +427,47 @@ def measure_moments(
 
 @kernel
 def measure_batch(stamps: Stamps, options: Options, results: Results) -> None:
-    """Measure every object of a batch; objects that need more modes are marked unfinished."""
-    epochs = 1
+    """Measure every object of a batch; objects that need more modes are marked unfinished.
+
+    One function rather than two: every level above the fit doubles its compilation.
+    """
+    epochs: Any = np.int64(1)
     for obj in range(stamps.seeds.size):
         epochs = max(epochs, stamps.start[obj + 1] - stamps.start[obj])
     lattice = make_lattice(epochs, options.modes)
     space = make_space(lattice.planes.shape[3])
     for obj in range(stamps.seeds.size):
-        measure_object(obj, stamps, lattice, options, space, results)
+        count = open_epochs(obj, stamps, lattice, options, space, results)
+        if count == 0:
+            empty = stamps.start[obj] == stamps.start[obj + 1]
+            for kind in range(5):
+                results.flags[obj, kind] = NO_EPOCH if empty else NO_EPOCH | BAD_INPUT
+            continue
+        half = choose_modes(count, lattice, options, results)
+        if half < 0:
+            results.unfinished[obj] = True
+            continue
+        prepare_noise(obj, count, half, stamps, lattice, options)
+        set_frequencies(space.lines, half, options.dk)
+        priors = make_priors(count, lattice, options)
+        second = np.zeros((6, 6))
+        pars = results.pars[obj]
+        failed = 0
+        for step in range(10):
+            # five fits; once more over the types when moments must stand in
+            kind = step % 5
+            if step == 5 and (failed == 0 or not options.moment_variance > 0.0):
+                break
+            stack = stack_of_type(kind, count, half, stamps, lattice, options)
+            if step >= 5:
+                measure_moments(obj, kind, stack, lattice, options, space, results)
+                continue
+            start_values(kind, stack, priors, options.step, space, pars, results.flags[obj, 0])
+            flags, evaluations, _ = fit(
+                pars[kind], stack, priors, options.tolerance, options.max_iterations, second,
+                space, results.cov[obj, kind],
+            )  # fmt: skip
+            results.flags[obj, kind] = flags
+            results.evaluations[obj, kind] = evaluations
+            results.s2n[obj, kind] = signal_to_noise(pars[kind, 4], pars[kind, 5], stack)
+            failed |= flags
