@@ -28,7 +28,7 @@ SHAPEPIPE = {
 # Case: stars, seed, changes of the ShapePipe configuration.
 CASES = {
     "crowded": (60, 1, {}),
-    "few": (7, 2, {}),
+    "few": (7, 2, {"PSF_SIZE": "41,41"}),
     "small": (40, 3, {"PSF_SIZE": "31,25", "BASIS_NUMBER": "12", "PSFVAR_DEGREES": "1"}),
     "fine": (40, 4, {"PSF_SAMPLING": "0.6", "PSF_SIZE": "32,32", "PSFVAR_DEGREES": "1"}),
     "coarse": (40, 5, {"PSF_SAMPLING": "1.3", "PSF_SIZE": "25,25", "PSFVAR_DEGREES": "1"}),
@@ -191,6 +191,7 @@ def main(names: list[str]) -> None:
                 for i, models in enumerate(results)
                 for j, model in enumerate(models)
                 for key, value in model.items()
+                if key not in ("RESI_PSF", "DELTAX_IMAGE", "DELTAY_IMAGE", "polnaxis", "coeffs")
             }
             np.savez_compressed(HERE / f"several_{name}.npz", **values)
     for name in names or CASES:
