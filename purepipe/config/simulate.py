@@ -144,7 +144,7 @@ class SimulateConfig:
     """A small survey with known shear; the defaults are the demonstration survey."""
 
     seed: int = option(1, "Seed of all random numbers.")
-    fields: int = option(2, "Number of fields; each has its exposures and one tile.", minimum=1)
+    fields: int = option(4, "Number of fields; each has its exposures and one tile.", minimum=1)
     exposures: int = option(4, "Exposures per field.", minimum=1, maximum=100)
     ccds: int = option(4, "CCDs per exposure, arranged in a square.", minimum=1, maximum=100)
     ccd_size: tuple[int, int] = option(

@@ -135,7 +135,9 @@ class ShearConfig:
     """Which objects enter the mean shear; all cuts apply to each metacalibration type alike."""
 
     min_s2n: float = option(10.0, "Smallest signal-to-noise ratio.", minimum=0)
-    max_s2n: float = option(1e9, "Largest signal-to-noise ratio.", minimum=0)
+    max_s2n: float | None = option(
+        None, "Largest signal-to-noise ratio; no limit when not given.", minimum=0
+    )
     min_size_ratio: float = option(
         0.5, "Smallest half-light radius, in units of that of the reconvolution PSF.", minimum=0
     )

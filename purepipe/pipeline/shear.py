@@ -66,7 +66,10 @@ def mean_shear(table: Table, config: ShearConfig, *, seed: int = 0) -> ShearEsti
 
 def selection(config: ShearConfig) -> str:
     """The cut of `config` as an expression of per-type quantities."""
-    return f"s2n > {config.min_s2n} and s2n < {config.max_s2n} and T/Tpsf > {config.min_size_ratio}"
+    limits = [f"s2n > {config.min_s2n}", f"T/Tpsf > {config.min_size_ratio}"]
+    if config.max_s2n is not None:
+        limits.insert(1, f"s2n < {config.max_s2n}")
+    return " and ".join(limits)
 
 
 def compare_shear(

@@ -201,7 +201,7 @@ def _mean_shear(record: Record) -> list[Block]:
 
 def _cuts(config: ShearConfig) -> str:
     cuts = [f"S/N > {config.min_s2n:g}", f"T/T(PSF) > {config.min_size_ratio:g}"]
-    if config.max_s2n < ShearConfig().max_s2n:
+    if config.max_s2n is not None:
         cuts.append(f"S/N < {config.max_s2n:g}")
     if config.unmasked:
         cuts.append("no masked pixel")
