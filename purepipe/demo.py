@@ -45,7 +45,7 @@ def load_simulation(path: Path | None, *, seed: int | None = None) -> SimulateCo
         unknown = sorted(set(content) - {"simulate"})
         if unknown:
             raise ConfigError("unknown table", file=path, key=unknown[0], allowed="[simulate]")
-        config = from_mapping(SimulateConfig, content.get("simulate", {}), file=path)
+        config = from_mapping(SimulateConfig, content.get("simulate", {}), file=path, table="simulate")
     return config if seed is None else replace(config, seed=seed)
 
 

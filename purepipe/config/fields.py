@@ -72,7 +72,12 @@ def check(config: Any) -> None:
 
 
 def from_mapping(
-    cls: type[C], values: Mapping[str, Any], *, file: object = None, base: C | None = None
+    cls: type[C],
+    values: Mapping[str, Any],
+    *,
+    file: object = None,
+    table: str = "",
+    base: C | None = None,
 ) -> C:
     """Build a configuration from a nested mapping, as read from TOML.
 
@@ -82,8 +87,8 @@ def from_mapping(
         The dataclass to build.
     values
         Key to value; tables for nested configurations.
-    file
-        Named in errors.
+    file, table
+        Where the mapping stands; named in errors.
     base
         Where values come from that the mapping does not give; default: those of the class.
 
@@ -94,7 +99,7 @@ def from_mapping(
         named as in the file, ``tile.shapes.stamp_size``.
     """
     try:
-        return _build(cls, values, base, "")
+        return _build(cls, values, base, f"{table}." if table else "")
     except ConfigError as error:
         if error.file is None and file is not None:
             error.file = str(file)

@@ -23,13 +23,13 @@ def test_survives_a_round_trip_through_plain_values() -> None:
         ({"fields": 0}, "simulate.fields: out of range"),
         ({"camera": {"distortion": "zpn"}}, "camera.distortion: unknown word.*'alternate'|tpv"),
         ({"seeing": {"fwhm": 2.0}}, "seeing.fwhm: out of range"),
-        ({"galaxies": {"magnitudes": (25.0, 20.0)}}, "galaxy.magnitudes.*smaller than the second"),
+        ({"galaxies": {"magnitudes": (25.0, 20.0)}}, "simulate.galaxies.magnitudes.*smaller than the second"),
         ({"galaxys": {}}, "unknown key.*Did you mean 'galaxies'"),
     ],
 )
 def test_bad_values_are_named(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        from_mapping(SimulateConfig, values)
+        from_mapping(SimulateConfig, values, table="simulate")
 
 
 def test_changes_come_on_top_of_the_small_survey() -> None:
