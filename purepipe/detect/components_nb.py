@@ -287,18 +287,40 @@ def deblend(
     for i in range(n):
         base, peak = min(base, thresholds[i]), max(peak, values[i])
         total += np.float64(values[one[i]])
-    whole = np.float32(total)
-    if levels < 2:
+    summits = _summits(px, py, values)
+    if levels < 2 or summits.sum() < 2:
         return 1, False
-    tree = _grow_tree(px, py, values, one, base, peak, levels, min(min_area, 3))
-    lists, stops, parents, first_of_level, level_values, overflow = tree
-    if overflow:
-        return 1, True
-    limit = np.float64(whole) * contrast
+    area = min(min_area, 3)
+    tree = _grow_tree(px, py, values, one, base, peak, levels, area, summits, True)
+    if tree[5] > 0:  # so many branches that all must be counted
+        tree = _grow_tree(px, py, values, one, base, peak, levels, area, summits, False)
+        if tree[5] > 0:
+            return 1, True
+    lists, stops, parents, first_of_level, level_values, _ = tree
+    limit = np.float64(np.float32(total)) * contrast
     count = _select_branches(
         values, lists, stops, parents, first_of_level, level_values, limit, out, ends, tops
     )
     return max(count, 1), False
+
+
+@kernel
+def _summits(px: Array, py: Array, values: Array) -> Array:
+    """Which pixels of a component are local maxima; of equal neighbours the first one."""
+    n = px.size
+    x0, y0 = px.min(), py[0]
+    cells = np.full((py[n - 1] - y0 + 3, px.max() - x0 + 3), -1, np.int32)
+    for i in range(n):
+        cells[py[i] - y0 + 1, px[i] - x0 + 1] = i
+    summits = np.ones(n, np.bool_)
+    for i in range(n):
+        y, x = py[i] - y0 + 1, px[i] - x0 + 1
+        for dy in range(-1, 2):
+            for dx in range(-1, 2):
+                j = cells[y + dy, x + dx]
+                if j >= 0 and (values[j] > values[i] or (values[j] == values[i] and j < i)):
+                    summits[i] = False
+    return summits
 
 
 @kernel
@@ -311,8 +333,14 @@ def _grow_tree(
     peak: Number,
     levels: int,
     min_area: int,
-) -> tuple[Array, Array, Array, Array, Array, bool]:
-    """All branches on all levels: their pixels (`lists`, one block of n per level) and parents."""
+    summits: Array,
+    prune: bool,
+) -> tuple[Array, Array, Array, Array, Array, int]:
+    """All branches on all levels: their pixels (`lists`, one block of n per level) and parents.
+
+    With `prune`, a branch of a single summit is not followed upward, as it cannot split. The last
+    number is positive when some level has, or with `prune` may have, too many branches.
+    """
     n = px.size
     lists = np.empty((levels, n), np.int32)
     lists[0] = one
@@ -327,6 +355,7 @@ def _grow_tree(
     stops[0] = n
     parents[0] = -1
     first_of_level[1] = 1
+    leaves = 0
     owner = np.zeros(n, np.int32)
     chosen = np.empty(n, np.int32)
     branch_ends = np.empty(n, np.int64)
@@ -336,11 +365,15 @@ def _grow_tree(
         a, b = first_of_level[k - 1], first_of_level[k]
         for i in range(a, b):
             begin = 0 if i == a else stops[i - 1]
-            low, high = n, -1
+            low, high, peaks = n, -1, 0
             for j in range(begin, stops[i]):
                 p = lists[k - 1, j]
                 owner[p] = i + 1
+                peaks += summits[p]
                 low, high = min(low, p), max(high, p)
+            if prune and peaks < 2:
+                leaves += 1
+                continue
             count = 0
             for p in range(low, high + 1):
                 if owner[p] == i + 1 and values[p] > level_values[k]:
@@ -358,9 +391,9 @@ def _grow_tree(
             if found > 0:
                 written += branch_ends[found - 1]
         first_of_level[k + 1] = total
-        if total - first_of_level[k] > MAX_BRANCHES:
-            return lists, stops, parents, first_of_level, level_values, True
-    return lists, stops, parents, first_of_level, level_values, False
+        if total - first_of_level[k] + leaves > MAX_BRANCHES:
+            return lists, stops, parents, first_of_level, level_values, 1
+    return lists, stops, parents, first_of_level, level_values, 0
 
 
 @kernel

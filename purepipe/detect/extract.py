@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.detect import DetectConfig
-from purepipe.detect import aperture_nb, footprint_nb
+from purepipe.detect import aperture_nb, footprint_nb, objects_nb
 from purepipe.detect.background import Background, in_threads
 from purepipe.detect.exact_engine import catalogue_objects, find_footprints
 from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, threshold_image
@@ -103,7 +103,7 @@ def extract(
     catalogued = _find(sought, measured, found, exposure, config, threads)
     results = _measure(catalogued, sought, measured, config, threads)
     table = detection_table(results, exposure, measured, sought, config)
-    return Detection(table, measured.background, _segmentation(catalogued))
+    return Detection(table, measured.background, _segmentation(catalogued, threads))
 
 
 def _find(
@@ -188,10 +188,15 @@ def _measure(
     return Measurements(objects, out, fluxes, errors, radii, vignets)
 
 
-def _segmentation(catalogued: Catalogued) -> Segmentation:
+def _segmentation(catalogued: Catalogued, threads: int) -> Segmentation:
     numbers = np.zeros(catalogued.footprints.objects.size + 2, np.int32)
     row_of = np.full(catalogued.footprints.objects.size + 1, -1, np.int64)
     row_of[catalogued.source] = np.arange(catalogued.source.size)
     numbers[2:] = row_of[catalogued.survivor] + 1
-    data: NDArray[np.int32] = numbers[catalogued.labels]
+    data: NDArray[np.int32] = np.empty(catalogued.labels.shape, np.int32)
+
+    def some_rows(first: int, last: int) -> None:
+        objects_nb.number_pixels(catalogued.labels, numbers, first, last, data)
+
+    in_threads(some_rows, data.shape[0], threads)
     return Segmentation(data)

@@ -402,6 +402,14 @@ def resolve_survivors(survivor: Array) -> None:
 
 
 @kernel
+def number_pixels(labels: Array, numbers: Array, first: int, last: int, out: Array) -> None:
+    """Catalogue numbers of the pixels of some rows, from their labels."""
+    for y in range(first, last):
+        for x in range(labels.shape[1]):
+            out[y, x] = numbers[labels[y, x]]
+
+
+@kernel
 def label_pixels(on: Array, starts: Array, pixels: Array, labels: Array) -> None:
     """Labels of the pixels: 0 sky, 1 detected, k + 2 object k."""
     height, width = on.shape
