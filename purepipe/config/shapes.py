@@ -54,6 +54,12 @@ class ShapeConfig:
         1 / 3, "An epoch is left out when more than this fraction of its stamp is masked.",
         minimum=0, maximum=1,
     )  # fmt: skip
+    fill: str = option(
+        "model",
+        "What replaces masked pixels: 'model', the light expected there and noise; 'noise' alone,"
+        " as the original does, which loses the light.",
+        choices=("model", "noise"),
+    )  # fmt: skip
     moments_fwhm: float = option(
         1.2,
         "Width of the round weight whose moments stand in where a fit fails; 0 for none.",

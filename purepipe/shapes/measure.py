@@ -20,6 +20,7 @@ from purepipe.shapes.metacal import (
     Pairs,
     by_object,
     draw_noise,
+    fill_with_model,
     measure_pairs,
 )
 
@@ -72,8 +73,9 @@ def measure_shapes(
     Notes
     -----
     The noise of a stamp is measured from its pixels outside the object (median absolute deviation);
-    of the weight only the pattern of zeros counts, as in ShapePipe. Masked pixels are filled with
-    noise. Unlike there, stamps are aligned at the object's position (``config.align_epochs``).
+    of the weight only the pattern of zeros counts, as in ShapePipe. Unlike there, masked pixels are
+    filled with the expected light of the object besides noise (``config.fill``), and stamps are
+    aligned at the object's position (``config.align_epochs``).
     """
     ra, dec = _check_objects(objects)
     _check_epochs(epochs, len(objects))
@@ -87,7 +89,9 @@ def measure_shapes(
         max_iterations=config.max_iterations,
         moments_fwhm=config.moments_fwhm,
     )
-    pairs, good, flags = _prepare(epochs, config, seeds, options)
+    pairs, bad, good, flags = _prepare(epochs, config, seeds, options)
+    if config.fill == "model":
+        pairs = fill_with_model(pairs, bad, options, threads=threads)
     out = measure_pairs(pairs, options, threads=threads)
     use = np.arange(max(1, np.diff(pairs.start).max(initial=0))) < np.diff(pairs.start)[:, None]
     weight = np.zeros(use.shape)
@@ -98,8 +102,14 @@ def measure_shapes(
 
 def prepare_epochs(
     epochs: EpochStamps, config: ShapeConfig, seeds: NDArray[np.uint64]
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int32]]:
-    """Scaled stamps with bad pixels filled, their noise, fraction of good pixels, and flags.
+) -> tuple[
+    NDArray[np.float32],
+    NDArray[np.bool_],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.int32],
+]:
+    """Scaled stamps filled with noise, bad pixels, noise, fraction of good pixels, and flags.
 
     The flags are those of `epochs` and what the stamps themselves say: `EpochFlag` MASKED, NO_DATA,
     NO_PSF. The noise is NaN where a flag is set.
@@ -117,22 +127,23 @@ def prepare_epochs(
         known = np.isfinite(epochs.psf_sigma) & (epochs.psf_sigma > 0.5)
         start[known] = 1.5 * epochs.psf_sigma[known]
     images = np.empty_like(epochs.images, dtype=np.float32)
+    bad = np.zeros(images.shape, np.bool_)
     sigma = np.full(len(flags), np.nan)
     good = np.zeros(len(flags))
     prepare_stamps(
         np.ascontiguousarray(epochs.images, np.float32),
         np.ascontiguousarray(epochs.weights, np.float32),
         np.ascontiguousarray(epochs.masks, np.int32), scale, start, seeds[epochs.row],
-        _order_in_object(epochs.row), config.masked_fraction, images, sigma, good, flags,
+        _order_in_object(epochs.row), config.masked_fraction, images, bad, sigma, good, flags,
     )  # fmt: skip
-    return images, sigma, good, flags
+    return images, bad, sigma, good, flags
 
 
 def _prepare(
     epochs: EpochStamps, config: ShapeConfig, seeds: NDArray[np.uint64], options: FitOptions
-) -> tuple[Pairs, NDArray[np.float64], NDArray[np.int32]]:
-    """The usable pairs, their fraction of good pixels, and the flags of each object's others."""
-    images, sigma, good, flags = prepare_epochs(epochs, config, seeds)
+) -> tuple[Pairs, NDArray[np.bool_], NDArray[np.float64], NDArray[np.int32]]:
+    """The usable pairs, their bad pixels and fraction of good ones, and flags of the objects."""
+    images, bad, sigma, good, flags = prepare_epochs(epochs, config, seeds)
     use = flags == 0
     rows = np.asarray(epochs.row, np.int64)[use]
     chosen = slice(None) if use.all() else use  # views rather than copies where possible
@@ -156,7 +167,7 @@ def _prepare(
     )
     flags_of_object = np.zeros(len(seeds), np.int32)
     np.bitwise_or.at(flags_of_object, epochs.row, flags)
-    return pairs, good[use], flags_of_object
+    return pairs, bad[chosen], good[use], flags_of_object
 
 
 def _order_in_object(rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:

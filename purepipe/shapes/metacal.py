@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 TYPES = ("noshear", "1p", "1m", "2p", "2m")
 NOISE_MODES = ("none", "min", "double", "rot90")  # the order of the kernels' numbers
+FILLS = ("model", "noise")
 TARGETS = ("azgauss", "gauss", "fitgauss")
 R50_OF_SIGMA = math.sqrt(2.0 * math.log(2.0))
 
@@ -194,6 +195,9 @@ class FitOptions:
         Whether the added noise has its sign changed.
     moments_fwhm
         Width (arcsec) of the weight of the moments that replace a failed fit; 0 for none.
+    fill
+        What replaces bad pixels: "model", the light expected from a first fit, and noise; or
+        "noise" alone, as ShapePipe does, which loses the light of the object there.
     extra_modes
         Modes beyond the usual ones, to test that they do not matter.
     """
@@ -207,12 +211,14 @@ class FitOptions:
     max_iterations: int = 60
     flip_noise: bool = False
     moments_fwhm: float = 0.0
+    fill: str = "model"
     extra_modes: int = 0
 
     def __post_init__(self) -> None:
         for key, value, names in (
             ("noise", self.noise, NOISE_MODES),
             ("target", self.target, TARGETS),
+            ("fill", self.fill, FILLS),
         ):
             if value not in names:
                 raise ConfigError(
@@ -295,7 +301,7 @@ def metacal_fit(
     weights
         (nobj, nepoch, n, n) inverse variances; pixels of zero weight are bad.
     masks
-        (nobj, nepoch, n, n), non-zero is bad. Bad pixels are filled with noise.
+        (nobj, nepoch, n, n), non-zero is bad. `FitOptions.fill` says what fills bad pixels.
     valid, epoch_counts
         Which epochs exist: (nobj, nepoch) booleans, or (nobj,) numbers of leading epochs.
     offsets
@@ -344,6 +350,8 @@ def metacal_fit(
         seeds=seeds,
         noise_images=noise,
     )
+    if bad is not None and options.fill == "model":
+        pairs = fill_with_model(pairs, bad[use], options, threads=threads)
     out = measure_pairs(pairs, options, threads=threads)
     good = np.ones(use.shape) if bad is None else 1.0 - bad.mean(axis=(2, 3))
     with np.errstate(divide="ignore"):
@@ -438,6 +446,34 @@ def fill_bad_pixels(
     filled = images.copy()
     fill_bad(filled, np.ascontiguousarray(bad), sigmas, seeds, epochs.astype(np.int64))
     return filled
+
+
+def fill_with_model(
+    pairs: Pairs, bad: NDArray[np.bool_], options: FitOptions, *, threads: int = 1
+) -> Pairs:
+    """Pairs whose bad pixels, filled with noise before, also hold the light of the object there.
+
+    The light follows from a fit without added noise to the stamps as they are, scaled to the pixels
+    around; where that fit fails the stamp stays as it is.
+    """
+    from purepipe.shapes.stamps_nb import add_model
+
+    counts = np.diff(pairs.start)
+    owner = np.repeat(np.arange(len(counts)), counts)
+    objects = np.unique(owner[bad.any(axis=(1, 2))])
+    if objects.size == 0:
+        return pairs
+    some, numbers = pairs.select(objects)
+    first = measure_pairs(some, replace(options, noise="none", moments_fwhm=0.0), threads=threads)
+    place = np.repeat(np.arange(len(objects)), np.diff(some.start))
+    usable = (first.flags[place, 0] == 0) & (first.pair_flags == 0) & (first.psf_flags == 0)
+    add_model(
+        some.images, np.ascontiguousarray(bad[numbers]), some.jacobians, some.offsets, some.sigmas,
+        first.pars[place, 0], first.psf_pars, usable,
+    )  # fmt: skip
+    images = pairs.images.copy()
+    images[numbers] = some.images
+    return replace(pairs, images=images)
 
 
 def draw_noise(

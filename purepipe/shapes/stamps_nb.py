@@ -27,6 +27,10 @@ CUT = 4.0  # of the weight of the moments, in sigma
 # profiles have wider wings, falls below FAINT times the noise.
 WIDEN = 1.3
 FAINT = 0.2
+# Bad pixels: the ratio of image and model comes from the pixels this far AROUND, and from the prior
+# knowledge that it is one with this width.
+AROUND = 2
+RATIO_WIDTH = 0.3
 LEAST_FRACTION = 0.3  # of the good pixels must remain for the noise
 
 
@@ -167,15 +171,15 @@ def noise_sigma(
 def prepare_stamps(
     images: Singles, weights: Singles, masks: NDArray[np.int32], flux_scale: Floats,
     starts: Floats, seeds: NDArray[np.uint64], numbers: NDArray[np.int64], fraction: float,
-    out: Singles, sigma: Floats, good: Floats, flags: NDArray[np.int32],
+    out: Singles, bad_pixels: NDArray[np.bool_], sigma: Floats, good: Floats,
+    flags: NDArray[np.int32],
 ) -> None:  # fmt: skip
     """Scale stamps, measure their noise and fill bad pixels with it, for pairs without a flag.
 
     `starts` are first guesses of the object's width in pixels, `seeds` and `numbers` name the
-    stream of each stamp; `good` receives the fraction of good pixels.
+    stream of each stamp; `bad_pixels` receives the bad ones and `good` the fraction of the others.
     """
     side = images.shape[1]
-    bad = np.empty((side, side), np.bool_)
     values = np.empty(side * side, np.float32)
     line = np.empty(side)
     counts = np.empty(BINS + 2, np.int64)
@@ -183,6 +187,7 @@ def prepare_stamps(
         if flags[pair] != 0:
             continue
         number = 0
+        bad = bad_pixels[pair]
         for j in range(side):
             for i in range(side):
                 weight = weights[pair, j, i]
@@ -207,3 +212,67 @@ def prepare_stamps(
                     if bad[j, i]:
                         place = numbers[pair] * side * side + j * side + i
                         out[pair, j, i] = sigma[pair] * normal_pair(seed, place)[0]
+
+
+@kernel
+def add_model(
+    images: Singles, bad: NDArray[np.bool_], jacobians: Floats, offsets: Floats, sigmas: Floats,
+    pars: Floats, psf_pars: Floats, usable: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Add what the object is expected to show to the bad pixels of each stamp.
+
+    The expectation is the Gaussian of object and PSF, times the ratio of the image to it in the
+    good pixels around, which prior knowledge keeps near one.
+    """
+    side = images.shape[1]
+    for pair in range(images.shape[0]):
+        if not usable[pair]:
+            continue
+        jac, par, psf = jacobians[pair], pars[pair], psf_pars[pair]
+        det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
+        quu, quv, qvv = 0.0, 0.0, 0.0  # covariance of the sum, arcsec^2
+        for k in range(2):
+            p = par if k == 0 else psf
+            g = 1.0 + p[2] * p[2] + p[3] * p[3]
+            quu += 0.5 * p[4] * (1.0 + 2.0 * p[2] / g)
+            qvv += 0.5 * p[4] * (1.0 - 2.0 * p[2] / g)
+            quv += p[4] * p[3] / g
+        area = quu * qvv - quv * quv
+        if not (area > 0.0 and quu > 0.0):
+            continue
+        height = par[5] * psf[5] * abs(det) / (2.0 * math.pi * math.sqrt(area))
+        u0, v0 = par[0] + psf[0], par[1] + psf[1]
+        x0 = 0.5 * (side - 1) + offsets[pair, 0] + (jac[1, 1] * u0 - jac[0, 1] * v0) / det
+        y0 = 0.5 * (side - 1) + offsets[pair, 1] + (jac[0, 0] * v0 - jac[1, 0] * u0) / det
+        # exponent -(a x^2 + 2 b x y + c y^2)/2 in pixels
+        a = (qvv * jac[0, 0] ** 2 - 2.0 * quv * jac[0, 0] * jac[1, 0] + quu * jac[1, 0] ** 2) / area
+        c = (qvv * jac[0, 1] ** 2 - 2.0 * quv * jac[0, 1] * jac[1, 1] + quu * jac[1, 1] ** 2) / area
+        b = qvv * jac[0, 0] * jac[0, 1] + quu * jac[1, 0] * jac[1, 1]
+        b = (b - quv * (jac[0, 0] * jac[1, 1] + jac[0, 1] * jac[1, 0])) / area
+        for j in range(side):
+            for i in range(side):
+                if bad[pair, j, i]:
+                    images[pair, j, i] += _expected(
+                        images[pair], bad[pair], i, j, x0, y0, a, b, c, height, sigmas[pair]
+                    )
+
+
+@inner_kernel
+def _expected(
+    image: Singles, bad: NDArray[np.bool_], i: int, j: int, x0: float, y0: float, a: float,
+    b: float, c: float, height: float, sigma: float,
+) -> float:  # fmt: skip
+    """The Gaussian at one pixel, scaled to the good pixels around it."""
+    prior = 1.0 / (RATIO_WIDTH * RATIO_WIDTH)
+    up, down = prior, prior
+    expected = 0.0
+    for n in range(max(0, j - AROUND), min(image.shape[0], j + AROUND + 1)):
+        for m in range(max(0, i - AROUND), min(image.shape[1], i + AROUND + 1)):
+            x, y = m - x0, n - y0
+            model = height * math.exp(-0.5 * (a * x * x + 2.0 * b * x * y + c * y * y))
+            if m == i and n == j:
+                expected = model
+            elif not bad[n, m]:
+                up += image[n, m] * model / (sigma * sigma)
+                down += model * model / (sigma * sigma)
+    return expected * up / down

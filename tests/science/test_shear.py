@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from purepipe.errors import ConfigError
-from purepipe.shapes import draw_library, selftest_shear
+from purepipe.shapes import draw_library, metacal_fit, selftest_shear
 from purepipe.shapes.selftest import EXPECTED_M
 
 NOISE_FREE = {"min": 1e-4, "double": 1e-4, "rot90": 1e-4, "none": 5e-5}
@@ -83,6 +83,21 @@ def test_bias_of_twenty_thousand_pairs(snr):
     limit = 4e-3 if snr == 30 else 9e-3
     assert abs(result.m) < limit
     assert (np.abs(result.c) < 1e-3).all()
+
+
+@pytest.mark.slow
+def test_masked_pixels_do_not_bias(monkeypatch):
+    masks = np.random.default_rng(3).uniform(size=(80, 1, 3, 51, 51)) < 0.01
+
+    def with_masks(stamps, *arguments, **choices):
+        mine = np.repeat(masks, 4, axis=1).reshape(stamps.shape)
+        return metacal_fit(stamps, *arguments, masks=mine, **choices)
+
+    monkeypatch.setattr("purepipe.shapes.selftest.metacal_fit", with_masks)
+    result = selftest_shear(library=draw_library(80), noise="none")
+    assert result.m_err < 1e-3  # 3.4e-3 when the light under the mask is lost
+    assert abs(result.m) < 3 * result.m_err
+    assert (np.abs(result.c) < 4 * result.c_err).all()
 
 
 @pytest.mark.slow

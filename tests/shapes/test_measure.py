@@ -120,7 +120,7 @@ def test_the_noise_is_measured_outside_the_object():
             psfs=np.repeat(scene.psfs, 40, axis=0),
             jacobians=np.repeat(scene.jacobians, 40, axis=0),
         )
-        measured = prepare_epochs(epochs_of(many), ShapeConfig(), np.ones(40, np.uint64))[1]
+        measured = prepare_epochs(epochs_of(many), ShapeConfig(), np.ones(40, np.uint64))[2]
         assert measured.mean() == pytest.approx(sigma, rel=0.03)
         assert measured.std() < 0.06 * sigma
 

@@ -288,6 +288,25 @@ def test_masked_pixels_are_filled_with_noise(scene, noisy):
     np.testing.assert_allclose(masked.weight, noisy.weight * 46 / 51)
 
 
+def test_masked_light_is_replaced_by_what_is_expected():
+    scene = make_scene(objects=20, epochs=2, snr=300)
+    complete = fit(scene, noise="none")
+    masks = np.random.default_rng(6).uniform(size=scene.images.shape) < 0.01
+    masks[:, 0, 25, 25] = True  # the brightest pixel of one epoch
+    images = np.where(masks, np.float32(np.nan), scene.images)
+    damaged = replace(scene, images=images)
+    change = {}
+    for fill in ("noise", "model"):
+        result = fit(damaged, noise="none", masks=masks, fill=fill)
+        assert result.good.all()
+        change[fill] = np.abs(result.pars - complete.pars)[:, 0].mean(axis=0)
+    # shapes, sizes and fluxes are far closer to those of complete stamps
+    assert (change["model"][2:] < 0.25 * change["noise"][2:]).all()
+    # nothing happens where nothing is masked
+    none = fit(scene, noise="none", masks=np.zeros_like(masks))
+    np.testing.assert_array_equal(none.pars, complete.pars)
+
+
 def test_moments_take_over_when_a_fit_fails(scene):
     result = fit(scene, max_iterations=1, moments_fwhm=1.2)
     assert (result.flags & ShapeFlag.FALLBACK).all()
