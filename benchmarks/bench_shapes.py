@@ -19,7 +19,14 @@ import numpy as np
 from astropy.table import Table
 
 from purepipe.config import ShapeConfig
-from purepipe.shapes import draw_library, measure_shapes, metacal_fit, selftest_shear
+from purepipe.shapes import (
+    cell_transfer,
+    draw_library,
+    measure_shapes,
+    metacal_fit,
+    metadetect,
+    selftest_shear,
+)
 from purepipe.survey.stamps import EpochStamps
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "reference" / "shapes" / "ngmix_subset.npz"
@@ -160,6 +167,25 @@ def print_times(library, count, repeat):
         print(f"  ngmix, metacal and fits        {seconds * 1e3:8.3f} ms")
 
 
+def print_cells(library, repeat):
+    """Time of metadetection on cells of random noise with faint sources."""
+    rng = np.random.default_rng(2)
+    print("\nprocessor time of metadetection, five types")
+    for side in (288, 512):
+        jac = library.jacobians[1]
+        transfer = cell_transfer(library.psfs[1], jac, 1.0, (side, side))
+        image = rng.standard_normal((side, side))
+        for _ in range(side * side // 1500):
+            x, y = rng.integers(10, side - 70, 2)
+            image[y : y + 51, x : x + 51] += 150.0 * library.images[0, 0, 0, 1]
+
+        def run(image=image, transfer=transfer):
+            return metadetect(image, transfer, seed=1)
+
+        number = len(run()[0])
+        print(f"  cell of {side} x {side}: {best(run, repeat) * 1e3:7.2f} ms, {number} detections")
+
+
 def print_accuracy(path):
     """Table of the differences from the stored fits."""
     reference = dict(np.load(path))
@@ -223,6 +249,7 @@ def main():
     library = draw_library(arguments.galaxies, turns=2 if arguments.pairs else 1)
     if not arguments.only_bias:
         print_times(library, arguments.objects, arguments.repeat)
+        print_cells(library, arguments.repeat)
         print_accuracy(arguments.reference)
     if arguments.pairs:
         print_bias(library, arguments.pairs, arguments.threads, arguments.noise)

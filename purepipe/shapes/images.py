@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from purepipe.shapes.checks import check_stamps, shaped
 from purepipe.shapes.metacal import TYPES, lattice_period
 
-_SHEARS = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+# Shears of the types in units of the step.
+SHEARS = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
 
 
 def shear_matrix(g1: float, g2: float) -> NDArray[np.float64]:
@@ -74,7 +75,7 @@ def _sheared(
     ratio = _transform(image, kx[0]) / _transform(psf, kx[0]) * float(psf.sum(dtype=np.float64))
     pixels = np.arange(side) - (side - 1) / 2
     out = np.empty((len(TYPES), side, side))
-    for kind, (g1, g2) in enumerate(_SHEARS * step):
+    for kind, (g1, g2) in enumerate(SHEARS * step):
         shear = shear_matrix(g1, g2)
         qu, qv = np.einsum("ij,iyx->jyx", np.linalg.inv(shear @ jac), np.stack([kx, ky]))
         spectrum = ratio * np.exp(-0.5 * sigma**2 * (qu**2 + qv**2)) / period**2

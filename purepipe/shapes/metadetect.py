@@ -21,12 +21,11 @@ from numpy.typing import ArrayLike, NDArray
 from purepipe.errors import DataError, NothingToDo
 from purepipe.rng import generator
 from purepipe.shapes.calibrate import ShearEstimate
-from purepipe.shapes.images import shear_matrix
+from purepipe.shapes.images import SHEARS, shear_matrix
+from purepipe.shapes.metacal import TYPES
 
 Floats = NDArray[np.float64]
 
-TYPES = ("noshear", "1p", "1m", "2p", "2m")
-SHEARS = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
 FWHM_OF_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _CUT = math.log(1e6)  # modes where the squared target transform exceeds exp(-_CUT)
 _BORDER = 8  # pixels that a peak needs around it
