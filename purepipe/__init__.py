@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from purepipe.io import read_exposure as read_exposure
     from purepipe.io import read_ldac as read_ldac
     from purepipe.io import read_psf as read_psf
+    from purepipe.io import read_star_catalogue as read_star_catalogue
     from purepipe.io import read_table as read_table
     from purepipe.io import write_ldac as write_ldac
     from purepipe.io import write_psf as write_psf
@@ -86,6 +87,7 @@ _HOMES = {
     "read_exposure": "io",
     "read_ldac": "io",
     "read_psf": "io",
+    "read_star_catalogue": "io",
     "read_table": "io",
     "run": "pipeline",
     "simulate_survey": "simulate",
