@@ -41,3 +41,15 @@ def test_the_ten_lines_run(one_ccd, capsys):
     assert shear.number > 10
     assert np.all(np.abs(shear.g) < 6 * shear.errors + 0.1)
     assert capsys.readouterr().out.startswith("[")
+
+
+def test_the_original_configuration_is_read(tmp_path, monkeypatch):
+    (tmp_path / "default.sex").write_text(
+        "DETECT_THRESH 3.5  # sigma\nFILTER N\nPARAMETERS_NAME default.param\n"
+    )
+    (tmp_path / "default.param").write_text("NUMBER\nX_IMAGE\nY_IMAGE\n")
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"```python\n(from purepipe.legacy.*?)```", README, re.DOTALL).group(1)
+    names = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["config"].threshold == 3.5
