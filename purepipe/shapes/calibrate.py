@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -357,9 +358,11 @@ def evaluate_expression(text: str, view: Mapping[str, Any], key: str = "cut") ->
     if len(text) > _LONGEST:
         raise problem
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # dubious spelling is no expression either
+            tree = ast.parse(text.strip(), mode="eval")
         return _value(tree.body, view, problem)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+    except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
         raise problem from None
 
 

@@ -1,8 +1,12 @@
 """Responses, selection response, errors, bias."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from purepipe.errors import ConfigError, DataError, NothingToDo
 from purepipe.shapes import ShearEstimate, bias, calibrate, metacal_fit
@@ -135,6 +139,9 @@ def test_a_metacal_result_can_be_calibrated(scene):
         ("(" * 500 + "s2n > 1" + ")" * 500, "not an expression"),
         ("-" * 1900 + "s2n > 1", "not an expression"),
         ("10 ** 10 ** 10 > s2n", "not an expression"),
+        ("s2n > 1/0", "not an expression"),
+        ("(s2n > 1) - (s2n > 2)", "not an expression"),
+        ("s2n > 1or s2n", "not an expression"),
     ],
 )
 def test_cuts_that_cannot_be_applied_are_refused(cut, message):
@@ -160,6 +167,19 @@ def test_expressions_follow_the_rules_of_arithmetic():
     np.testing.assert_allclose(value, -view["a"] + 2 * np.sqrt(view["b"]) - (view["a"] - 1) / 2)
     np.testing.assert_array_equal(evaluate_expression("1 < a <= 2 or b == 9", view), [0, 1, 1])
     np.testing.assert_array_equal(evaluate_expression("sqrt(b) > a", view), [1, 0, 0])
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(alphabet="s2n T/()+-*<>=.0159_[]'\"\n,:{}andotrabsq", max_size=40))
+def test_any_text_is_a_cut_or_refused(text):
+    view = {"s2n": np.array([1.0, -2.0]), "T": np.array([0.0, 3.0])}
+
+    class View(dict):
+        def __missing__(self, key):
+            raise ConfigError("unknown", key=key)
+
+    with contextlib.suppress(ConfigError), np.errstate(all="ignore"):
+        evaluate_expression(text, View(view))
 
 
 def estimate_of(g, error):
