@@ -73,9 +73,8 @@ class Background:
         good = self.variance_map > 0
         with np.errstate(over="ignore"):
             ratio = self.rms_map[good] / np.sqrt(self.variance_map[good].astype(np.float64))
-        ratio = ratio.astype(np.float32)
-        ratio = ratio[ratio > 0]
-        return float(nb.median_of(ratio)) if ratio.size else 1.0
+        positive: Map = ratio[ratio > 0].astype(np.float32)
+        return _median(positive) if positive.size else 1.0
 
 
 def estimate_background(
@@ -128,6 +127,11 @@ def estimate_background(
     return _smoothed(maps, mesh, (height, width), config, weighted=weighted)
 
 
+def _median(values: Map) -> float:
+    """Median in single precision, as the original forms it."""
+    return float(np.median(values.ravel()))
+
+
 def _smoothed(
     maps: Map,
     mesh: tuple[int, int],
@@ -143,14 +147,14 @@ def _smoothed(
     variance_map = None
     if weighted:
         variance_map, _ = nb.filter_maps(maps[2], maps[3], half_x, half_y, threshold)
-    noise = float(nb.median_of(rms.ravel()))
+    noise = _median(rms)
     if noise <= 0:
         positive = rms[rms > 0]
-        noise = float(nb.median_of(positive)) if positive.size else 1.0
+        noise = _median(positive) if positive.size else 1.0
     return Background(
         level_map=level,
         rms_map=rms,
-        level=float(nb.median_of(level.ravel())),
+        level=_median(level),
         rms=noise,
         mesh=mesh,
         shape=shape,

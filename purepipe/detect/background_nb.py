@@ -198,7 +198,8 @@ def _fill(
 ) -> None:
     x0, x1, y0, y1 = box
     offset = np.float32(0.499999 - np.float32(zero / scale))
-    histogram[: levels + 2] = 0
+    for i in range(levels + 2):
+        histogram[i] = 0
     for y in range(y0, y1):
         for x in range(x0, x1):
             p = image[y, x]
@@ -223,7 +224,8 @@ def _fill_variance(
     vlevels, vscale, vzero = vbinning
     offset = np.float32(0.499999 - np.float32(zero / scale))
     voffset = np.float32(0.499999 - np.float32(vzero / vscale))
-    histogram[: vlevels + 2] = 0
+    for i in range(vlevels + 2):
+        histogram[i] = 0
     for y in range(y0, y1):
         for x in range(x0, x1):
             p, var = image[y, x], variance[y, x]
@@ -311,7 +313,8 @@ def fill_bad_meshes(maps: Array) -> None:
                     d2 = (ii - i) ** 2 + (jj - j) ** 2
                     if d2 < best:
                         best, n = d2, 0
-                        sums[:] = 0
+                        for k in range(4):
+                            sums[k] = 0
                     if d2 == best:
                         n += 1
                         for k in range(4):
@@ -322,10 +325,18 @@ def fill_bad_meshes(maps: Array) -> None:
 
 
 @kernel
-def median_of(values: Array) -> Number:
-    """Median of a float32 array; the mean of the middle two for an even number."""
-    ordered = np.sort(values)
-    n = ordered.size
+def window_median(values: Array, j: int, i: int, hy: int, hx: int, ordered: Array) -> Number:
+    """Median of a window of a float32 map; the mean of the middle two for an even number."""
+    n = 0
+    for y in range(j - hy, j + hy + 1):
+        for x in range(i - hx, i + hx + 1):
+            value = values[y, x]
+            k = n
+            while k > 0 and ordered[k - 1] > value:
+                ordered[k] = ordered[k - 1]
+                k -= 1
+            ordered[k] = value
+            n += 1
     if n % 2:
         return ordered[n // 2]
     return np.float32(np.float32(ordered[n // 2 - 1] + ordered[n // 2]) / np.float32(2))
@@ -337,17 +348,17 @@ def filter_maps(
 ) -> tuple[Array, Array]:
     """Median-filtered copies of a level and a sigma map; windows shrink at the borders."""
     ny, nx = level.shape
-    new_level, new_sigma = level.copy(), sigma.copy()
+    new_level, new_sigma = np.empty_like(level), np.empty_like(sigma)
+    ordered = np.empty((2 * half_x + 1) * (2 * half_y + 1), np.float32)
     for j in range(ny):
         hy = min(half_y, j, ny - 1 - j)
         for i in range(nx):
             hx = min(half_x, i, nx - 1 - i)
-            window = level[j - hy : j + hy + 1, i - hx : i + hx + 1].copy().ravel()
-            median = median_of(window)
+            new_level[j, i], new_sigma[j, i] = level[j, i], sigma[j, i]
+            median = window_median(level, j, i, hy, hx, ordered)
             if abs(np.float32(median - level[j, i])) >= threshold:
                 new_level[j, i] = median
-                window = sigma[j - hy : j + hy + 1, i - hx : i + hx + 1].copy().ravel()
-                new_sigma[j, i] = median_of(window)
+                new_sigma[j, i] = window_median(sigma, j, i, hy, hx, ordered)
     return new_level, new_sigma
 
 
@@ -355,21 +366,17 @@ def filter_maps(
 def second_derivatives(values: Array, out: Array) -> None:
     """Second derivatives over six of a natural spline through evenly spaced values, float32."""
     n = values.size
-    if n < 2:
-        out[:] = 0
-        return
+    out[0] = out[n - 1] = 0
     c = np.zeros(n, np.float32)
     u = np.zeros(n, np.float32)
     for k in range(1, n - 1):
         c[k] = np.float32(-1.0 / (np.float64(c[k - 1]) + 4.0))
         bend = np.float32(values[k + 1] + values[k - 1]) - np.float32(np.float32(2) * values[k])
         u[k] = np.float32(c[k] * np.float32(u[k - 1] - np.float32(np.float32(6) * bend)))
-    out[n - 1] = 0
     for k in range(n - 2, 0, -1):
         d = np.float32(np.float32(c[k] * out[k + 1]) + u[k])
         # The neighbour is already divided by six: kept as in the original.
         out[k] = np.float32(np.float64(d) / 6.0)
-    out[0] = 0
 
 
 @kernel
@@ -379,9 +386,13 @@ def spline_rows(level: Array, mesh: tuple[int, int], first: int, last: int, out:
     bw, bh = mesh
     curvature = np.zeros((ny, nx), np.float32)
     column = np.empty(ny, np.float32)
+    bent = np.empty(ny, np.float32)
     for i in range(nx):
-        second_derivatives(level[:, i].copy(), column)
-        curvature[:, i] = column
+        for j in range(ny):
+            column[j] = level[j, i]
+        second_derivatives(column, bent)
+        for j in range(ny):
+            curvature[j, i] = bent[j]
     nodes = np.empty(nx, np.float32)
     bends = np.empty(nx, np.float32)
     for y in range(first, last):
@@ -394,7 +405,8 @@ def spline_rows(level: Array, mesh: tuple[int, int], first: int, last: int, out:
 def _row_nodes(level: Array, curvature: Array, bh: int, y: int, nodes: Array) -> None:
     ny = level.shape[0]
     if ny == 1:
-        nodes[:] = level[0]
+        for i in range(nodes.size):
+            nodes[i] = level[0, i]
         return
     t = np.float32(np.float32(y) / np.float32(bh) - np.float32(0.5))
     k = min(max(int(t), 0), ny - 2)
@@ -412,7 +424,8 @@ def _row_nodes(level: Array, curvature: Array, bh: int, y: int, nodes: Array) ->
 def _spline_row(nodes: Array, bends: Array, bw: int, out: Array) -> None:
     nx = nodes.size
     if nx == 1:
-        out[:] = nodes[0]
+        for x in range(out.size):
+            out[x] = nodes[0]
         return
     one = np.float32(1)
     step = np.float32(1.0 / bw)

@@ -104,7 +104,9 @@ def list_components(
             starts[rank[i] + 1] = area[i]
     for k in range(count):
         starts[k + 1] += starts[k]
-    cursor = starts[:count].copy()
+    cursor = np.empty(count, np.int64)
+    for k in range(count):
+        cursor[k] = starts[k]
     pixels = np.empty(total, np.int64)
     for i in range(n):
         k = rank[parent[i]]
@@ -281,46 +283,53 @@ def deblend(
     Bertin & Arnouts (1996), A&AS 117, 393, section 4.
     """
     n = px.size
-    everything = np.arange(n).astype(np.int32)
+    everything = np.empty(n, np.int32)
+    for i in range(n):
+        everything[i] = i
     scan(everything, n, px, py, 1, one, ends)
     base, peak, total = thresholds[0], values[0], 0.0
     for i in range(n):
         base, peak = min(base, thresholds[i]), max(peak, values[i])
         total += np.float64(values[one[i]])
-    summits = _summits(px, py, values)
-    if levels < 2 or summits.sum() < 2:
+    summits = np.empty(n, np.bool_)
+    if levels < 2 or _find_summits(px, py, values, summits) < 2:
         return 1, False
     area = min(min_area, 3)
-    tree = _grow_tree(px, py, values, one, base, peak, levels, area, summits, True)
-    if tree[5] > 0:  # so many branches that all must be counted
-        tree = _grow_tree(px, py, values, one, base, peak, levels, area, summits, False)
-        if tree[5] > 0:
-            return 1, True
-    lists, stops, parents, first_of_level, level_values, _ = tree
     limit = np.float64(np.float32(total)) * contrast
-    count = _select_branches(
-        values, lists, stops, parents, first_of_level, level_values, limit, out, ends, tops
-    )
-    return max(count, 1), False
+    for attempt in range(2):  # the second time, so many branches that all must be counted
+        lists, stops, parents, first_of_level, level_values, overflow = _grow_tree(
+            px, py, values, one, base, peak, levels, area, summits, attempt == 0
+        )
+        if overflow == 0:
+            count = _select_branches(
+                values, lists, stops, parents, first_of_level, level_values, limit, out, ends, tops
+            )
+            return max(count, 1), False
+    return 1, True
 
 
 @kernel
-def _summits(px: Array, py: Array, values: Array) -> Array:
-    """Which pixels of a component are local maxima; of equal neighbours the first one."""
+def _find_summits(px: Array, py: Array, values: Array, summits: Array) -> int:
+    """Mark the local maxima of a component, of equal neighbours the first; return their number."""
     n = px.size
-    x0, y0 = px.min(), py[0]
-    cells = np.full((py[n - 1] - y0 + 3, px.max() - x0 + 3), -1, np.int32)
+    x0 = x1 = px[0]
     for i in range(n):
-        cells[py[i] - y0 + 1, px[i] - x0 + 1] = i
-    summits = np.ones(n, np.bool_)
+        x0, x1 = min(x0, px[i]), max(x1, px[i])
+    y0 = py[0]
+    cells = np.zeros((py[n - 1] - y0 + 3, x1 - x0 + 3), np.int32)  # pixel number + 1
+    for i in range(n):
+        cells[py[i] - y0 + 1, px[i] - x0 + 1] = i + 1
+    count = 0
     for i in range(n):
         y, x = py[i] - y0 + 1, px[i] - x0 + 1
+        summits[i] = True
         for dy in range(-1, 2):
             for dx in range(-1, 2):
-                j = cells[y + dy, x + dx]
+                j = cells[y + dy, x + dx] - 1
                 if j >= 0 and (values[j] > values[i] or (values[j] == values[i] and j < i)):
                     summits[i] = False
-    return summits
+        count += summits[i]
+    return count
 
 
 @kernel
@@ -400,8 +409,8 @@ def _grow_tree(
 def _enlarged(stops: Array, parents: Array, size: int) -> tuple[Array, Array]:
     new_stops = np.zeros(2 * size, np.int64)
     new_parents = np.zeros(2 * size, np.int32)
-    new_stops[: stops.size] = stops
-    new_parents[: parents.size] = parents
+    for i in range(stops.size):
+        new_stops[i], new_parents[i] = stops[i], parents[i]
     return new_stops, new_parents
 
 

@@ -182,10 +182,13 @@ def clean_threshold(values: Array, thresholds: Array, min_area: int) -> Number:
     if n == min_area:  # the heap is put in order only when one pixel more arrives
         return np.float32(values[0] - thresholds[0])
     heap = np.empty(min_area + 1, np.float32)
-    heap[0] = -np.inf
-    for i in range(min_area):
-        heap[i + 1] = values[i] - thresholds[i]
-    heap.sort()
+    for i in range(1, min_area + 1):
+        t = np.float32(values[i - 1] - thresholds[i - 1])
+        k = i
+        while k > 1 and heap[k - 1] > t:
+            heap[k] = heap[k - 1]
+            k -= 1
+        heap[k] = t
     for i in range(min_area + 1, n):
         t = np.float32(values[i] - thresholds[i])
         if not t > heap[1]:

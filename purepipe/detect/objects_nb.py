@@ -139,6 +139,15 @@ def _write_lists(
 
 
 @kernel
+def _taken(values: Array, index: Array) -> Array:
+    """Elements of an array; much quicker to compile than numba's own indexing."""
+    out = np.empty(index.size, values.dtype)
+    for i in range(index.size):
+        out[i] = values[index[i]]
+    return out
+
+
+@kernel
 def _split(
     objects: Array,
     one: Array,
@@ -158,7 +167,11 @@ def _split(
     owner = np.full(n, -1, np.int32)
     order = np.empty(n, np.int32)
     amplitudes = np.empty(m, np.float32)
-    base = thresholds.min() if weighted else common
+    base = common
+    if weighted:
+        base = thresholds[0]
+        for i in range(1, n):
+            base = min(base, thresholds[i])
     written = 0
     for j in range(m):
         begin = ends[j - 1] if j else 0
@@ -166,8 +179,9 @@ def _split(
         obj = objects[j]
         # Without weights, the flatness of a core refers to the level that split it.
         measure_footprint(
-            obj, pixels[inside], values[inside], thresholds[inside], image, weighted, tops[j]
-        )
+            obj, _taken(pixels, inside), _taken(values, inside), _taken(thresholds, inside),
+            image, weighted, tops[j],
+        )  # fmt: skip
         set_border_flag(obj, image.shape)
         obj.flags |= DEBLENDED
         amplitudes[j] = _amplitude(obj, base)
