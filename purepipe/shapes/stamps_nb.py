@@ -186,20 +186,22 @@ def prepare_stamps(
     for pair in range(images.shape[0]):
         if flags[pair] != 0:
             continue
-        number = 0
+        number, with_data = 0, 0
         bad = bad_pixels[pair]
         for j in range(side):
             for i in range(side):
                 weight = weights[pair, j, i]
                 value = images[pair, j, i] * np.float32(flux_scale[pair])
-                usable = weight > 0.0 and masks[pair, j, i] == 0 and math.isfinite(value)
+                data = weight > 0.0 and math.isfinite(value)
+                usable = data and masks[pair, j, i] == 0
+                with_data += data
                 bad[j, i] = not usable
                 out[pair, j, i] = value if usable else np.float32(0.0)
                 number += usable
         good[pair] = number / (side * side)
-        if number == 0:
+        if with_data == 0:
             flags[pair] |= NO_DATA
-        elif 1.0 - good[pair] > fraction:
+        elif number == 0 or 1.0 - good[pair] > fraction:
             flags[pair] |= MASKED
         else:
             sigma[pair] = noise_sigma(out[pair], bad, starts[pair], values, line, counts)

@@ -169,6 +169,16 @@ def test_masked_epochs_are_left_out(shapes, stamps, fraction, used):
     assert_others_equal(table, shapes, 1)
 
 
+def test_flags_tell_masks_from_missing_data(stamps):
+    masks, weights = stamps.masks.copy(), stamps.weights.copy()
+    masks[stamps.row == 1] = 2
+    weights[stamps.row == 2] = 0
+    table = changed(stamps, masks=masks, weights=weights)
+    expected = [0, EpochFlag.MASKED, EpochFlag.NO_DATA, 0, 0]
+    np.testing.assert_array_equal(table["NGMIX_FLAGS_EPOCH"], expected)
+    np.testing.assert_array_equal(table["NGMIX_N_EPOCH"], [3, 0, 0, 3, 3])
+
+
 @pytest.mark.parametrize(
     "damage",
     ["nan", "no weight", "no psf", "constant", "huge", "scale", "jacobian", "noise", "negative"],
