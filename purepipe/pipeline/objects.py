@@ -16,7 +16,7 @@ from purepipe.config.survey import InputConfig
 from purepipe.exposure import inverse_variance
 from purepipe.flags import ShapeFlag
 from purepipe.io.background import read_background
-from purepipe.io.images import read_header, read_image, read_section
+from purepipe.io.images import read_header, read_section
 from purepipe.io.psf_file import read_psf
 from purepipe.pipeline.units import TileTask
 from purepipe.psf import PSFModel, sky_positions, spread_class, spread_model
@@ -27,6 +27,7 @@ from purepipe.survey import (
     EpochStamps,
     cut_stamps,
     find_epochs,
+    rows_needed,
 )
 from purepipe.wcs import WCS
 
@@ -48,21 +49,26 @@ def objects_epochs(objects: Table, task: TileTask, config: EpochConfig) -> Epoch
 
 
 def plane_reader(
-    task: TileTask, root: Path, inputs: InputConfig
+    task: TileTask, root: Path, inputs: InputConfig, epochs: Epochs, size: int
 ) -> Callable[[int], CCDPlanes | None]:
-    """A function that opens the planes of one CCD; None when the CCD's unit failed."""
+    """A function that reads the rows of one CCD that the stamps need.
+
+    It gives None when the unit of the CCD failed.
+    """
 
     def read(index: int) -> CCDPlanes | None:
         ccd = task.ccds[index].task
+        ny, nx = task.ccds[index].shape
         folder = root / ccd.folder
         if not (folder / "psf.psf").is_file():
             return None
-        image, _ = read_image(ccd.image, ccd.hdu)
-        weight, _ = read_image(ccd.weight, ccd.hdu)
-        mask, _ = read_image(folder / "mask.fits")
-        background = read_background(folder / "background.fits")
+        rows = rows_needed(epochs, index, ny, size)
+        image = read_section(ccd.image, ccd.hdu, *rows, 0, nx)
+        weight = read_section(ccd.weight, ccd.hdu, *rows, 0, nx)
+        mask = read_section(folder / "mask.fits", None, *rows, 0, nx)
+        background = read_background(folder / "background.fits").rows(*rows)
         good = inverse_variance(weight, inputs.weight_kind)
-        return CCDPlanes(image, background.image(), good, mask)
+        return CCDPlanes(image, background, good, mask, first_row=rows[0])
 
     return read
 

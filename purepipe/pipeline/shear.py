@@ -150,7 +150,7 @@ def _patches(table: Table) -> NDArray[np.int64]:
         position = np.asarray(table[name], dtype=np.float64)
         edge = position.max(initial=1.0) + 1.0
         axes.append(np.clip(position / edge * _PATCHES, 0, _PATCHES - 1).astype(np.int64))
-    return axes[1] * _PATCHES + axes[0]
+    return np.asarray(axes[1] * _PATCHES + axes[0])
 
 
 def _joint_bias(

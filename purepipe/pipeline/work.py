@@ -198,8 +198,9 @@ def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> No
         ccds = block.tile_ccds(task.tile)
         epochs = find_epochs(*sky_positions(objects), ccds, config.epochs)
         inputs = context.config.inputs
-        planes = block.plane_reader(task.tile, context.root, inputs)
-        stamps = gather_stamps(epochs, ccds, planes, size=config.shapes.stamp_size)
+        size = config.shapes.stamp_size
+        planes = block.plane_reader(task.tile, context.root, inputs, epochs, size)
+        stamps = gather_stamps(epochs, ccds, planes, size=size)
         counts.n_in = len(stamps.row)
         counts.n_out = int(np.count_nonzero(stamps.flags == 0))
     with recorder.step("psf", "stamps", counts.n_out) as counts:

@@ -11,7 +11,7 @@ from purepipe.survey.numbering import (
     unit_name,
 )
 from purepipe.survey.split import CCDUnit, flag_type, split_exposure
-from purepipe.survey.stamps import CCDPlanes, EpochStamps, cut_stamps, gather_stamps
+from purepipe.survey.stamps import CCDPlanes, EpochStamps, cut_stamps, gather_stamps, rows_needed
 
 __all__ = [
     "CCD",
@@ -29,6 +29,7 @@ __all__ = [
     "number_string",
     "numbering_pattern",
     "parse_section",
+    "rows_needed",
     "split_exposure",
     "split_unit_name",
     "tile_id",

@@ -32,12 +32,16 @@ class CCDPlanes:
         (ny, nx) inverse variance or 0/1, zero is bad; None when every pixel is alike.
     mask
         (ny, nx) `MaskFlag` bits; None when no pixel is masked.
+    first_row
+        Row of the CCD that is row 0 of the planes, when they hold only the rows that the stamps
+        need: see `rows_needed`.
     """
 
     image: NDArray[np.float32]
     background: NDArray[np.float32] | float = 0.0
     weight: NDArray[np.float32] | None = None
     mask: NDArray[np.int32] | None = None
+    first_row: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +208,15 @@ def gather_stamps(
     return stamps
 
 
+def rows_needed(epochs: Epochs, index: int, height: int, size: int) -> tuple[int, int]:
+    """First and last row (exclusive) of one CCD of `height` rows that its stamps touch."""
+    _, yc = _centres(*(axis[epochs.ccd_index == index] for axis in (epochs.x, epochs.y)))
+    radius = size // 2
+    first = int(np.clip(yc.min(initial=height) - radius, 0, height - 1))
+    last = int(np.clip(yc.max(initial=0) + radius + 1, first + 1, height))
+    return first, last
+
+
 def _blank(epochs: Epochs, ccds: Sequence[CCD], size: int) -> EpochStamps:
     """Stamps without data, every flag NOT_ATTEMPTED."""
     n = len(epochs.row)
@@ -239,6 +252,7 @@ def _fill_stamps(
 ) -> None:
     """Write the stamps of one CCD into the arrays of all."""
     xc, yc = _centres(stamps.x[pairs], stamps.y[pairs])
+    yc -= pixels.first_row
     image = _cut(pixels.image, xc, yc, size, 0).astype(np.float32)
     if np.ndim(pixels.background) == 0:
         image -= np.float32(pixels.background)

@@ -5,7 +5,14 @@ import pytest
 
 from purepipe.errors import ConfigError, DataError
 from purepipe.flags import EpochFlag, MaskFlag
-from purepipe.survey import CCDPlanes, cut_stamps, find_epochs, gather_stamps
+from purepipe.survey import (
+    CCDPlanes,
+    Epochs,
+    cut_stamps,
+    find_epochs,
+    gather_stamps,
+    rows_needed,
+)
 
 from .fields import KINDS, SHAPE, make_ccd
 
@@ -195,3 +202,27 @@ def test_psfs_are_attached():
     assert stamps.select(slice(0, 1)).psfs is None
     with pytest.raises(DataError, match="each stamp needs one PSF"):
         stamps.with_psfs(np.ones((1, 7, 7)), [1.5])
+
+
+@pytest.mark.parametrize("ys", [[30.0], [5.4, 40.2], [-2.0, 3.0], [200.0], [0.0, 59.0]])
+def test_a_part_of_the_rows_gives_the_same_stamps(ys):
+    height, width, size = 60, 40, 9
+    rng = np.random.default_rng(2)
+    image = rng.normal(size=(height, width)).astype(np.float32)
+    weight = rng.uniform(0.5, 1, (height, width)).astype(np.float32)
+    mask = rng.integers(0, 2, (height, width)).astype(np.int32)
+    n = len(ys)
+    epochs = Epochs(
+        np.arange(n), np.zeros(n, np.int64), np.full(n, 20.0), np.array(ys), n, (("1234567", 0),)
+    )
+    ccd = make_ccd(shape=(height, width))
+    first, last = rows_needed(epochs, 0, height, size)
+    assert 0 <= first < last <= height
+    part = slice(first, last)
+    whole = gather_stamps(epochs, [ccd], lambda i: CCDPlanes(image, 1.0, weight, mask), size=size)
+    some = gather_stamps(
+        epochs, [ccd],
+        lambda i: CCDPlanes(image[part], 1.0, weight[part], mask[part], first_row=first), size=size,
+    )  # fmt: skip
+    for name in ("images", "weights", "masks", "flags"):
+        np.testing.assert_array_equal(getattr(some, name), getattr(whole, name), name)
