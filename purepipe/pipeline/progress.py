@@ -47,19 +47,22 @@ class Lines(Silent):
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._total = self._ended = self._failed = 0
+        self._total = self._ended = self._failed = self._skipped = self._told = 0
         self._start = time.monotonic()
-        self._told = 0
+
+    def __exit__(self, *_: object) -> None:
+        """Tell what stood from an earlier run."""
+        if self._skipped:
+            self._say(f"{self._skipped} of {self._total} units stood from an earlier run")
 
     def total(self, units: int) -> None:
         """Remember the number of units."""
         self._total = units
 
     def skipped(self, units: int) -> None:
-        """Tell how many units stand from an earlier run."""
+        """Count units that stand from an earlier run."""
         self._ended += units
-        if units:
-            self._say(f"{units} units stand from an earlier run")
+        self._skipped += units
 
     def ended(self, outcome: Outcome) -> None:
         """Tell failures at once, and every tenth of the work."""
