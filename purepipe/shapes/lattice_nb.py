@@ -27,6 +27,9 @@ SHEARS = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]
 # Planes of the scratch arrays: all modes of the PSF with centre column modes - 1, then the modes in
 # use with centre column half.
 PSF_RE, PSF_IM, PSF_POWER, RATIO_RE, RATIO_IM, INVERSE, WHITE_RE, WHITE_IM, RE, IM = range(10)
+ROWS, PAIR = range(2)  # of Lattice.places
+STAMP, TYPE = range(2)  # of Lattice.jacobians
+VARIANCE, WEIGHT, FACTOR = range(3)  # of Lattice.numbers
 
 NODES = 256  # of the table of the noise power against q^2
 # Modes are used where the squared target transform exceeds exp(-CUT) = 1e-7.
@@ -226,7 +229,7 @@ def target_sigma(
 def set_reach(lattice: Lattice, epoch: int, radius: float) -> None:
     """Largest m_x of every row inside the disc of modes in use, in lattice steps."""
     rows = int(radius) + 1
-    lattice.places[0, epoch] = rows
+    lattice.places[ROWS, epoch] = rows
     for row in range(rows):
         lattice.reach[epoch, row] = int(math.sqrt(radius * radius - row * row))
 

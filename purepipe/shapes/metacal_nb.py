@@ -32,6 +32,7 @@ from purepipe.shapes.fit_nb import (
 )
 from purepipe.shapes.lattice_nb import (
     CUT,
+    FACTOR,
     IM,
     INVERSE,
     LEAST_RADIUS,
@@ -39,13 +40,19 @@ from purepipe.shapes.lattice_nb import (
     NOISE_MIN,
     NOISE_NONE,
     NOISE_ROT90,
+    PAIR,
     PSF_IM,
     PSF_POWER,
     PSF_RE,
     RATIO_IM,
     RATIO_RE,
     RE,
+    ROWS,
     SHEARS,
+    STAMP,
+    TYPE,
+    VARIANCE,
+    WEIGHT,
     WHITE_IM,
     WHITE_RE,
     Lattice,
@@ -121,7 +128,7 @@ def fit_psf(
     results: Results,
 ) -> None:  # fmt: skip
     """Unweighted Gaussian fit to the original PSF: the same sums, without target and priors."""
-    modes, jac = options.modes, lattice.jacobians[0, epoch]
+    modes, jac = options.modes, lattice.jacobians[STAMP, epoch]
     a, _, c = frequency_form(jac)
     m = 1
     while m < modes - 1 and lattice.planes[PSF_POWER, epoch, 0, modes - 1 + m] > 0.25:
@@ -138,7 +145,8 @@ def fit_psf(
     rows[0] = modes
     stack = Stack(
         lattice.planes[PSF_RE][epoch : epoch + 1], lattice.planes[PSF_IM][epoch : epoch + 1],
-        rows, lattice.jacobians[0][epoch : epoch + 1], np.zeros(1), weight, modes - 1, options.dk,
+        rows, lattice.jacobians[STAMP][epoch : epoch + 1], np.zeros(1), weight, modes - 1,
+        options.dk,
     )  # fmt: skip
     flags, _, chi = fit(
         par, stack, Priors(0.0, 0.0), options.tolerance, options.max_iterations,
@@ -174,22 +182,22 @@ def open_epochs(
         if not psf_spectrum(stamps.psf[pair], options.modes, psf_re, psf_im, power):
             results.pair_flags[pair] = BAD_PSF
             continue
-        copy_plane(stamps.jacobian[pair], lattice.jacobians[0, count])
+        copy_plane(stamps.jacobian[pair], lattice.jacobians[STAMP, count])
         fit_psf(count, pair, stamps, lattice, options, space, results)
         width = stamps.target[pair]
         if not width > 0.0:
             width = target_sigma(
                 psf_re, power, results.psf_pars[pair], results.psf_flags[pair],
-                lattice.jacobians[0, count], lattice.annuli, options,
+                lattice.jacobians[STAMP, count], lattice.annuli, options,
             )  # fmt: skip
-        largest = math.sqrt(CUT) * largest_scale(lattice.jacobians[0, count]) / options.dk
+        largest = math.sqrt(CUT) * largest_scale(lattice.jacobians[STAMP, count]) / options.dk
         if width * LEAST_RADIUS > largest:
             results.pair_flags[pair] = BAD_PSF
             continue
         results.pair_flags[pair] = 0
         results.target[pair] = max(width, 0.0)
-        lattice.places[1, count] = pair
-        lattice.numbers[1, count] = weight
+        lattice.places[PAIR, count] = pair
+        lattice.numbers[WEIGHT, count] = weight
         count += 1
     return int(count)
 
@@ -204,16 +212,16 @@ def choose_modes(count: int, lattice: Lattice, options: Options, results: Result
     half = 0
     largest = options.modes - 1.0
     for epoch in range(count):
-        pair = lattice.places[1, epoch]
+        pair = lattice.places[PAIR, epoch]
         width = results.target[pair]
-        scale = largest_scale(lattice.jacobians[0, epoch])
+        scale = largest_scale(lattice.jacobians[STAMP, epoch])
         narrowest = math.sqrt(CUT) * scale / (largest * options.dk)
         if width < narrowest:
             if not options.final:
                 return -1
             width = narrowest
             results.target[pair] = width
-        lattice.numbers[0, epoch] = width * width
+        lattice.numbers[VARIANCE, epoch] = width * width
         radius = min(math.sqrt(CUT) * scale / (width * options.dk), largest)
         set_reach(lattice, epoch, radius)
         half = max(half, int(radius))
@@ -227,7 +235,11 @@ def prepare_noise(
     """Ratios of all epochs, and what the noise of the five types is made from."""
     planes = lattice.planes
     for epoch in range(count):
-        pair, rows, reach = lattice.places[1, epoch], lattice.places[0, epoch], lattice.reach[epoch]
+        pair, rows, reach = (
+            lattice.places[PAIR, epoch],
+            lattice.places[ROWS, epoch],
+            lattice.reach[epoch],
+        )
         divide(
             stamps.galaxy[pair], options.modes, half, rows, reach, planes[PSF_RE, epoch],
             planes[PSF_IM, epoch], planes[PSF_POWER, epoch], planes[RATIO_RE, epoch],
@@ -239,17 +251,22 @@ def prepare_noise(
             move_origin(ratio_re, ratio_im, rows, reach, half, options.dk, x, y)
         fill_plane(lattice.planes[RE, epoch], 0.0)
         fill_plane(lattice.planes[IM, epoch], 0.0)
-        lattice.numbers[2, epoch] = 1.0
+        lattice.numbers[FACTOR, epoch] = 1.0
         if options.noise in (NOISE_MIN, NOISE_DOUBLE):
             white_field(
                 stamps.seeds[obj], epoch, options.noise_sign, half, rows, reach,
                 lattice.planes[WHITE_RE, epoch], lattice.planes[WHITE_IM, epoch],
             )  # fmt: skip
-            lattice.numbers[2, epoch] = noise_power(
-                epoch, lattice, half, lattice.numbers[0, epoch], lattice.power[epoch], options
+            lattice.numbers[FACTOR, epoch] = noise_power(
+                epoch,
+                lattice,
+                half,
+                lattice.numbers[VARIANCE, epoch],
+                lattice.power[epoch],
+                options,
             )
         if options.noise in (NOISE_DOUBLE, NOISE_ROT90):
-            lattice.numbers[1, epoch] *= 0.5
+            lattice.numbers[WEIGHT, epoch] *= 0.5
 
 
 @inner_kernel
@@ -259,17 +276,17 @@ def stack_of_type(
     """The data of one type: ratio plus noise, on the sheared lattice."""
     step, planes = options.step, lattice.planes
     for epoch in range(count):
-        pair, jac = lattice.places[1, epoch], lattice.jacobians[0, epoch]
+        pair, jac = lattice.places[PAIR, epoch], lattice.jacobians[STAMP, epoch]
         g1, g2 = SHEARS[kind, 0] * step, SHEARS[kind, 1] * step
-        shear_jacobian(jac, g1, g2, lattice.jacobians[1, epoch])
+        shear_jacobian(jac, g1, g2, lattice.jacobians[TYPE, epoch])
         if options.noise in (NOISE_MIN, NOISE_DOUBLE):
             # white noise of variance sigma^2 has N^2 sigma^2 per mode, half of it in each part
             side = 2.0 * math.pi / options.dk
             add_white(
                 planes[RATIO_RE, epoch], planes[RATIO_IM, epoch], planes[INVERSE, epoch],
                 planes[WHITE_RE, epoch], planes[WHITE_IM, epoch], lattice.power[epoch, kind],
-                lattice.numbers[2, epoch], stamps.sigma[pair] * side * math.sqrt(0.5),
-                lattice.places[0, epoch], lattice.reach[epoch], half, planes[RE, epoch],
+                lattice.numbers[FACTOR, epoch], stamps.sigma[pair] * side * math.sqrt(0.5),
+                lattice.places[ROWS, epoch], lattice.reach[epoch], half, planes[RE, epoch],
                 planes[IM, epoch],
             )  # fmt: skip
         elif options.noise == NOISE_ROT90:
@@ -279,8 +296,8 @@ def stack_of_type(
     if options.noise == NOISE_NONE:
         re, im = lattice.planes[RATIO_RE], lattice.planes[RATIO_IM]
     return Stack(
-        re[:count], im[:count], lattice.places[0][:count], lattice.jacobians[1][:count],
-        lattice.numbers[0][:count], lattice.numbers[1][:count], half, options.dk,
+        re[:count], im[:count], lattice.places[ROWS][:count], lattice.jacobians[TYPE][:count],
+        lattice.numbers[VARIANCE][:count], lattice.numbers[WEIGHT][:count], half, options.dk,
     )  # fmt: skip
 
 
@@ -290,7 +307,7 @@ def make_priors(count: int, lattice: Lattice, options: Options) -> Priors:
     centre = options.centre_prior
     if centre == 0.0:
         for epoch in range(count):
-            centre += math.sqrt(pixel_area(lattice.jacobians[0, epoch])) / count
+            centre += math.sqrt(pixel_area(lattice.jacobians[STAMP, epoch])) / count
     return Priors(options.shape_prior, 1.0 / (centre * centre) if centre > 0.0 else 0.0)
 
 
@@ -373,7 +390,7 @@ def moment_variances(
                 if noise in (NOISE_MIN, NOISE_DOUBLE):
                     # the weight holds the factor two of the doubled noise already
                     power = lattice.power[epoch, kind, row, stack.half + m]
-                    power *= lattice.numbers[2, epoch] if noise == NOISE_MIN else 1.0
+                    power *= lattice.numbers[FACTOR, epoch] if noise == NOISE_MIN else 1.0
                 power *= f * twice * math.exp(-variance * (qu * qu + qv * qv))
                 for k in range(4):
                     c = coefficient[k]

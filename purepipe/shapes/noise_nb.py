@@ -22,7 +22,11 @@ from purepipe.shapes.lattice_nb import (
     RATIO_IM,
     RATIO_RE,
     RE,
+    ROWS,
     SHEARS,
+    STAMP,
+    TYPE,
+    VARIANCE,
     Lattice,
     Options,
     frequency_form,
@@ -195,10 +199,10 @@ def noise_power(
     """Fill the smooth power V of one epoch for the five types; returns its factor."""
     inverse, rows, reach = (
         lattice.planes[INVERSE, epoch],
-        lattice.places[0, epoch],
+        lattice.places[ROWS, epoch],
         lattice.reach[epoch],
     )
-    jac, annuli = lattice.jacobians[0, epoch], lattice.annuli
+    jac, annuli = lattice.jacobians[STAMP, epoch], lattice.annuli
     last = noise_annuli(inverse, rows, reach, half, options.dk, jac, annuli)
     if options.noise == NOISE_MIN:
         h = level_ellipticity(inverse, rows, reach, half, options.dk, jac, annuli, last)
@@ -272,7 +276,7 @@ def add_rotated(
     back; at the pixel frequency w = Sp^-T kappa, Sp = J^-1 S J, this is n(R w') / P(w') with
     w' = Sp^T R^-1 w, times the ratio of the target transforms at R^-1 w and at w.
     """
-    jac, sheared = lattice.jacobians[0, epoch], lattice.jacobians[1, epoch]
+    jac, sheared = lattice.jacobians[STAMP, epoch], lattice.jacobians[TYPE, epoch]
     det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
     sp = np.empty((2, 2))
     for j in range(2):
@@ -280,9 +284,9 @@ def add_rotated(
         sp[1, j] = (jac[0, 0] * sheared[1, j] - jac[1, 0] * sheared[0, j]) / det
     det = sp[0, 0] * sp[1, 1] - sp[0, 1] * sp[1, 0]
     qa, qb, qc = frequency_form(jac)
-    variance = lattice.numbers[0, epoch]
+    variance = lattice.numbers[VARIANCE, epoch]
     total, _ = transform_at(psf, 0.0, 0.0)
-    for row in range(lattice.places[0, epoch]):
+    for row in range(lattice.places[ROWS, epoch]):
         for m in range(-lattice.reach[epoch, row], lattice.reach[epoch, row] + 1):
             kx, ky = m * dk, row * dk
             wx = (sp[1, 1] * kx - sp[1, 0] * ky) / det
