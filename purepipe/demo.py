@@ -16,6 +16,7 @@ from purepipe.pipeline import (
     ShearComparison,
     compare_shear,
     comparison_lines,
+    counting,
     load_survey,
     make_executor,
     make_progress,
@@ -45,7 +46,9 @@ def load_simulation(path: Path | None, *, seed: int | None = None) -> SimulateCo
         unknown = sorted(set(content) - {"simulate"})
         if unknown:
             raise ConfigError("unknown table", file=path, key=unknown[0], allowed="[simulate]")
-        config = from_mapping(SimulateConfig, content.get("simulate", {}), file=path, table="simulate")
+        config = from_mapping(
+            SimulateConfig, content.get("simulate", {}), file=path, table="simulate"
+        )
     return config if seed is None else replace(config, seed=seed)
 
 
@@ -55,6 +58,7 @@ def write_survey(
     *,
     workers: int | None = None,
     executor: Executor | None = None,
+    quiet: bool = False,
 ) -> Path:
     """Write a simulated survey and the configuration that runs it; the latter's path is returned.
 
@@ -79,7 +83,8 @@ def write_survey(
     write_toml(recipe, wanted)
     pool = executor or make_executor(workers)
     try:
-        simulate_survey(out, config, executor=pool, overwrite=True)
+        with counting("simulating", quiet=quiet) as progress:
+            simulate_survey(out, config, executor=pool, progress=progress, overwrite=True)
     finally:
         if executor is None:
             pool.shutdown(cancel_futures=True)
@@ -94,8 +99,7 @@ def run_demo(
     start = time.monotonic()
     simulation = SimulateConfig(seed=seed)
     with make_executor(workers) as pool:
-        _say("simulating the survey", quiet)
-        survey = write_survey(out, simulation, executor=pool)
+        survey = write_survey(out, simulation, executor=pool, quiet=quiet)
         _say(f"survey in {out} after {time.monotonic() - start:.0f} s; compiling kernels", quiet)
         warm_up(pool)
         _say(f"running the chain after {time.monotonic() - start:.0f} s", quiet)

@@ -2,7 +2,7 @@
 
 from purepipe.pipeline.executors import make_executor
 from purepipe.pipeline.plan import load_survey, make_plan
-from purepipe.pipeline.progress import make_progress
+from purepipe.pipeline.progress import counting, make_progress
 from purepipe.pipeline.results import Run, open_run
 from purepipe.pipeline.run import RunSummary, run
 from purepipe.pipeline.shear import ShearComparison, ShearRow, compare_shear, comparison_lines
@@ -16,6 +16,7 @@ __all__ = [
     "ShearRow",
     "compare_shear",
     "comparison_lines",
+    "counting",
     "load_survey",
     "make_executor",
     "make_plan",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, Self, TextIO
 
 from purepipe.pipeline.store import Outcome
@@ -108,6 +110,10 @@ class Bars(Silent):
         """Leave the bar as it is."""
         self._progress.stop()
 
+    def show(self, description: str, done: int, total: int) -> None:
+        """Set everything at once."""
+        self._progress.update(self._task, description=description, completed=done, total=total)
+
     def total(self, units: int) -> None:
         """Set the length of the bar."""
         self._progress.update(self._task, total=units, description="working")
@@ -124,6 +130,28 @@ class Bars(Silent):
             self._progress.console.print(
                 failure_line(outcome), style="red", markup=False, highlight=False
             )
+
+
+@contextmanager
+def counting(description: str, *, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A function ``(name, done, total)`` that shows how far a stage has come."""
+    if quiet:
+        yield lambda name, done, total: None
+        return
+    if not sys.stderr.isatty():
+        told = [0]
+
+        def lines(name: str, done: int, total: int) -> None:
+            if 4 * done // total > told[0]:
+                told[0] = 4 * done // total
+                sys.stderr.write(f"{description}: {done}/{total}\n")
+                sys.stderr.flush()
+
+        yield lines
+        return
+    bars = Bars()
+    with bars:
+        yield lambda name, done, total: bars.show(description, done, total)
 
 
 def failure_line(outcome: Outcome) -> str:
