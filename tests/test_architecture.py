@@ -30,6 +30,7 @@ LAYERS = [
     ["pipeline"],
     ["report"],
     ["demo"],
+    ["commands"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

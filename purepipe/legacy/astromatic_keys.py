@@ -198,7 +198,10 @@ FILES: Mapping[str, frozenset[str]] = MappingProxyType(
             }
         ),
         "ww": frozenset(
-            {"WEIGHT_NAMES", "FLAG_NAMES", "POLY_NAMES", "OUTWEIGHT_NAME", "OUTFLAG_NAME"}
+            {
+                "WEIGHT_NAMES", "FLAG_NAMES", "POLY_NAMES", "OUTWEIGHT_NAME", "OUTFLAG_NAME",
+                "VERBOSE_TYPE", "WRITE_XML", "XML_NAME",
+            }
         ),
     }
 )  # fmt: skip
@@ -229,8 +232,7 @@ IGNORED: Mapping[str, Mapping[str, str]] = MappingProxyType(
         ),
         "ww": MappingProxyType(
             {
-                "VERBOSE_TYPE": _LOGGING, "WRITE_XML": _NO_XML, "XML_NAME": _NO_XML,
-                "XSL_URL": _NO_XML, "NTHREADS": _THREADS,
+                "XSL_URL": "no style sheet is named in the XML file", "NTHREADS": _THREADS,
                 "MEMORY_BUFSIZE": "maps are held in memory as a whole",
             }
         ),

@@ -198,8 +198,8 @@ def polygons_from_weightwatcher(
     text
         Content of the file.
     extension
-        Number, from 1, of the image; polygons are for the first image, those after a line
-        ``tile N`` for image N.
+        Number, from 1, of the image. Polygons are for the first image; a line ``tile N`` sends the
+        next polygon, and that one only, to image N.
     file
         Shown in messages.
 
@@ -209,12 +209,12 @@ def polygons_from_weightwatcher(
         An odd number of coordinates, a text instead of a number, or sky coordinates.
     """
     polygons = []
-    wanted = extension == 1
+    tile_number, expired = 1, False
     for number, line in enumerate(text.splitlines(), start=1):
         tile = _TILE.match(line)
         if tile:
             # The original counts 0 as the first image too, and reads the word in comments.
-            wanted = max(int(tile[1]), 1) == extension
+            tile_number, expired = max(int(tile[1]), 1), False
             line = line[tile.end() :]
         words = [word for word in _SEPARATORS.split(line.split("#")[0]) if word]
         if words and words[0] == "image":
@@ -229,8 +229,15 @@ def polygons_from_weightwatcher(
                 file or "regions", number,
             )  # fmt: skip
         vertices = _vertices(words[1:], number, file)
-        if wanted:
+        if expired:
+            log.warning(
+                "%s line %d: for the first image; repeat the line 'tile N' before each polygon",
+                file or "regions", number,
+            )  # fmt: skip
+        if tile_number == extension:
             polygons.append(vertices)
+        expired = expired or tile_number > 1
+        tile_number = 1
     return polygons
 
 

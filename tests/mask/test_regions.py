@@ -166,6 +166,13 @@ def test_polygons_of_other_extensions_are_left_out():
     assert last == [2]
 
 
+def test_a_tile_is_for_one_polygon(caplog):
+    text = "tile 2\npolygon(1,1,2,2,3,1)\npolygon(1,1,2,2,3,2)\n"
+    last = [polygon[2, 1] for polygon in shapes.polygons_from_weightwatcher(text)]
+    assert last == [2]
+    assert "line 3: for the first image; repeat the line 'tile N'" in caplog.text
+
+
 def test_weightwatcher_text_errors(caplog):
     with pytest.raises(InputFileError, match=r"p: line 1: .* even number"):
         shapes.polygons_from_weightwatcher("polygon(1,2,3)", file="p")

@@ -1,0 +1,26 @@
+"""What every command shares: text on the terminal, and the exit status of an error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from purepipe.errors import ConfigError, ExitCode, MissingPackageError, PurepipeError
+
+
+def say(text: str) -> None:
+    """Write one line, or more, to standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def guarded(name: str, work: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The exit status of `work`; an error becomes a message on standard error and a status.
+
+    2 for a wrong configuration or a missing package, 1 for data that cannot be used.
+    """
+    try:
+        return work(arguments)
+    except PurepipeError as error:
+        sys.stderr.write(f"purepipe {name}: {error}\n")
+        wrong = isinstance(error, ConfigError | MissingPackageError)
+        return int(ExitCode.CONFIGURATION if wrong else ExitCode.SOME_FAILED)
