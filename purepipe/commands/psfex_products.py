@@ -1,0 +1,173 @@
+"""What ``purepipe psfex`` writes: models, check-images, kernels, catalogue of the stars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from purepipe.errors import ConfigError, did_you_mean
+from purepipe.io.psf_catalogue import CATALOGUE_TYPES, write_psf_catalogue
+from purepipe.io.psf_file import write_psf
+from purepipe.io.psf_images import write_check_images, write_kernel
+from purepipe.legacy.astromatic import Settings
+from purepipe.psf import PSFModel, check_image, homogenisation_kernel
+from purepipe.psf.checks import CHECK_IMAGES
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from purepipe.config.psf import PSFConfig
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The stars and the models of one catalogue, one each per image extension.
+
+    `number` counts the catalogues of the command line from 1.
+    """
+
+    number: int
+    path: Path
+    tables: tuple[Table, ...]
+    models: tuple[PSFModel, ...] = ()
+
+
+@dataclass(frozen=True)
+class Products:
+    """Which files are wanted.
+
+    Attributes
+    ----------
+    psf_dir, psf_suffix
+        Folder of the models (None: that of the catalogue) and the end of their names.
+    catalogue, catalogue_type
+        Catalogue of the stars of all models.
+    checks
+        Type and file name of each check-image.
+    cube
+        Write check-images as cubes, not as mosaics.
+    kernel_dir, kernel_suffix
+        As for the models, of the homogenisation kernels.
+    """
+
+    psf_dir: Path | None
+    psf_suffix: str
+    catalogue: Path
+    catalogue_type: str
+    checks: tuple[tuple[str, Path], ...]
+    cube: bool
+    kernel_dir: Path | None
+    kernel_suffix: str
+
+
+def read_products(settings: Settings) -> Products:
+    """The files that the settings ask for.
+
+    Raises
+    ------
+    ConfigError
+        An unknown type of catalogue or check-image, fewer names than check-images, or an output
+        folder that does not exist.
+    """
+    kind = settings.text("OUTCAT_TYPE").upper()
+    if kind not in CATALOGUE_TYPES:
+        raise ConfigError(
+            "unknown type of catalogue", file=settings.file or None,
+            key=settings["OUTCAT_TYPE"].where, got=repr(kind),
+            remedy=did_you_mean(kind, CATALOGUE_TYPES),
+        )  # fmt: skip
+    products = Products(
+        psf_dir=_folder(settings, "PSF_DIR"),
+        psf_suffix=settings.text("PSF_SUFFIX"),
+        catalogue=Path(settings.text("OUTCAT_NAME")),
+        catalogue_type=kind,
+        checks=_checks(settings),
+        cube=settings.flag("CHECKIMAGE_CUBE"),
+        kernel_dir=_folder(settings, "HOMOKERNEL_DIR"),
+        kernel_suffix=settings.text("HOMOKERNEL_SUFFIX"),
+    )
+    if kind != "NONE":
+        _require_folder(settings, "OUTCAT_NAME", products.catalogue.parent)
+    for _, path in products.checks:
+        _require_folder(settings, "CHECKIMAGE_NAME", path.parent)
+    return products
+
+
+def _folder(settings: Settings, key: str) -> Path | None:
+    if not settings.text(key):
+        return None
+    folder = Path(settings.text(key))
+    _require_folder(settings, key, folder)
+    return folder
+
+
+def _require_folder(settings: Settings, key: str, folder: Path) -> None:
+    if not folder.is_dir():
+        raise ConfigError(
+            "the output folder does not exist", file=settings.file or None,
+            key=settings[key].where, got=folder, remedy="Make the folder, or name another one.",
+        )  # fmt: skip
+
+
+def _checks(settings: Settings) -> tuple[tuple[str, Path], ...]:
+    kinds = [word.upper() for word in settings.texts("CHECKIMAGE_TYPE")]
+    names = settings.texts("CHECKIMAGE_NAME")
+    for kind in kinds:
+        if kind not in (*CHECK_IMAGES, "NONE"):
+            raise ConfigError(
+                "unknown check-image", file=settings.file or None,
+                key=settings["CHECKIMAGE_TYPE"].where, got=repr(kind),
+                remedy=did_you_mean(kind, (*CHECK_IMAGES, "NONE")),
+            )  # fmt: skip
+    if len(names) < len(kinds) and any(kind != "NONE" for kind in kinds):
+        raise ConfigError(
+            "each check-image needs a name", file=settings.file or None,
+            key=settings["CHECKIMAGE_NAME"].where, got=f"{len(names)} names",
+            allowed=f"{len(kinds)}, as in CHECKIMAGE_TYPE",
+        )  # fmt: skip
+    pairs = zip(kinds, names, strict=False)
+    return tuple((kind, Path(name)) for kind, name in pairs if kind != "NONE")
+
+
+def write_fit(fit: Fit, config: PSFConfig, products: Products) -> None:
+    """Write the models of one catalogue, their check-images and kernels.
+
+    Raises
+    ------
+    PurepipeError
+        A file cannot be written, or there is no homogenisation kernel.
+    """
+    write_psf(_beside(fit.path, products.psf_dir, products.psf_suffix), fit.models)
+    headers = [str(table.meta.get("header", "")) for table in fit.tables]
+    steps = [model.sampling for model in fit.models]
+    for kind, name in products.checks:
+        images = [
+            check_image(kind, model, table, config, cube=products.cube)
+            for model, table in zip(fit.models, fit.tables, strict=True)
+        ]
+        path = name.with_name(f"{name.stem}_{fit.path.stem}.fits")
+        write_check_images(path, images, sampling=steps, headers=headers)
+    if config.homogenisation != "none":
+        path = _beside(fit.path, products.kernel_dir, products.kernel_suffix)
+        kernels = [homogenisation_kernel(model, config) for model in fit.models]
+        write_kernel(path, kernels, config.homogenisation_target[1])
+
+
+def write_summaries(fits: Sequence[Fit], products: Products) -> None:
+    """Write what concerns all catalogues: the stars.
+
+    Raises
+    ------
+    StoreError
+        A file cannot be written.
+    """
+    samples = [
+        model.samples for fit in fits for model in fit.models if model.samples is not None
+    ]  # fmt: skip
+    write_psf_catalogue(products.catalogue, samples, products.catalogue_type)
+
+
+def _beside(catalogue: Path, folder: Path | None, suffix: str) -> Path:
+    return (folder or catalogue.parent) / f"{catalogue.stem}{suffix}"
