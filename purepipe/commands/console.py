@@ -13,13 +13,15 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def guarded(name: str, work: Callable[[list[str]], int], arguments: list[str]) -> int:
+def guarded(name: str, work: Callable[[], int]) -> int:
     """The exit status of `work`; an error becomes a message on standard error and a status.
 
     2 for a wrong configuration or a missing package, 1 for data that cannot be used.
     """
     try:
-        return work(arguments)
+        return work()
+    except SystemExit as stop:  # the parser of options has said why
+        return int(stop.code or 0)
     except PurepipeError as error:
         sys.stderr.write(f"purepipe {name}: {error}\n")
         wrong = isinstance(error, ConfigError | MissingPackageError)
