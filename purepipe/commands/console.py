@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TypeVar
 
 from purepipe.errors import ConfigError, ExitCode, MissingPackageError, PurepipeError
+
+T = TypeVar("T")
 
 
 def say(text: str) -> None:
@@ -13,13 +16,13 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def guarded(name: str, work: Callable[[], int]) -> int:
-    """The exit status of `work`; an error becomes a message on standard error and a status.
+def guarded(name: str, work: Callable[[T], int], argument: T) -> int:
+    """The exit status of ``work(argument)``; an error becomes a message on standard error and a status.
 
     2 for a wrong configuration or a missing package, 1 for data that cannot be used.
     """
     try:
-        return work()
+        return work(argument)
     except SystemExit as stop:  # the parser of options has said why
         return int(stop.code or 0)
     except PurepipeError as error:

@@ -6,7 +6,6 @@ import argparse
 import logging
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> int:
     -------
     Exit status: 0 fine, 1 a catalogue cannot be used, 2 wrong configuration.
     """
-    return guarded("setools", partial(_run, arguments))
+    return guarded("setools", _run, arguments)
 
 
 def _run(arguments: list[str]) -> int:
@@ -42,9 +41,13 @@ def _run(arguments: list[str]) -> int:
     recipe = read_setools(options.config)
     numbers = file_numbers(options.catalogues)
     status = 0
+
+    def work(item: tuple[Path, str]) -> int:
+        return _work(recipe, *item, options)
+
     for path, number in zip(options.catalogues, numbers, strict=True):
         # One catalogue that cannot be used does not stop the others.
-        status = max(status, guarded("setools", partial(_work, recipe, path, number, options)))
+        status = max(status, guarded("setools", work, (path, number)))
     return status
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +83,7 @@ def main(arguments: list[str]) -> int:
     -------
     Exit status: 0 fine, 1 files or data cannot be used, 2 wrong configuration.
     """
-    return guarded("ww", partial(_run, arguments))
+    return guarded("ww", _run, arguments)
 
 
 def _run(arguments: list[str]) -> int:
