@@ -571,7 +571,9 @@ def _window_pass(
 @kernel
 def _window_sums(plane: Plane, kept: Array, n: int, sums: Array) -> None:
     """Second moments and their errors over the pixels of the last pass."""
+    # Inverse gains: the original multiplies here, and divides in the other apertures.
     local, once, noise2 = _local_gain(plane), _global_gain(plane), plane.noise2
+    local, once = 1 / local if local > 0 else 0.0, 1 / once if once > 0 else 0.0
     xx = yy = xy = noise = exx = eyy = exy = 0.0
     for i in range(n):
         w, v, var = kept[0, i], np.float64(kept[1, i]), np.float64(kept[2, i])
@@ -581,9 +583,9 @@ def _window_sums(plane: Plane, kept: Array, n: int, sums: Array) -> None:
         xx += wv * x * x
         yy += wv * y * y
         xy += wv * x * y
-        e = var + _photon_variance(local, noise2, v, var)
-        if once > 0 and v > 0:
-            e += v / once
+        e = var
+        if v > 0:
+            e += v * local * var / noise2 if local > 0 else v * once
         e *= np.float64(np.float32(w * w))
         noise += e
         exx += e * (np.float64(np.float32(dx * dx)) + 0.0833)
@@ -619,6 +621,8 @@ def measure_window(
         )
         cut |= at_edge
         if not total > 0:
+            # The original goes on with the sums, undivided; FLAGS_WIN tells of it.
+            shift_x, shift_y = sum_x, sum_y
             converged = True
             break
         shift_x, shift_y = sum_x / total, sum_y / total
@@ -641,26 +645,25 @@ def measure_window(
 def _window_moments(
     obj: Record, total: float, sums: Array, shift_x: float, shift_y: float, out: Record
 ) -> None:
-    flags = 0
-    if not total > 0:
-        _revert(obj, out, 4)
+    flags = 0 if total > 0 else 4
+    if total == 0:
+        _revert(obj, out, flags)
         return
     x2 = sums[0] / total - shift_x * shift_x
     y2 = sums[1] / total - shift_y * shift_y
     xy = sums[2] / total - shift_x * shift_y
     determinant = x2 * y2 - xy * xy
-    singular = determinant < 0.00694
     if determinant < 0:
         flags |= 1
     if x2 < 0 or y2 < 0:
         flags |= 2
-    if singular:
+    if determinant < 0.00694:
         x2 += 0.0833333
         y2 += 0.0833333
     scale = 4.0 / (total * total)
     ex, ey, exy = sums[4] * scale, sums[5] * scale, sums[6] * scale
-    if singular:
-        q = 0.08333 * sums[3] * scale
+    if obj.singular:  # the isophotal moments decide
+        q = sums[3] * (0.08333 * scale)
         if ex * ey - exy * exy < q * q:
             ex += q
             ey += q

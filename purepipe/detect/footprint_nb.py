@@ -162,7 +162,7 @@ def measure_errors(
     square = np.float64(np.float32(obj.flux * obj.flux))
     ex, ey, exy = sxx / square, syy / square, sxy / square
     if obj.singular:
-        q = 0.08333 * total / square
+        q = total * (0.08333 / square)
         if ex * ey - exy * exy < q * q:
             ex += q
             ey += q

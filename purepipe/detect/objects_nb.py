@@ -107,6 +107,7 @@ def assign_pixels(
             if gave_up[k]:
                 obj.flags |= GAVE_UP
             obj.parent = k + 1
+            obj.first_line = pixels[a] // width
             obj.last_line = pixels[b - 1] // width
         done += m
 
@@ -336,7 +337,7 @@ def order_objects(
         while cursor < n and objects[cursor].last_line + 1 == y:
             obj = objects[cursor]
             survivor[cursor] = cursor
-            if obj.ymin < begin:
+            if obj.first_line < begin:
                 obj.flags |= INCOMPLETE_BUFFER
             if 0 < max_area < obj.npix:
                 survivor[cursor] = -1

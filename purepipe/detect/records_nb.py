@@ -41,6 +41,7 @@ OBJECT = np.dtype(
         ("errxy", "f8"),
         ("clean_threshold", "f4"),
         ("parent", "i4"),
+        ("first_line", "i4"),  # of the component before deblending
         ("last_line", "i4"),
         ("flags", "i2"),
         # isophotal measurements on the measurement image
