@@ -17,7 +17,7 @@ def say(text: str) -> None:
 
 
 def guarded(name: str, work: Callable[[T], int], argument: T) -> int:
-    """The exit status of ``work(argument)``; an error becomes a message on standard error and a status.
+    """The exit status of ``work(argument)``; an error becomes a message and a status.
 
     2 for a wrong configuration or a missing package, 1 for data that cannot be used.
     """
