@@ -47,7 +47,7 @@ class StarFieldConfig:
     """The stars of a simulated sky."""
 
     density: float = option(
-        6.0, "Stars per unit of area between the magnitudes 17 and 21.5.", unit="arcmin^-2",
+        8.0, "Stars per unit of area between the magnitudes 17 and 21.5.", unit="arcmin^-2",
         minimum=0,
     )  # fmt: skip
     magnitudes: tuple[float, float] = option((10.0, 22.5), "Brightest and faintest star.")

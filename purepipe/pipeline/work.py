@@ -18,7 +18,7 @@ import numpy as np
 from astropy.io.fits import Header
 
 from purepipe.catalogue import assemble_catalogue
-from purepipe.config import MaskConfig
+from purepipe.config import MaskConfig, PSFInterpolationConfig
 from purepipe.detect import extract
 from purepipe.errors import AlgorithmError, DataError, PurepipeError
 from purepipe.exposure import Exposure
@@ -42,7 +42,7 @@ from purepipe.pipeline.units import (
     Unit,
     WorkContext,
 )
-from purepipe.psf import attach_psfs, fit_psf, psf_summary, sky_positions, validate_psf
+from purepipe.psf import PSFModel, attach_psfs, fit_psf, psf_summary, sky_positions, validate_psf
 from purepipe.select import find_stars
 from purepipe.shapes import measure_shapes
 from purepipe.survey import epoch_tables, find_epochs, gather_stamps
@@ -161,6 +161,7 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
         counts.n_out = len(table)
         counts.facts = psf_summary(table)
         write_table(recorder.product(f"{task.folder}/validation.fits"), table)
+    _require_usable(model, context.config.tile.psf)
 
 
 def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
@@ -269,6 +270,22 @@ def _without_vignet(table: Table) -> Table:
     kept = table.copy(copy_data=False)
     kept.remove_column("VIGNET")
     return kept
+
+
+def _require_usable(model: PSFModel, config: PSFInterpolationConfig) -> None:
+    """Say it here when no object will be given this model, not only in their flags."""
+    if model.accepted < config.min_stars:
+        raise AlgorithmError(
+            "the PSF model rests on too few stars to be used", key="tile.psf.min_stars",
+            got=model.accepted, allowed=f"{config.min_stars} or more",
+            remedy="Its objects lose this epoch; lower the limit or ccd.psf.degrees to use it.",
+        )  # fmt: skip
+    if not model.chi2 <= config.max_chi2:
+        raise AlgorithmError(
+            "the PSF model fits its stars too badly to be used", key="tile.psf.max_chi2",
+            got=f"{model.chi2:.3g}", allowed=f"{config.max_chi2} or less",
+            remedy="Its objects lose this epoch; look at the stars of this CCD in the report.",
+        )  # fmt: skip
 
 
 def _locate(error: PurepipeError, task: Task) -> None:

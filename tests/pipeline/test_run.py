@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from purepipe.errors import ConfigError, ExitCode, NothingToDo
-from purepipe.flags import NOT_ATTEMPTED_BIT
+from purepipe.flags import NOT_ATTEMPTED_BIT, EpochFlag
 from purepipe.io import read_ldac, read_table
 from purepipe.pipeline import load_survey, open_run, run, summary_lines
 from purepipe.pipeline.progress import Lines
@@ -175,3 +175,40 @@ def test_lines_tell_progress(survey, tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith(f"{lines[-1].split('/')[0]}/{lines[-1].split('/')[0]} units")
     assert max(map(len, lines)) <= 80
+
+
+def test_compressed_exposures_give_the_same_catalogue(finished, survey, tmp_path):
+    from astropy.io import fits
+
+    folder = tmp_path / "exposures"
+    folder.mkdir()
+    for path in (survey.parent / "exposures").iterdir():
+        with fits.open(path) as hdus:
+            packed = [
+                fits.CompImageHDU(hdu.data, hdu.header, compression_type="GZIP_2", quantize_level=0)
+                for hdu in hdus[1:]
+            ]
+            fits.HDUList([hdus[0].copy(), *packed]).writeto(folder / f"{path.name}.fz")
+    config, _ = finished
+    names = {
+        kind: str(folder / f"{kind}-{{number}}.fits.fz") for kind in ("image", "weight", "flag")
+    }
+    other = replace(config, inputs=replace(config.inputs, **names), out=tmp_path / "run")
+    assert run(other, workers=1).exit_code is ExitCode.OK
+    plain, packed = (open_run(c.out).catalogue() for c in (config, other))
+    for name in plain.colnames:
+        np.testing.assert_array_equal(np.asarray(packed[name]), np.asarray(plain[name]), name)
+
+
+def test_a_model_below_the_limits_is_told_and_not_used(finished, tmp_path):
+    config, _ = finished
+    tile = replace(config.tile, psf=replace(config.tile.psf, min_stars=1000))
+    strict = replace(config, tile=tile, out=tmp_path / "run")
+    summary = run(strict, workers=1)
+    assert summary.exit_code is ExitCode.SOME_FAILED
+    failed = [outcome for outcome in summary.failures if outcome.kind == "ccd"]
+    assert len(failed) == 4
+    assert "tile.psf.min_stars: the PSF model rests on too few stars" in failed[0].message
+    final = open_run(strict.out).catalogue()
+    assert np.all(np.asarray(final["NGMIX_MCAL_FLAGS"]) != 0)
+    assert np.any(np.asarray(final["FLAGS_EPOCH"]) & EpochFlag.NO_PSF)

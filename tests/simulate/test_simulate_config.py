@@ -39,4 +39,4 @@ def test_changes_come_on_top_of_the_small_survey() -> None:
 
 def test_nested_defaults_are_the_documented_densities() -> None:
     assert GalaxyConfig().density == 20
-    assert StarFieldConfig().density == 6
+    assert StarFieldConfig().density == 8
