@@ -305,7 +305,7 @@ def fill_bad_meshes(maps: Array) -> None:
             if source[0, j, i] > -BIG:
                 continue
             best, n = 1 << 60, 0
-            sums = np.zeros(4)
+            sums = np.zeros(4, np.float32)  # the original adds in single precision
             for jj in range(ny):
                 for ii in range(nx):
                     if not source[0, jj, ii] > -BIG:
@@ -321,7 +321,7 @@ def fill_bad_meshes(maps: Array) -> None:
                             sums[k] += source[k, jj, ii]
             for k in range(4):
                 empty = 1.0 if k % 2 else 0.0
-                maps[k, j, i] = sums[k] / n if n else empty
+                maps[k, j, i] = np.float32(sums[k] / np.float32(n)) if n else empty
 
 
 @kernel
