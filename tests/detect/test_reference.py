@@ -15,11 +15,12 @@ from purepipe.detect import extract, objects_nb
 from purepipe.detect.exact_engine import catalogue_objects, find_footprints
 from purepipe.detect.footprints import threshold_image
 from purepipe.detect.planes import prepare_image
+from purepipe.exposure import WeightKind
 
 from .cases import ALL_COLUMNS, DERIVED_COLUMNS, REFERENCES, VARIANTS, exposure_of, original_columns
 from .compare import assert_same
 from .fields import Field, make_field
-from .sextractor import EXPOSURE, PROGRAM, run_sextractor
+from .sextractor import EXPOSURE, PROGRAM, TILE, run_sextractor
 
 STORED = Path(__file__).parents[1] / "reference" / "detect"
 
@@ -118,6 +119,43 @@ def test_derived_columns(field, tmp_path):
         cancelling = name.endswith(("_WORLD", "_J2000")) and ("XY" in name or "THETA" in name)
         rtol = 2e-5 if cancelling else 3e-7
         np.testing.assert_allclose(ours[name], table[name], rtol=rtol, atol=0, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.binaries
+@needs_program
+@pytest.mark.parametrize("seed", range(12))
+def test_random_fields_to_the_bit(seed, tmp_path):
+    rng = np.random.default_rng([7, seed])
+    shape = (int(rng.integers(150, 900)), int(rng.integers(120, 700)))
+    sources = int(shape[0] * shape[1] / rng.uniform(300, 3000))
+    tile, weighted = rng.random() < 0.4, rng.random() < 0.8
+    field = make_field(
+        shape, sources, seed=seed, clusters=sources // 12, noise=float(10 ** rng.uniform(0, 1.5)),
+        sky=0.0 if tile else float(rng.choice([50, 600, 3000])), holes=bool(rng.random() < 0.7),
+    )  # fmt: skip
+    keys: dict[str, object] = {} if weighted else {"WEIGHT_TYPE": "NONE"}
+    changes: dict[str, object] = {}
+    for key, name, value in (
+        ("DETECT_MINAREA", "min_area", 4), ("DEBLEND_MINCONT", "deblend_contrast", 1e-5),
+        ("DEBLEND_NTHRESH", "deblend_levels", 64), ("CLEAN_PARAM", "clean_efficiency", 0.5),
+        ("ANALYSIS_THRESH", "analysis_threshold", 3.0), ("DETECT_THRESH", "threshold", 1.0),
+    ):  # fmt: skip
+        if rng.random() < 0.3:
+            keys[key] = changes[name] = value
+    if rng.random() < 0.3:
+        keys["BACK_SIZE"], changes["back_size"] = 37, (37, 37)
+    gain, saturation = float(rng.choice([0, 1.6, 30])), float(rng.choice([2000, 60000]))
+    table, _ = run_sextractor(
+        tmp_path, field, {**(TILE if tile else EXPOSURE), **keys}, original_columns(), gain=gain,
+        saturation=saturation, checks=(),
+    )  # fmt: skip
+    preset = DetectConfig.tile if tile else DetectConfig.exposure
+    exposure = exposure_of(
+        field, WeightKind.RELATIVE if weighted else None, gain=gain, saturation=saturation
+    )
+    detection = extract(exposure, preset(columns=ALL_COLUMNS, **changes))
+    assert_same(detection.table, table, ALL_COLUMNS, exact=True)
 
 
 @pytest.mark.binaries
