@@ -24,6 +24,7 @@ from purepipe.legacy.astromatic import Settings, parse_arguments, read_psf_confi
 from purepipe.legacy.astromatic_files import content_lines, read_text
 from purepipe.legacy.astromatic_keys import DEFAULTS
 from purepipe.psf import fit_exposures, load_samples
+from purepipe.psf.diagnostics import diagnose_psf
 from purepipe.psf.samples import FWHMRange
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ Model the PSF from the stars of FITS_LDAC catalogues with VIGNET.
 Exit status: 0 fine, 1 some catalogues failed (each named), 2 wrong configuration.
 """
 _DEFAULT_FILE = "default.psfex"
-_TITLE = f"{'catalogue':26} accepted/loaded samp. chi2/dof"
+_TITLE = f"{'catalogue':26} accepted/loaded samp. chi2/dof FWHM ellip. resi. asym."
 # What the extended configuration file adds.
 _RARE = frozenset(
     {
@@ -178,7 +179,10 @@ def run_job(job: Job) -> int:
     done = []
     for fit in fits:
         try:
-            write_fit(fit, job.config, job.products)
+            fit = replace(
+                fit, diagnostics=tuple(diagnose_psf(model, job.config) for model in fit.models)
+            )
+            write_fit(fit, job.config, job.products, basis=basis)
         except PurepipeError as error:
             _fail(fit.path, error, failed)
             continue
@@ -243,11 +247,15 @@ def _require_columns(tables: Sequence[Table], config: PSFConfig) -> None:
 def _lines(fit: Fit) -> list[str]:
     """The line of the terminal for each model of a catalogue."""
     lines = []
-    for number, model in enumerate(fit.models, start=1):
+    pairs = zip(fit.models, fit.diagnostics, strict=True)
+    for number, (model, found) in enumerate(pairs, start=1):
         extension = f"[{number}/{len(fit.models)}]" if len(fit.models) > 1 else ""
+        i = found.central
         stars = f"{model.accepted}/{model.loaded}"
         lines.append(
             f"{fit.path.stem:16} {extension:9} {stars:>9} {model.sampling:9.2f} {model.chi2:6.2f}"
+            f" {found.moffat.fwhm[i]:6.2f} {found.moffat.ellipticity[i]:5.2f}"
+            f" {found.pixel_free.residuals[i]:5.2f} {found.asymmetry[i]:5.2f}"
         )
     return lines
 

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.io.psf_catalogue import CATALOGUE_TYPES, write_psf_catalogue
 from purepipe.io.psf_file import write_psf
-from purepipe.io.psf_images import write_check_images, write_kernel
+from purepipe.io.psf_images import ccd_shape, write_check_images, write_kernel
 from purepipe.legacy.astromatic import Settings
-from purepipe.psf import PSFModel, check_image, homogenisation_kernel
-from purepipe.psf.checks import CHECK_IMAGES
+from purepipe.psf import PSFModel, homogenisation_kernel
+from purepipe.psf.checkimages import ALL_CHECK_IMAGES, psfex_check_image
+from purepipe.psf.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
+    import numpy as np
     from astropy.table import Table
+    from numpy.typing import NDArray
 
     from purepipe.config.psf import PSFConfig
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The stars and the models of one catalogue, one each per image extension.
+    """Stars, models and diagnostics of one catalogue, one each per image extension.
 
     `number` counts the catalogues of the command line from 1.
     """
@@ -32,6 +35,7 @@ class Fit:
     path: Path
     tables: tuple[Table, ...]
     models: tuple[PSFModel, ...] = ()
+    diagnostics: tuple[Diagnostics, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,11 +119,11 @@ def _checks(settings: Settings) -> tuple[tuple[str, Path], ...]:
     kinds = [word.upper() for word in settings.texts("CHECKIMAGE_TYPE")]
     names = settings.texts("CHECKIMAGE_NAME")
     for kind in kinds:
-        if kind not in (*CHECK_IMAGES, "NONE"):
+        if kind not in (*ALL_CHECK_IMAGES, "NONE"):
             raise ConfigError(
                 "unknown check-image", file=settings.file or None,
                 key=settings["CHECKIMAGE_TYPE"].where, got=repr(kind),
-                remedy=did_you_mean(kind, (*CHECK_IMAGES, "NONE")),
+                remedy=did_you_mean(kind, (*ALL_CHECK_IMAGES, "NONE")),
             )  # fmt: skip
     if len(names) < len(kinds) and any(kind != "NONE" for kind in kinds):
         raise ConfigError(
@@ -131,7 +135,13 @@ def _checks(settings: Settings) -> tuple[tuple[str, Path], ...]:
     return tuple((kind, Path(name)) for kind, name in pairs if kind != "NONE")
 
 
-def write_fit(fit: Fit, config: PSFConfig, products: Products) -> None:
+def write_fit(
+    fit: Fit,
+    config: PSFConfig,
+    products: Products,
+    *,
+    basis: NDArray[np.float64] | None = None,
+) -> None:
     """Write the models of one catalogue, their check-images and kernels.
 
     Raises
@@ -144,9 +154,14 @@ def write_fit(fit: Fit, config: PSFConfig, products: Products) -> None:
     steps = [model.sampling for model in fit.models]
     for kind, name in products.checks:
         images = [
-            check_image(kind, model, table, config, cube=products.cube)
-            for model, table in zip(fit.models, fit.tables, strict=True)
-        ]
+            psfex_check_image(
+                kind, model, table, config, cube=products.cube, diagnostics=found,
+                ccd_shape=ccd_shape(header), basis_images=basis,
+            )
+            for model, table, found, header in zip(
+                fit.models, fit.tables, fit.diagnostics, headers, strict=True
+            )
+        ]  # fmt: skip
         path = name.with_name(f"{name.stem}_{fit.path.stem}.fits")
         write_check_images(path, images, sampling=steps, headers=headers)
     if config.homogenisation != "none":

@@ -83,6 +83,14 @@ def write_check_images(
         hdus.writeto(scratch)
 
 
+def ccd_shape(text: str) -> tuple[int, int] | None:
+    """(ny, nx) of the CCD whose header cards `text` holds; None where they do not say."""
+    with quiet():
+        header = fits.Header.fromstring(text)
+    size = header.get("NAXIS2"), header.get("NAXIS1")
+    return (size[0], size[1]) if all(isinstance(n, int) and n > 1 for n in size) else None
+
+
 def write_kernel(path: PathName, kernels: Sequence[PSFModel], beta: float) -> None:
     """Write homogenisation kernels, one cube (terms, h, w) per image extension.
 
@@ -133,9 +141,10 @@ def _polynomial_cards(model: PSFModel) -> list[tuple[str, Any, str]]:
 
 def _scaled_wcs(source: fits.Header, shape: tuple[int, int]) -> list[tuple[str, Any, str]]:
     """World coordinates by which an image of `shape` lies on the sky where the CCD does."""
-    size = source.get("NAXIS1"), source.get("NAXIS2")
-    if not all(isinstance(n, int) and n > 1 for n in size) or "CTYPE1" not in source:
+    ccd = ccd_shape(source.tostring(padding=False))
+    if ccd is None or "CTYPE1" not in source:
         return []
+    size = ccd[::-1]
     scale = shape[1] / size[0]
     cards: list[tuple[str, Any, str]] = []
     for card in source.cards:

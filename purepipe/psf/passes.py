@@ -59,6 +59,11 @@ def all_passes(
     return problem, planes, state.coeffs
 
 
+def starting_pixels(problem: Problem, config: PSFConfig) -> NDArray[np.int64] | None:
+    """Rows and columns (nb, 2) of the pixels that the passes refine; None for other bases."""
+    return _free(_first_guess(problem, _CLEANINGS[0])[0], problem, config)
+
+
 def _free(
     constant: NDArray[np.float32], problem: Problem, config: PSFConfig
 ) -> NDArray[np.int64] | None:
