@@ -134,7 +134,6 @@ def scan(
     for i in range(count):
         x0, x1 = min(x0, px[ids[i]]), max(x1, px[ids[i]])
     width = x1 - x0 + 1
-    y0, y1 = py[ids[0]], py[ids[count - 1]]
     marks = np.zeros(width + 2, np.int8)
     states = np.empty(2 * width + 8, np.int8)
     # Rows of `stack`, the open objects: first pixel, last pixel, size, start and end column.
@@ -144,9 +143,8 @@ def scan(
     follow = np.full(count, -1, np.int32)
     top = depth = -1  # of the object stack and of the stack of states
     cursor = emitted = written = 0
-    for y in range(y0, y1 + 2):
-        state = COMPLETE
-        inside = False
+    for y in range(py[ids[0]], py[ids[count - 1]] + 2):
+        state, inside = COMPLETE, False
         for x in range(width + 1):
             mark = marks[x]
             on = cursor < count and py[ids[cursor]] == y and px[ids[cursor]] == x + x0
@@ -156,34 +154,26 @@ def scan(
             if on and not inside:
                 inside = True
                 if state == OBJECT_STATE:
+                    marks[x] = START_OLD
                     if stack[top, 3] == UNKNOWN:
-                        marks[x] = START_NEW
-                        stack[top, 3] = x
-                    else:
-                        marks[x] = START_OLD
+                        marks[x], stack[top, 3] = START_NEW, x
                 else:
-                    depth += 1
-                    states[depth] = state
+                    depth = _push(states, depth, state)
                     marks[x] = START_NEW
-                    top += 1
-                    _open(stack, top, -1, -1, 0, x)
+                    top = _open(stack, top + 1, -1, -1, 0, x)
                     state = COMPLETE
             if mark == START_NEW:
-                depth += 1
-                states[depth] = state
+                depth = _push(states, depth, state)
                 if not inside:
-                    depth += 1
-                    states[depth] = COMPLETE
-                    top += 1
-                    _open(stack, top, store[x, 0], store[x, 1], store[x, 2], UNKNOWN)
+                    depth = _push(states, depth, COMPLETE)
+                    top = _open(stack, top + 1, store[x, 0], store[x, 1], store[x, 2], UNKNOWN)
                 else:
                     _append(stack, top, store[x, 0], store[x, 1], store[x, 2], follow)
                 state = OBJECT_STATE
             elif mark == START_OLD:
                 if inside and state == COMPLETE:
                     depth -= 1
-                    old = top
-                    top -= 1
+                    old, top = top, top - 1
                     _append(stack, top, stack[old, 0], stack[old, 1], stack[old, 2], follow)
                     if stack[top, 3] == UNKNOWN:
                         stack[top, 3] = stack[old, 3]
@@ -193,21 +183,17 @@ def scan(
             elif mark == END_OPEN:
                 state = INCOMPLETE
             elif mark == END_CLOSED:
-                state = states[depth]
-                depth -= 1
+                state, depth = states[depth], depth - 1
                 if not inside and state == COMPLETE:
                     if stack[top, 3] == UNKNOWN:
                         if stack[top, 2] >= min_area:
                             written = _emit(stack[top, 0], ids, follow, out, written)
-                            ends[emitted] = written
-                            emitted += 1
+                            ends[emitted], emitted = written, emitted + 1
                     else:
                         marks[stack[top, 4]] = END_CLOSED
-                        for k in range(3):
-                            store[stack[top, 3], k] = stack[top, k]
+                        _save(stack, top, store)
                     top -= 1
-                    state = states[depth]
-                    depth -= 1
+                    state, depth = states[depth], depth - 1
             if on:
                 _append(stack, top, cursor, cursor, 1, follow)
                 cursor += 1
@@ -217,23 +203,35 @@ def scan(
                     marks[x] = END_OPEN
                     stack[top, 4] = x
                 else:
-                    state = states[depth]
-                    depth -= 1
+                    state, depth = states[depth], depth - 1
                     marks[x] = END_CLOSED
-                    for k in range(3):
-                        store[stack[top, 3], k] = stack[top, k]
+                    _save(stack, top, store)
                     top -= 1
     return emitted
 
 
 @kernel
-def _open(stack: Array, top: int, first: int, last: int, size: int, start: int) -> None:
-    """Put an object on the stack."""
+def _push(states: Array, depth: int, state: int) -> int:
+    states[depth + 1] = state
+    return depth + 1
+
+
+@kernel
+def _save(stack: Array, top: int, store: Array) -> None:
+    """Keep the list of an object at its start column until the next line."""
+    for k in range(3):
+        store[stack[top, 3], k] = stack[top, k]
+
+
+@kernel
+def _open(stack: Array, top: int, first: int, last: int, size: int, start: int) -> int:
+    """Put an object on the stack, at `top`."""
     stack[top, 0] = first
     stack[top, 1] = last
     stack[top, 2] = size
     stack[top, 3] = start
     stack[top, 4] = UNKNOWN
+    return top
 
 
 @kernel
