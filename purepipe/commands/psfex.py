@@ -15,11 +15,13 @@ from purepipe.commands.psfex_products import (
     Products,
     read_products,
     write_fit,
-    write_summaries,
+    write_stars,
 )
+from purepipe.commands.psfex_report import extension_table, field_table
 from purepipe.errors import ConfigError, ExitCode, PurepipeError
 from purepipe.io.ldac import count_extensions, read_ldac
 from purepipe.io.psf_images import read_cube
+from purepipe.io.psf_report import write_psf_report
 from purepipe.legacy.astromatic import Settings, parse_arguments, read_psf_config, read_settings
 from purepipe.legacy.astromatic_files import content_lines, read_text
 from purepipe.legacy.astromatic_keys import DEFAULTS
@@ -170,7 +172,7 @@ def run_job(job: Job) -> int:
         The basis images or the catalogue of all stars fail.
     """
     verbose = job.settings.text("VERBOSE_TYPE").upper() != "QUIET"
-    failed: set[Path] = set()
+    failed: dict[Path, str] = {}
     basis = read_cube(job.config.basis_file) if job.config.basis == "file" else None
     loaded = _load_all(job, failed)
     fits = _fit_all(loaded, job, basis, failed)
@@ -191,11 +193,13 @@ def run_job(job: Job) -> int:
             say("\n".join(_lines(fit)))
         if all(model.is_empty for model in fit.models):
             _fail(fit.path, "no star is left; the model that was written is empty", failed)
-    write_summaries(done, job.products)
+    write_stars(done, job.products)
+    if job.products.report is not None:
+        _write_report(job, done, failed)
     return int(ExitCode.SOME_FAILED if failed else ExitCode.OK)
 
 
-def _load_all(job: Job, failed: set[Path]) -> list[Fit]:
+def _load_all(job: Job, failed: dict[Path, str]) -> list[Fit]:
     """The stars of all catalogues that can be read."""
     loaded = []
     for number, path in enumerate(job.catalogues, start=1):
@@ -212,7 +216,7 @@ def _load_all(job: Job, failed: set[Path]) -> list[Fit]:
 
 
 def _fit_all(
-    loaded: list[Fit], job: Job, basis: NDArray[np.float64] | None, failed: set[Path]
+    loaded: list[Fit], job: Job, basis: NDArray[np.float64] | None, failed: dict[Path, str]
 ) -> list[Fit]:
     """The catalogues with their models; those with models in common are fitted together."""
     config = job.config
@@ -260,9 +264,18 @@ def _lines(fit: Fit) -> list[str]:
     return lines
 
 
-def _fail(path: Path, error: object, failed: set[Path]) -> None:
-    failed.add(path)
+def _write_report(job: Job, fits: Sequence[Fit], failed: dict[Path, str]) -> None:
+    settings = {key: ",".join(item.values) for key, item in job.settings.with_defaults().items()}
+    write_psf_report(
+        str(job.products.report), field_table(fits), extension_table(fits), settings=settings,
+        snapshots=job.config.snapshots,
+        failures={str(path): text for path, text in failed.items()},
+    )  # fmt: skip
+
+
+def _fail(path: Path, error: object, failed: dict[Path, str]) -> None:
     text = str(error)
+    failed[path] = text
     _tell(text if str(path) in text else f"{path}: {text}")
 
 

@@ -54,6 +54,8 @@ class Products:
         Write check-images as cubes, not as mosaics.
     kernel_dir, kernel_suffix
         As for the models, of the homogenisation kernels.
+    report
+        XML report; None for none.
     """
 
     psf_dir: Path | None
@@ -64,6 +66,7 @@ class Products:
     cube: bool
     kernel_dir: Path | None
     kernel_suffix: str
+    report: Path | None
 
 
 def read_products(settings: Settings) -> Products:
@@ -91,7 +94,10 @@ def read_products(settings: Settings) -> Products:
         cube=settings.flag("CHECKIMAGE_CUBE"),
         kernel_dir=_folder(settings, "HOMOKERNEL_DIR"),
         kernel_suffix=settings.text("HOMOKERNEL_SUFFIX"),
+        report=Path(settings.text("XML_NAME")) if settings.flag("WRITE_XML") else None,
     )
+    if products.report is not None:
+        _require_folder(settings, "XML_NAME", products.report.parent)
     if kind != "NONE":
         _require_folder(settings, "OUTCAT_NAME", products.catalogue.parent)
     for _, path in products.checks:
@@ -170,13 +176,13 @@ def write_fit(
         write_kernel(path, kernels, config.homogenisation_target[1])
 
 
-def write_summaries(fits: Sequence[Fit], products: Products) -> None:
-    """Write what concerns all catalogues: the stars.
+def write_stars(fits: Sequence[Fit], products: Products) -> None:
+    """Write the catalogue of the stars of all models.
 
     Raises
     ------
     StoreError
-        A file cannot be written.
+        The file cannot be written.
     """
     samples = [
         model.samples for fit in fits for model in fit.models if model.samples is not None

@@ -56,8 +56,8 @@ def write_check_images(
     sampling
         Size of a model pixel of each image, image pixels.
     headers
-        Cards of the header of each CCD as text: the name of the extension, and the world
-        coordinates, which are scaled so that a mosaic covers the CCD.
+        Cards of the header of each CCD as text. Its world coordinates are scaled so that a mosaic
+        covers the CCD.
 
     Raises
     ------
@@ -73,8 +73,9 @@ def write_check_images(
         data = np.ascontiguousarray(image, dtype=np.float32)
         with quiet():
             source = fits.Header.fromstring(text)
-            name = str(source.get("EXTNAME", "") or f"chip{number:02d}").strip()
-            hdu = fits.PrimaryHDU(data) if single else fits.ImageHDU(data, name=name)
+            hdu = fits.PrimaryHDU(data) if single else fits.ImageHDU(data)
+            if not single:
+                hdu.header["EXTNAME"] = (f"chip{number:02d}", "name of this image")
             if data.ndim == 2:
                 hdu.header.extend(_scaled_wcs(source, (data.shape[0], data.shape[1])))
         hdu.header["PSF_SAMP"] = (round(step, 8), "size of a model pixel, image pixels")
