@@ -43,7 +43,8 @@ Combine weight maps, flag maps and regions into one flag map and one weight map.
 -v             print the version
 --lenient      warn of unknown keywords instead of refusing them
 --compat       reproduce WeightWatcher's faults: flags from 256 on are lost in 16-bit maps, bit 7
-               of 8-bit maps counts as all higher ones, only polygons are drawn
+               of 8-bit maps counts as all higher ones, only polygons are drawn, and the
+               number of a line tile N goes down with each polygon after it
 --rule RULE    how regions meet pixels: weightwatcher (default) or centre
 
 Exit status: 0 fine, 1 files or data cannot be used, 2 wrong configuration.

@@ -43,7 +43,8 @@ def read_regions(
         Region file, from DS9 4 on, or of polygons alone.
     extension
         Number, from 1, of the image; regions after a line ``tile N`` are for image N, those
-        before any such line for the first image.
+        before any such line for the first image. With `polygons_only` the number goes down by one
+        with each polygon, as it does in WeightWatcher.
     wcs
         World coordinates of the image, for regions on the sky.
     polygons_only
@@ -60,7 +61,9 @@ def read_regions(
     on_sky = _SKY.search(_without_comments(text)) is not None
     lines = _without_comments(text).splitlines()
     if not on_sky and (polygons_only or all(_PLAIN.fullmatch(line) for line in lines)):
-        return polygons_from_weightwatcher(text, extension=extension, file=path)
+        return polygons_from_weightwatcher(
+            text, extension=extension, lasting=not polygons_only, file=path
+        )
     log.warning(
         "%s holds more than polygons in pixels; all shapes are drawn, where WeightWatcher draws"
         " polygons alone", path,

@@ -185,7 +185,7 @@ def regions_from_objects(objects: Iterable[Any], wcs: WCS | None = None) -> list
 
 
 def polygons_from_weightwatcher(
-    text: str, *, extension: int = 1, file: object = None
+    text: str, *, extension: int = 1, lasting: bool = False, file: object = None
 ) -> list[NDArray[np.float64]]:
     """The polygons that WeightWatcher would draw: (n, 2) arrays of 1-based image coordinates.
 
@@ -199,7 +199,9 @@ def polygons_from_weightwatcher(
         Content of the file.
     extension
         Number, from 1, of the image. Polygons are for the first image; a line ``tile N`` sends the
-        next polygon, and that one only, to image N.
+        next polygon to image N, but the one after it to image N - 1, and so on down to the first.
+    lasting
+        Let a line ``tile N`` send all polygons up to the next such line to image N, as DS9 does.
     file
         Shown in messages.
 
@@ -209,12 +211,12 @@ def polygons_from_weightwatcher(
         An odd number of coordinates, a text instead of a number, or sky coordinates.
     """
     polygons = []
-    tile_number, expired = 1, False
+    tile_number, counted = 1, False
     for number, line in enumerate(text.splitlines(), start=1):
         tile = _TILE.match(line)
         if tile:
             # The original counts 0 as the first image too, and reads the word in comments.
-            tile_number, expired = max(int(tile[1]), 1), False
+            tile_number, counted = max(int(tile[1]), 1), False
             line = line[tile.end() :]
         words = [word for word in _SEPARATORS.split(line.split("#")[0]) if word]
         if words and words[0] == "image":
@@ -229,15 +231,16 @@ def polygons_from_weightwatcher(
                 file or "regions", number,
             )  # fmt: skip
         vertices = _vertices(words[1:], number, file)
-        if expired:
+        if counted:
             log.warning(
-                "%s line %d: for the first image; repeat the line 'tile N' before each polygon",
-                file or "regions", number,
+                "%s line %d: WeightWatcher takes another image for this polygon than for the one"
+                " before it; repeat the line 'tile N' before each", file or "regions", number,
             )  # fmt: skip
         if tile_number == extension:
             polygons.append(vertices)
-        expired = expired or tile_number > 1
-        tile_number = 1
+        counted = counted or tile_number > 1
+        if not lasting:
+            tile_number = max(tile_number - 1, 1)
     return polygons
 
 

@@ -166,11 +166,18 @@ def test_polygons_of_other_extensions_are_left_out():
     assert last == [2]
 
 
-def test_a_tile_is_for_one_polygon(caplog):
-    text = "tile 2\npolygon(1,1,2,2,3,1)\npolygon(1,1,2,2,3,2)\n"
-    last = [polygon[2, 1] for polygon in shapes.polygons_from_weightwatcher(text)]
-    assert last == [2]
-    assert "line 3: for the first image; repeat the line 'tile N'" in caplog.text
+def test_a_tile_counts_down(caplog):
+    triangles = [f"polygon(1,1,2,2,3,{k})" for k in range(6)]
+    text = "\n".join([triangles[0], "tile 3", *triangles[1:]])
+
+    def drawn(extension, **options):
+        found = shapes.polygons_from_weightwatcher(text, extension=extension, **options)
+        return [polygon[2, 1] for polygon in found]
+
+    # As the original draws them.
+    assert [drawn(1), drawn(2), drawn(3)] == [[0, 3, 4, 5], [2], [1]]
+    assert "line 4: WeightWatcher takes another image for this polygon" in caplog.text
+    assert [drawn(k, lasting=True) for k in (1, 2, 3)] == [[0], [], [1, 2, 3, 4, 5]]
 
 
 def test_weightwatcher_text_errors(caplog):
