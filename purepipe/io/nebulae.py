@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units
@@ -15,6 +15,10 @@ from purepipe.errors import InputFileError, did_you_mean
 from purepipe.io.images import header_at
 from purepipe.io.layout import fits_layout, open_input
 from purepipe.io.tables import read_table
+
+if TYPE_CHECKING:
+    from purepipe.config import MaskConfig
+    from purepipe.config.mask import MessierConfig, NGCConfig
 
 PathName = str | os.PathLike[str]
 _SIZES = ("size_X", "size_Y")
@@ -67,6 +71,25 @@ def read_nebulae(path: PathName) -> Table:
     for key in found.colnames:
         found[key].unit = _DEFAULT_UNITS[key]
     return found
+
+
+def read_configured_nebulae(config: MaskConfig) -> dict[str, Table]:
+    """The tables that ``config.messier.catalogue`` and ``config.ngc.catalogue`` name.
+
+    Only those of rules that are on; the result is passed as
+    ``build_mask(exposure, stars, config, **read_configured_nebulae(config))``.
+
+    Raises
+    ------
+    InputFileError
+        As `read_nebulae`.
+    """
+    rules: dict[str, MessierConfig | NGCConfig] = {"messier": config.messier, "ngc": config.ngc}
+    return {
+        name: read_nebulae(rule.catalogue)
+        for name, rule in rules.items()
+        if rule.make and rule.catalogue is not None
+    }
 
 
 def _take_coordinate_units(table: Table, path: PathName) -> None:

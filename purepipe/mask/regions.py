@@ -251,6 +251,8 @@ def _vertices(words: list[str], number: int, file: object) -> NDArray[np.float64
         raise InputFileError(
             f"line {number}: a coordinate is not a number", file=file, got=str(error)
         ) from error
+    if not np.isfinite(values).all():
+        raise InputFileError(f"line {number}: a coordinate is not finite", file=file)
     if len(values) % 2:
         raise InputFileError(
             f"line {number}: a polygon needs an even number of coordinates",

@@ -1,6 +1,8 @@
 """``purepipe stars``: star catalogues for images, and divided catalogues."""
 
+import errno
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -238,6 +240,19 @@ def test_bad_input(tmp_path, image, capsys):
     wrong.write_text("ra,de,mag\n1,2,3\n")
     assert "no column dec" in run(image, source=("--catalogue", wrong))[1]
     assert main([]) == 2
+
+
+def test_read_only_folder(tmp_path, image, monkeypatch, capsys):
+    stars = catalogue(tmp_path, "fits", sky())
+
+    def read_only(*args, **keys):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "write_text", read_only)
+    out = tmp_path / "out"
+    assert main([str(image), "--out", str(out), "--catalogue", str(stars)]) == 1
+    assert "star_cat-000-1.cat: cannot be written: Read-only" in capsys.readouterr().err
+    assert not list(out.iterdir())
 
 
 def test_fields_need_different_numbers(tmp_path, image):

@@ -1,5 +1,6 @@
 """``purepipe ww``: through files, alone and beside the original program."""
 
+import errno
 import json
 import re
 import shutil
@@ -270,6 +271,26 @@ def test_bad_input(name, capsys):
     assert re.search(message, error), error
     assert not Path("flag.fits").exists()
     assert not Path("weight.fits").exists()
+
+
+def read_only(*args, **keys):
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_read_only_folder(monkeypatch, capsys):
+    make_maps(np.random.default_rng(0), 1, 0)
+    monkeypatch.setattr(fits.PrimaryHDU, "writeto", read_only)
+    assert main(["-WEIGHT_NAMES", "w0.fits", "-FLAG_NAMES", "", "-WRITE_XML", "N"]) == 1
+    assert "flag.fits: cannot be written: Read-only" in capsys.readouterr().err
+    assert not list(Path().glob("*.part"))
+
+
+def test_coordinates_far_away_or_not_finite():
+    make_maps(np.random.default_rng(0), 1, 0)
+    args = ["-WEIGHT_NAMES", "w0.fits", "-FLAG_NAMES", "", "-WRITE_XML", "N", "-POLY_OUTFLAGS", "4"]
+    Path("far.reg").write_text("polygon(-1e30,-1e30,1e30,-1e30,1e30,1e30,-1e30,1e30)\n")
+    assert main([*args, "-POLY_NAMES", "far.reg"]) == 0
+    assert (read_image("flag.fits")[0] & 4).all()
 
 
 def test_unknown_keywords_may_pass(caplog):

@@ -12,7 +12,7 @@ from purepipe.flags import MaskFlag
 from purepipe.io.exposures import read_exposure
 from purepipe.io.images import write_image
 from purepipe.io.masks import mask_name, read_mask, write_mask
-from purepipe.io.nebulae import read_nebulae
+from purepipe.io.nebulae import read_configured_nebulae, read_nebulae
 from purepipe.mask import build_mask
 from purepipe.mask.nebulae import messier
 from purepipe.wcs import WCS
@@ -117,6 +117,19 @@ def test_nebulae_mask_the_same_from_every_format(tmp_path):
     assert np.count_nonzero(masks[0] & MaskFlag.MESSIER) > 10
     for mask in masks[1:]:
         np.testing.assert_array_equal(mask, masks[0])
+
+
+def test_catalogues_named_by_a_configuration(tmp_path):
+    shapepipe_catalogue(tmp_path / "n.fits")
+    config = MaskConfig.exposure(
+        halo={"make": False}, spike={"make": False},
+        messier={"make": True, "catalogue": tmp_path / "n.fits"},
+        ngc={"make": False, "catalogue": tmp_path / "none.fits"},
+    )  # fmt: skip
+    tables = read_configured_nebulae(config)
+    assert list(tables) == ["messier"]
+    assert (build_mask(exposure(), None, config, **tables) & MaskFlag.MESSIER).any()
+    assert read_configured_nebulae(MaskConfig()) == {}
 
 
 def test_the_built_in_table_survives_a_file(tmp_path):

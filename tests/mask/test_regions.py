@@ -185,6 +185,8 @@ def test_weightwatcher_text_errors(caplog):
         shapes.polygons_from_weightwatcher("polygon(1,2,3)", file="p")
     with pytest.raises(InputFileError, match="line 2: a coordinate is not a number"):
         shapes.polygons_from_weightwatcher("\npolygon(1,2,x,4)")
+    with pytest.raises(InputFileError, match="p: line 1: a coordinate is not finite"):
+        shapes.polygons_from_weightwatcher("polygon(1,2,nan,4,5,6)", file="p")
     with pytest.raises(InputFileError, match="line 1: sky coordinates"):
         shapes.polygons_from_weightwatcher("fk5\npolygon(1,2,3,4)")
     with caplog.at_level(logging.WARNING):
