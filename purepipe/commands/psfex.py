@@ -134,6 +134,13 @@ def read_job(arguments: Sequence[str]) -> Job:
     settings = read_settings(path, "psfex", overrides=overrides, lenient=lenient)
     config = read_psf_config(settings)
     products = read_products(settings)
+    common = _is_pooled(config) or config.extensions == "common"
+    if common and any(kind == "BASIS" for kind, _ in products.checks):
+        raise ConfigError(
+            "the check-image BASIS is made for models of single images only",
+            file=settings.file or None, key=settings["CHECKIMAGE_TYPE"].where,
+            remedy="Take BASIS out, or fit each image by itself.",
+        )  # fmt: skip
     catalogues = _catalogues(files)
     if not catalogues:
         raise ConfigError(

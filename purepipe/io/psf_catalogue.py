@@ -68,6 +68,8 @@ def write_psf_catalogue(
     elif kind == "ASCII_VOTABLE":
         from astropy.io.votable import from_table
 
+        if table.colnames and _width(table) == 0:
+            table.remove_column("VECTOR_CONTEXT")  # no vector of length 0 in this format
         with atomic_write(path) as scratch:
             from_table(table, "Output_List").to_xml(str(scratch))
     else:
@@ -81,8 +83,9 @@ def _dressed(samples: Sequence[Table]) -> Table:
     contexts = max((_width(part) for part in parts), default=0)
     for part in parts:
         part.meta.clear()
-        # A model of lowered degree has fewer contexts than its neighbours in the catalogue.
-        if 0 < _width(part) < contexts or (contexts and "VECTOR_CONTEXT" not in part.colnames):
+        # A model of lowered degree has fewer contexts than its neighbours in the catalogue, and a
+        # constant one none.
+        if _width(part) < contexts or "VECTOR_CONTEXT" not in part.colnames:
             _widen(part, contexts)
     table = vstack(parts, metadata_conflicts="silent") if parts else Table()
     table = table[[name for name in _COLUMNS if name in table.colnames]]

@@ -113,6 +113,8 @@ def write_kernel(path: PathName, kernels: Sequence[PSFModel], beta: float) -> No
     hdus = fits.HDUList() if single else fits.HDUList([fits.PrimaryHDU()])
     for kernel in kernels:
         hdu = fits.PrimaryHDU(kernel.mask) if single else fits.ImageHDU(kernel.mask)
+        if not single:
+            hdu.header["EXTNAME"] = ("HOMO_DATA", "name of this image")
         hdu.header.extend(_polynomial_cards(kernel))
         hdu.header["PSF_FWHM"] = (kernel.fwhm, "FWHM of the target, image pixels")
         hdu.header["PSF_BETA"] = (beta, "Moffat beta of the target")

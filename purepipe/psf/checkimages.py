@@ -52,7 +52,7 @@ def psfex_check_image(
     model, stars, config
         See `star_stamps`.
     cube
-        Stamps in an array of more than two axes, snapshots with one axis for each context.
+        Stamps in an array of more than two axes, snapshots with at least two for the contexts.
     diagnostics
         Of the model; for the profiles.
     ccd_shape
@@ -77,7 +77,7 @@ def psfex_check_image(
         return stamps.reshape(number, number, height, width) if cube else mosaic(stamps, number)
     if kind == "BASIS":
         stamps = _basis(stars, model, config, basis_images)
-        return stamps if cube else mosaic(stamps, math.ceil(math.sqrt(len(stamps))))
+        return stamps if cube else mosaic(stamps, 10 * math.ceil(int(math.sqrt(len(stamps))) / 10))
     if kind == "SNAPSHOTS_IMRES":
         stamps = check_image("SNAPSHOTS", model, stars, config, cube=True)
         stamps = _in_image_pixels(stamps, model.sampling, stars["VIGNET"].shape[1:])
@@ -85,8 +85,9 @@ def psfex_check_image(
             return mosaic(stamps, number if count else 1)
     else:
         stamps = check_image(kind, model, stars, config, cube=cube)
-    if cube and kind in ("SNAPSHOTS", "SNAPSHOTS_IMRES") and count:
-        return stamps.reshape(*[number] * count, *stamps.shape[1:])
+    if cube and kind in ("SNAPSHOTS", "SNAPSHOTS_IMRES"):
+        # The original has two axes of contexts, whatever their number, and loses what is beyond.
+        return stamps.reshape(*[1] * (2 - count), *[number] * count, *stamps.shape[1:])
     return stamps
 
 
