@@ -1,8 +1,9 @@
-"""The command line: ``purepipe run | demo | simulate | status | report | selftest``."""
+"""The command line: ``purepipe run``, ``demo``, ..., and the programs that purepipe replaces."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +26,20 @@ Workers = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
 
 
+# These take the original programs' arguments, which no option parser of ours would understand.
+ORIGINALS = {
+    "psfex": "Fit PSF models as psfex does: CATALOG... -c default.psfex -KEY value ...",
+    "setools": "Select objects as SETools does: CATALOG... -c selection.setools --out DIR",
+    "stars": "Write the star catalogue of each image: IMAGE... --out DIR --catalogue FILE",
+    "ww": "Combine weight and flag maps as ww does: -c default.ww -KEY value ...",
+}
+
+
 def main() -> None:
     """Entry point: errors become one message on standard error and an exit code."""
+    if len(sys.argv) > 1 and sys.argv[1] in ORIGINALS:
+        command = import_module(f"purepipe.commands.{sys.argv[1]}")
+        sys.exit(command.main(sys.argv[2:]))
     try:
         app()
     except PurepipeError as error:
@@ -47,6 +60,15 @@ def _version(
 
         print(f"purepipe {__version__}")
         raise typer.Exit
+
+
+def _register_originals() -> None:
+    """List the commands of `ORIGINALS` in the help; `main` runs them."""
+    for name, sentence in ORIGINALS.items():
+        app.command(name, help=sentence, rich_help_panel="Programs replaced")(lambda: None)
+
+
+_register_originals()
 
 
 @app.command()
@@ -134,17 +156,25 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> Non
 @app.command()
 def selftest(
     warm: Annotated[bool, typer.Option("--warm", help="Compile all kernels now.")] = False,
+    shear: Annotated[
+        bool, typer.Option("--shear", help="Measure the shear bias on simulated galaxies.")
+    ] = False,
 ) -> None:
     """Check this installation."""
     import time
 
-    from purepipe.pipeline import warm_up
-
-    if not warm:
-        raise ConfigError("nothing to test", key="selftest", remedy="Give --warm.")
+    if not (warm or shear):
+        raise ConfigError("nothing to test", key="selftest", remedy="Give --warm or --shear.")
     start = time.monotonic()
-    warm_up()
-    print(f"kernels compiled in {time.monotonic() - start:.0f} s")
+    if warm:
+        from purepipe.pipeline import warm_up
+
+        warm_up()
+        print(f"kernels compiled in {time.monotonic() - start:.0f} s")
+    if shear:
+        from purepipe.selftest import shear_selftest
+
+        raise typer.Exit(shear_selftest())
 
 
 if __name__ == "__main__":

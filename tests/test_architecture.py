@@ -29,8 +29,7 @@ LAYERS = [
     ["simulate"],
     ["pipeline"],
     ["report"],
-    ["demo"],
-    ["commands"],
+    ["demo", "selftest", "commands"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

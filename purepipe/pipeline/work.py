@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io.fits import Header
 
 from purepipe.catalogue import assemble_catalogue
 from purepipe.config import MaskConfig, PSFInterpolationConfig
@@ -25,12 +24,13 @@ from purepipe.exposure import Exposure
 from purepipe.io.atomic import write_text
 from purepipe.io.background import write_background
 from purepipe.io.exposures import read_exposure
-from purepipe.io.images import write_image
 from purepipe.io.ldac import read_ldac, write_ldac
+from purepipe.io.masks import write_mask
+from purepipe.io.nebulae import read_configured_nebulae
 from purepipe.io.psf_file import write_psf
 from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import read_table, write_table
-from purepipe.mask import build_mask, mask_cards, mask_summary
+from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
 from purepipe.pipeline.store import Outcome, StepRecord
 from purepipe.pipeline.units import (
@@ -240,14 +240,11 @@ def _mask(
     """The exposure with its mask planes, which are written as a product."""
     with recorder.step("mask", "pixels") as counts:
         stars = None if task.stars is None else _star_catalogue(task.stars)
-        mask = build_mask(exposure, stars, config)
+        mask = build_mask(exposure, stars, config, **read_configured_nebulae(config))
         counts.n_in = mask.size
         counts.n_out = int(np.count_nonzero(mask == 0))
         counts.facts = {row.name: row.pixels for row in mask_summary(mask)}
-        header = Header.fromstring(exposure.header) if exposure.header else Header()
-        for card in mask_cards(mask, config, image=exposure.image):
-            header.set(*card)
-        write_image(recorder.product(f"{task.folder}/mask.fits"), mask, header, compress=True)
+        write_mask(recorder.product(f"{task.folder}/mask.fits"), mask, exposure, config)
     return exposure.with_flags(mask)
 
 

@@ -135,10 +135,10 @@ def test_combine_config():
         ("psfex", "PSF_SAMPLING one", r"line 2 PSF_SAMPLING: .* not understood .*a number"),
         ("psfex", "BASIS_NUMBER 2.5", "line 2 BASIS_NUMBER: .*an integer"),
         ("psfex", "PSF_RECENTER maybe", "line 2 PSF_RECENTER: .*Y or N"),
-        ("psfex", "PSF_ACCURACY 7", r"line 2 PSF_ACCURACY \(psf\.accuracy\): out of range"),
-        ("psfex", "BASIS_TYPE PIXELS", r"line 2 BASIS_TYPE \(psf\.basis\): .*Did you mean 'pixel'"),
+        ("psfex", "PSF_ACCURACY 7", r"line 2 PSF_ACCURACY \(accuracy\): out of range"),
+        ("psfex", "BASIS_TYPE PIXELS", r"line 2 BASIS_TYPE \(basis\): .*Did you mean 'pixel'"),
         ("psfex", "PSF_ACCURACY", "line 2 PSF_ACCURACY: a value is missing"),
-        ("ww", "FLAG_MASKS 0x80000000", r"line 2 FLAG_MASKS \(combine\.flag_masks\): out of range"),
+        ("ww", "FLAG_MASKS 0x80000000", r"line 2 FLAG_MASKS \(flag_masks\): out of range"),
     ],
 )  # fmt: skip
 def test_values_that_are_not_allowed(program, line, message):
