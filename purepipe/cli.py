@@ -83,23 +83,15 @@ def run(
     """Run the whole chain over a survey; run it again to resume."""
     from dataclasses import replace
 
-    from purepipe.pipeline import (
-        load_survey,
-        make_executor,
-        make_progress,
-        summary_lines,
-        warm_up,
-    )
+    from purepipe.pipeline import load_survey, make_progress, summary_lines
     from purepipe.pipeline import run as run_survey
     from purepipe.report import write_report
 
     survey = load_survey(config)
     if out is not None:
         survey = replace(survey, out=out.resolve())
-    with make_executor(workers) as pool:
-        warm_up(pool)  # side by side now, instead of the same kernels in every worker
-        with make_progress(quiet=quiet) as progress:
-            summary = run_survey(survey, executor=pool, progress=progress)
+    with make_progress(quiet=quiet) as progress:
+        summary = run_survey(survey, workers=workers, progress=progress)
     print("\n".join(summary_lines(summary.outcomes)))
     report = write_report(summary.root)
     print(f"\n{summary.objects:,} objects in {summary.root / 'catalogue' / 'final_cat.fits'}")

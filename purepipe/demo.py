@@ -23,7 +23,6 @@ from purepipe.pipeline import (
     open_run,
     run,
     summary_lines,
-    warm_up,
 )
 from purepipe.report import write_report
 from purepipe.simulate import simulate_survey, tile_number
@@ -98,13 +97,10 @@ def run_demo(
     """Simulate, run, report; print the shear table and return the exit code of the run."""
     start = time.monotonic()
     simulation = SimulateConfig(seed=seed)
-    with make_executor(workers) as pool:
-        survey = write_survey(out, simulation, executor=pool, quiet=quiet)
-        _say(f"survey in {out} after {time.monotonic() - start:.0f} s; compiling kernels", quiet)
-        warm_up(pool)
-        _say(f"running the chain after {time.monotonic() - start:.0f} s", quiet)
-        with make_progress(quiet=quiet) as progress:
-            summary = run(load_survey(survey), executor=pool, progress=progress)
+    survey = write_survey(out, simulation, workers=workers, quiet=quiet)
+    _say(f"survey in {out} after {time.monotonic() - start:.0f} s", quiet)
+    with make_progress(quiet=quiet) as progress:
+        summary = run(load_survey(survey), workers=workers, progress=progress)
     lines = summary_lines(summary.outcomes)
     comparison = None
     if summary.objects:

@@ -17,6 +17,9 @@ class Progress(Protocol):
     def total(self, units: int) -> None:
         """Set the number of units known so far; it grows when tiles reveal their objects."""
 
+    def stage(self, text: str) -> None:
+        """Tell what happens before the next unit."""
+
     def skipped(self, units: int) -> None:
         """Tell that `units` units stand from an earlier run."""
 
@@ -36,6 +39,9 @@ class Silent:
 
     def total(self, units: int) -> None:
         """Ignore the number of units."""
+
+    def stage(self, text: str) -> None:
+        """Ignore stages."""
 
     def skipped(self, units: int) -> None:
         """Ignore skipped units."""
@@ -60,6 +66,10 @@ class Lines(Silent):
     def total(self, units: int) -> None:
         """Remember the number of units."""
         self._total = units
+
+    def stage(self, text: str) -> None:
+        """Tell the stage."""
+        self._say(text)
 
     def skipped(self, units: int) -> None:
         """Count units that stand from an earlier run."""
@@ -117,6 +127,10 @@ class Bars(Silent):
     def total(self, units: int) -> None:
         """Set the length of the bar."""
         self._progress.update(self._task, total=units, description="working")
+
+    def stage(self, text: str) -> None:
+        """Show the stage beside the bar."""
+        self._progress.update(self._task, description=text)
 
     def skipped(self, units: int) -> None:
         """Advance over units that stand from an earlier run."""
