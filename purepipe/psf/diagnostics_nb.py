@@ -19,8 +19,8 @@ from purepipe._jit import inner_kernel, kernel
 PARAMETERS = 7
 MIN_BETA, MAX_BETA = 0.5, 10.0
 # Relative drop of the squared residuals below which a step counts as the last one.
-TOLERANCE = 1e-11
-MAX_STEPS = 60
+TOLERANCE = 1e-10
+MAX_STEPS = 200
 
 
 @inner_kernel
@@ -87,11 +87,14 @@ def normal_equations(
 
 @inner_kernel
 def solve_damped(
-    normal: NDArray[Any], damping: float, right: NDArray[Any], step: NDArray[Any]
+    n: int, normal: NDArray[Any], damping: float, right: NDArray[Any], step: NDArray[Any]
 ) -> bool:
-    """Solve with the diagonal enlarged by `damping`; False where the matrix is not positive."""
-    n = PARAMETERS
+    """Solve for the first `n` parameters, with the diagonal enlarged by `damping`.
+
+    The other steps are 0. False where the matrix is not positive.
+    """
     factor = np.zeros((n, n))
+    step[:] = 0.0
     for k in range(n):
         for m in range(k + 1):
             value = normal[k, m] * (1.0 + damping if k == m else 1.0)
@@ -125,7 +128,10 @@ def fit_moffat(image: NDArray[Any], p: NDArray[Any], number: int, width: float) 
     total = normal_equations(image, p, number, width, normal, right)
     damping = 1e-3
     for _ in range(MAX_STEPS):
-        if not solve_damped(normal, damping, right, step):
+        # At its limit beta, the last parameter, stays where it is if the fit would go beyond.
+        held = (p[6] >= MAX_BETA and right[6] > 0.0) or (p[6] <= MIN_BETA and right[6] < 0.0)
+        n = PARAMETERS - 1 if held else PARAMETERS
+        if not solve_damped(n, normal, damping, right, step):
             return False
         trial[:] = p + step
         trial[6] = min(max(trial[6], MIN_BETA), MAX_BETA)
