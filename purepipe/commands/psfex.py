@@ -18,7 +18,7 @@ from purepipe.commands.psfex_products import (
     write_stars,
 )
 from purepipe.commands.psfex_report import extension_table, field_table
-from purepipe.errors import ConfigError, ExitCode, PurepipeError
+from purepipe.errors import ConfigError, ExitCode, InputFileError, PurepipeError
 from purepipe.io.ldac import count_extensions, read_ldac
 from purepipe.io.psf_images import read_cube
 from purepipe.io.psf_report import write_psf_report
@@ -98,7 +98,12 @@ def _run(arguments: list[str]) -> int:
     elif {"-d", "-dd"} & set(arguments):
         say(default_configuration(extended="-dd" in arguments))
     else:
-        return run_job(read_job(arguments))
+        try:
+            job = read_job(arguments)
+        except InputFileError as error:  # of the configuration, or a list of catalogues
+            _tell(str(error))
+            return int(ExitCode.CONFIGURATION)
+        return run_job(job)
     return int(ExitCode.OK)
 
 
@@ -121,8 +126,8 @@ def read_job(arguments: Sequence[str]) -> Job:
     Raises
     ------
     ConfigError
-        An unknown keyword, a value that is not understood, a missing output folder, or no
-        catalogue.
+        An unknown keyword, a value that is not understood, a missing output folder, no
+        catalogue, or two whose models would have one name.
     InputFileError
         The configuration file or a list of catalogues cannot be read.
     """
@@ -146,6 +151,7 @@ def read_job(arguments: Sequence[str]) -> Job:
         raise ConfigError(
             "no catalogue is given", remedy="Name one or more FITS_LDAC catalogues, or @LIST."
         )
+    _require_names(catalogues, products)
     if path is None:
         _tell(f"no configuration file: built-in values are used (-c FILE, or {_DEFAULT_FILE})")
     if "CHECKPLOT_TYPE" in settings.entries and settings.text("CHECKPLOT_TYPE").upper() != "NONE":
@@ -164,6 +170,20 @@ def _catalogues(files: Sequence[str]) -> tuple[Path, ...]:
         else:
             names.append(file)
     return tuple(Path(name) for name in names)
+
+
+def _require_names(catalogues: Sequence[Path], products: Products) -> None:
+    """The original would write one model over the other."""
+    seen: dict[Path, Path] = {}
+    for catalogue in catalogues:
+        name = products.model_path(catalogue)
+        if name in seen:
+            raise ConfigError(
+                "two catalogues have a model of one name", key=name,
+                got=f"{seen[name]} and {catalogue}",
+                remedy="Name each catalogue once; leave PSF_DIR empty, or rename one.",
+            )  # fmt: skip
+        seen[name] = catalogue
 
 
 def run_job(job: Job) -> int:

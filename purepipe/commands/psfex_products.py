@@ -68,6 +68,10 @@ class Products:
     kernel_suffix: str
     report: Path | None
 
+    def model_path(self, catalogue: Path) -> Path:
+        """The file of the models of a catalogue."""
+        return _beside(catalogue, self.psf_dir, self.psf_suffix)
+
 
 def read_products(settings: Settings) -> Products:
     """The files that the settings ask for.
@@ -155,7 +159,7 @@ def write_fit(
     PurepipeError
         A file cannot be written, or there is no homogenisation kernel.
     """
-    write_psf(_beside(fit.path, products.psf_dir, products.psf_suffix), fit.models)
+    write_psf(products.model_path(fit.path), fit.models)
     headers = [str(table.meta.get("header", "")) for table in fit.tables]
     steps = [model.sampling for model in fit.models]
     for kind, name in products.checks:

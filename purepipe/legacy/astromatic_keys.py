@@ -194,7 +194,8 @@ FILES: Mapping[str, frozenset[str]] = MappingProxyType(
         "psfex": frozenset(
             {
                 "OUTCAT_TYPE", "OUTCAT_NAME", "PSF_DIR", "PSF_SUFFIX", "CHECKIMAGE_TYPE",
-                "CHECKIMAGE_NAME", "CHECKIMAGE_CUBE",
+                "CHECKIMAGE_NAME", "CHECKIMAGE_CUBE", "HOMOKERNEL_DIR", "HOMOKERNEL_SUFFIX",
+                "WRITE_XML", "XML_NAME", "VERBOSE_TYPE",
             }
         ),
         "ww": frozenset(
@@ -224,10 +225,9 @@ IGNORED: Mapping[str, Mapping[str, str]] = MappingProxyType(
         ),
         "psfex": MappingProxyType(
             {
-                "VERBOSE_TYPE": _LOGGING, "WRITE_XML": _NO_XML, "XML_NAME": _NO_XML,
-                "XSL_URL": _NO_XML, "NTHREADS": _THREADS, "CHECKPLOT_DEV": _PLOTS,
-                "CHECKPLOT_RES": _PLOTS, "CHECKPLOT_ANTIALIAS": _PLOTS, "CHECKPLOT_TYPE": _PLOTS,
-                "CHECKPLOT_NAME": _PLOTS,
+                "XSL_URL": "the XML report has no style sheet", "NTHREADS": _THREADS,
+                "CHECKPLOT_DEV": _PLOTS, "CHECKPLOT_RES": _PLOTS, "CHECKPLOT_ANTIALIAS": _PLOTS,
+                "CHECKPLOT_TYPE": _PLOTS, "CHECKPLOT_NAME": _PLOTS,
             }
         ),
         "ww": MappingProxyType(

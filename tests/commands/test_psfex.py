@@ -1,6 +1,7 @@
 """``purepipe psfex``: outputs, configuration and bad input, alone and beside the original."""
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
@@ -198,9 +199,9 @@ def test_folders_and_suffixes(work):
 
 def test_lists_of_catalogues(work, capsys):
     Path("names.txt").write_text("# nights\nstars.cat\npair.cat other.cat\n")
-    names = [path.name for path in read_job(["@names.txt", "stars.cat"]).catalogues]
-    assert names == ["stars.cat", "pair.cat", "other.cat", "stars.cat"]
-    assert main(["@nowhere.txt"]) == 1
+    names = [path.name for path in read_job(["@names.txt", "many.cat"]).catalogues]
+    assert names == ["stars.cat", "pair.cat", "other.cat", "many.cat"]
+    assert main(["@nowhere.txt"]) == 2
     assert "nowhere.txt: the file cannot be read" in capsys.readouterr().err
 
 
@@ -273,6 +274,29 @@ def test_bad_values(arguments, message, work, capsys):
     assert main(["stars.cat", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not Path("stars.psf").exists()
+
+
+def test_no_configuration_file(work, capsys):
+    assert main(["stars.cat", "-c", "none.psfex"]) == 2
+    assert "none.psfex: the file cannot be read" in capsys.readouterr().err
+
+
+def test_models_of_one_name(work, capsys):
+    Path("second").mkdir()
+    shutil.copy("stars.cat", "second")
+    read_job(["stars.cat", "second/stars.cat"])
+    assert main(["stars.cat", "second/stars.cat", "-PSF_DIR", "second"]) == 2
+    message = capsys.readouterr().err
+    assert "second/stars.psf: two catalogues have a model of one name" in message
+    assert "got stars.cat and second/stars.cat" in message
+
+
+def test_a_folder_without_permission(work, capsys):
+    Path("locked").mkdir(mode=0o555)
+    if os.access("locked", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    assert main(["stars.cat", *NO_CHECKS, "-PSF_DIR", "locked"]) == 1
+    assert "Check the permissions of the output folder" in capsys.readouterr().err
 
 
 def test_no_catalogue(work, capsys):
