@@ -45,6 +45,9 @@ os.environ.setdefault("NUMBA_CACHE_DIR", _cache_directory())
 
 import numba  # noqa: E402
 
+# numba reads the variable when it is imported, which may have been before.
+numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+
 
 def kernel(function: F) -> F:
     """Compile `function` strictly: IEEE order of operations, no GIL, cached on disk."""

@@ -1,0 +1,34 @@
+"""Where machine code is kept."""
+
+import os
+import subprocess
+import sys
+
+
+def run(code, **environment):
+    clean = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, check=True, env=clean | environment,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_the_cache_is_the_users_own_folder_even_when_numba_was_imported_before(tmp_path):
+    for first in ("", "import numba; "):
+        code = f"{first}import purepipe._jit, numba; print(numba.config.CACHE_DIR)"
+        folder = run(code, XDG_CACHE_HOME=str(tmp_path), HOME=str(tmp_path))
+        assert folder.startswith(str(tmp_path))
+        assert "purepipe" in folder
+
+
+def test_the_users_choice_stands(tmp_path):
+    code = "import purepipe._jit, numba; print(numba.config.CACHE_DIR)"
+    assert run(code, NUMBA_CACHE_DIR=str(tmp_path)) == str(tmp_path)
+
+
+def test_a_read_only_cache_gives_a_temporary_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    code = "import purepipe._jit, numba; print(numba.config.CACHE_DIR)"
+    folder = run(code, XDG_CACHE_HOME=str(tmp_path / "file"), HOME=str(tmp_path / "file"))
+    assert "purepipe-numba-" in folder
