@@ -46,7 +46,7 @@ os.environ.setdefault("NUMBA_CACHE_DIR", _cache_directory())
 import numba  # noqa: E402
 
 # numba reads the variable when it is imported, which may have been before.
-numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]
 
 
 def kernel(function: F) -> F:

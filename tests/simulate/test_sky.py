@@ -31,7 +31,8 @@ def test_populations_follow_the_configuration() -> None:
     area = 4 * half[0] * half[1] / 3600
     stars, rest = objects[objects["type"] == "star"], objects[objects["type"] != "star"]
     counted = ((stars["mag"] > 17) & (stars["mag"] < 21.5)).sum()
-    assert counted == pytest.approx(6 * area, abs=4 * np.sqrt(6 * area))
+    wanted = config.stars.density * area
+    assert counted == pytest.approx(wanted, abs=4 * np.sqrt(wanted))
     assert len(rest) == pytest.approx(40 * area, abs=4 * np.sqrt(40 * area))
     assert stars["mag"].min() > 10
     assert stars["mag"].max() < 22.5
