@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from purepipe.commands.psfex_products import Fit
 from purepipe.errors import DataError
+from purepipe.io.psf_images import sound_geometry
 from purepipe.psf import PSFModel
 from purepipe.psf.diagnostics import Diagnostics, MoffatFits
 from purepipe.wcs import WCS
@@ -122,7 +123,7 @@ def _pixel_scale(model: PSFModel, found: Diagnostics, header: str) -> NDArray[np
     snapshots lie in the middle of equal parts of it.
     """
     try:
-        wcs = WCS.from_header(header)
+        wcs = WCS.from_header(sound_geometry(header))
     except DataError:
         return np.full(len(found.images), np.nan)
     place = {

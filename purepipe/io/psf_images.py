@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
 from numpy.typing import NDArray
 
 from purepipe.errors import InputFileError
 from purepipe.io.atomic import atomic_write
-from purepipe.io.images import open_hdu, quiet
-from purepipe.io.layout import fits_layout
+from purepipe.io.images import card_text, open_hdu, quiet
+from purepipe.io.layout import CARD, fits_layout
 from purepipe.psf.model import PSFModel
 
+_GEOMETRY = re.compile(
+    r"NAXIS[12]|CTYPE[12]|CRVAL[12]|CRPIX[12]|CD[12]_[12]|CDELT[12]|PV[12]_\d+|EQUINOX|RADESYS"
+)
 PathName = str | os.PathLike[str]
 
 
@@ -71,13 +76,12 @@ def write_check_images(
         hdus[0].header["NEXTEND"] = (len(images), "number of extensions")
     for number, (image, step, text) in enumerate(zip(images, sampling, texts, strict=True), 1):
         data = np.ascontiguousarray(image, dtype=np.float32)
-        with quiet():
-            source = fits.Header.fromstring(text)
-            hdu = fits.PrimaryHDU(data) if single else fits.ImageHDU(data)
-            if not single:
-                hdu.header["EXTNAME"] = (f"chip{number:02d}", "name of this image")
-            if data.ndim == 2:
-                hdu.header.extend(_scaled_wcs(source, (data.shape[0], data.shape[1])))
+        hdu = fits.PrimaryHDU(data) if single else fits.ImageHDU(data)
+        if not single:
+            hdu.header["EXTNAME"] = (f"chip{number:02d}", "name of this image")
+        if data.ndim == 2:
+            for key, value in _scaled_wcs(text, (data.shape[0], data.shape[1])).items():
+                hdu.header[key] = value
         hdu.header["PSF_SAMP"] = (round(step, 8), "size of a model pixel, image pixels")
         hdus.append(hdu)
     with atomic_write(path) as scratch, quiet():
@@ -86,10 +90,17 @@ def write_check_images(
 
 def ccd_shape(text: str) -> tuple[int, int] | None:
     """(ny, nx) of the CCD whose header cards `text` holds; None where they do not say."""
-    with quiet():
-        header = fits.Header.fromstring(text)
-    size = header.get("NAXIS2"), header.get("NAXIS1")
-    return (size[0], size[1]) if all(isinstance(n, int) and n > 1 for n in size) else None
+    cards = _geometry(text)
+    size = cards.get("NAXIS2", 0), cards.get("NAXIS1", 0)
+    return size if all(isinstance(n, int) and n > 1 for n in size) else None
+
+
+def sound_geometry(text: str) -> str:
+    """The header cards in `text` that state size and world coordinates; none if one is damaged."""
+    header = fits.Header({"NAXIS": 2})
+    for key, value in _geometry(text).items():
+        header[key] = value
+    return card_text(header)
 
 
 def write_kernel(path: PathName, kernels: Sequence[PSFModel], beta: float) -> None:
@@ -142,22 +153,41 @@ def _polynomial_cards(model: PSFModel) -> list[tuple[str, Any, str]]:
     return cards
 
 
-def _scaled_wcs(source: fits.Header, shape: tuple[int, int]) -> list[tuple[str, Any, str]]:
+def _scaled_wcs(text: str, shape: tuple[int, int]) -> dict[str, Any]:
     """World coordinates by which an image of `shape` lies on the sky where the CCD does."""
-    ccd = ccd_shape(source.tostring(padding=False))
-    if ccd is None or "CTYPE1" not in source:
-        return []
+    ccd = ccd_shape(text)
+    cards = _geometry(text)
+    if ccd is None or "CTYPE1" not in cards:
+        return {}
     size = ccd[::-1]
     scale = shape[1] / size[0]
-    cards: list[tuple[str, Any, str]] = []
-    for card in source.cards:
-        key, value = card.keyword, card.value
-        if key in ("CRPIX1", "CRPIX2"):
+    for key, value in cards.items():
+        if key.startswith("CRPIX"):
             axis = int(key[-1]) - 1
-            value = (value - size[axis] / 2) * scale + shape[1 - axis] / 2 + 0.5
-        elif key.startswith(("CD1_", "CD2_", "CDELT")):
-            value = value / scale
-        elif not key.startswith(("CTYPE", "CRVAL", "PV1_", "PV2_", "EQUINOX", "RADESYS")):
+            cards[key] = (value - size[axis] / 2) * scale + shape[1 - axis] / 2 + 0.5
+        elif key.startswith("CD"):
+            cards[key] = value / scale
+    return {key: value for key, value in cards.items() if not key.startswith("NAXIS")}
+
+
+def _geometry(text: str) -> dict[str, Any]:
+    """Size and world coordinates that header cards state; nothing if one of them is damaged."""
+    found: dict[str, Any] = {}
+    for start in range(0, len(text), CARD):
+        card = text[start : start + CARD]
+        key = card[:8].rstrip()
+        if not _GEOMETRY.fullmatch(key):
             continue
-        cards.append((key, value, card.comment))
-    return cards
+        if not (card.isascii() and card.isprintable()):
+            return {}
+        try:
+            with quiet():
+                value = fits.Card.fromstring(card).value
+        except (ValueError, VerifyError):
+            return {}
+        words = key.startswith(("CTYPE", "RADESYS"))
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (isinstance(value, str) if words else number):
+            return {}
+        found[key] = value
+    return found

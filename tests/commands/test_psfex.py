@@ -348,6 +348,18 @@ def test_a_bad_catalogue_is_named_and_the_others_are_fitted(kind, message, stabi
     assert set(rows["CATALOG_NUMBER"][rows["CHI2_PSF"] > 0]) == {2}
 
 
+@pytest.mark.parametrize(
+    ("card", "damaged"), [(b"CRPIX1  = ", b"CRPIX1  =\x07"), (b"CRVAL2  =  ", b"CRVAL2  = '")]
+)
+def test_damaged_cards_of_the_image_leave_no_coordinates(card, damaged, work):
+    Path("stars.cat").write_bytes(Path("stars.cat").read_bytes().replace(card, damaged, 1))
+    assert main(["stars.cat", "-CHECKIMAGE_TYPE", "SNAPSHOTS"]) == 0
+    (row,) = Table.read("psfex.xml", table_id="PSF_Fields")
+    assert row["PixelScale_WCS_Mean"] is np.ma.masked  # NaN
+    assert row["FWHM_Mean"] > 0
+    assert "CTYPE1" not in fits.getheader("chi_stars.fits")
+
+
 def test_an_output_that_cannot_be_written(work, capsys):
     Path("stars.psf").mkdir()
     assert main(["stars.cat", "pair.cat", *NO_CHECKS]) == 1
