@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -46,9 +48,16 @@ def main() -> None:
         print(f"purepipe: {error}", file=sys.stderr)
         wrong = isinstance(error, ConfigError | MissingPackageError)
         sys.exit(ExitCode.CONFIGURATION if wrong else ExitCode.NOTHING_USABLE)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say after Ctrl-C that nothing is lost."""
+    try:
+        yield
     except KeyboardInterrupt:
-        print("purepipe: interrupted; run the same command again to resume", file=sys.stderr)
-        sys.exit(130)
+        print("\npurepipe: interrupted; run the same command again to resume", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @app.callback(invoke_without_command=True)
@@ -90,11 +99,14 @@ def run(
     survey = load_survey(config)
     if out is not None:
         survey = replace(survey, out=out.resolve())
-    with make_progress(quiet=quiet) as progress:
+    with _resumable(), make_progress(quiet=quiet) as progress:
         summary = run_survey(survey, workers=workers, progress=progress)
     print("\n".join(summary_lines(summary.outcomes)))
     report = write_report(summary.root)
-    print(f"\n{summary.objects:,} objects in {summary.root / 'catalogue' / 'final_cat.fits'}")
+    if summary.objects:
+        print(f"\n{summary.objects:,} objects in {summary.root / 'catalogue' / 'final_cat.fits'}")
+    else:
+        print("\nno object in the final catalogue")
     print(f"report: {report}")
     raise typer.Exit(summary.exit_code)
 
@@ -109,7 +121,8 @@ def demo(
     """Simulate a small survey with known shear, run the chain, compare the shears."""
     from purepipe.demo import run_demo
 
-    raise typer.Exit(run_demo(out, workers=workers, seed=seed, quiet=quiet))
+    with _resumable():
+        raise typer.Exit(run_demo(out, workers=workers, seed=seed, quiet=quiet))
 
 
 @app.command()

@@ -84,8 +84,10 @@ class WCS:
                 raise DataError("the header has no celestial coordinates")
             if abs(np.linalg.det(wcs.pixel_scale_matrix)) < 1e-30:
                 raise DataError("the CD matrix is singular")
-        except (ValueError, np.linalg.LinAlgError) as error:
-            raise DataError(f"the world coordinates cannot be used: {error}") from error
+        except (ValueError, KeyError, np.linalg.LinAlgError) as error:
+            # wcslib names its source files over several lines; the last says what is wrong.
+            reason = str(error).strip().strip("'\"").splitlines()[-1].rstrip(".")
+            raise DataError(f"the world coordinates cannot be used: {reason}") from error
         return wcs
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -68,6 +68,8 @@ def assemble_catalogue(
     for name in columns:
         item = column(name)
         values = item.blank(len(final))
+        if joined is not None and values.dtype.kind == "U":
+            values = values.astype(np.asarray(joined[name]).astype(str).dtype)  # as wide as needed
         if joined is not None:
             values[rows] = joined[name]
         final[name] = values

@@ -5,7 +5,7 @@ from purepipe.catalogue.table import Column, register
 COLUMNS: tuple[Column, ...] = (
     Column("TILE_ID", "U16", "", "Number of the tile, as in its file name."),
     Column("N_EPOCH", "i4", "", "Number of exposures with a CCD that covers the object."),
-    Column("EPOCHS", "U256", "", "Exposures and CCDs that cover the object: exposure-ccd ..."),
+    Column("EPOCHS", "U", "", "Exposures and CCDs that cover the object: exposure-ccd ..."),
     Column(
         "SPREAD_MODEL",
         "f8",

@@ -40,6 +40,17 @@ class EpochConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        try:
+            groups = re.compile(self.history_pattern).groups
+        except re.error as error:
+            raise ConfigError(
+                f"not a regular expression: {error}", key="epoch.history_pattern"
+            ) from error
+        if groups < 1:
+            raise ConfigError(
+                "the first group must be the exposure number", key="epoch.history_pattern",
+                got=repr(self.history_pattern), remedy="Put it into parentheses.",
+            )  # fmt: skip
         if self.ccd_size is not None:
             x0, x1, y0, y1 = self.ccd_size
             if x0 > x1 or y0 > y1:
@@ -80,6 +91,15 @@ class InputConfig:
     )
     zero_point: float = option(
         30.0, "Magnitude of one ADU on the tiles, and of the exposures after FSCALE.", unit="mag"
+    )
+    gain_keys: tuple[str, ...] = option(
+        ("GAIN",), "Header keywords of the gain (electrons per ADU), the first found counts."
+    )
+    saturation_keys: tuple[str, ...] = option(
+        ("SATURATE",), "Header keywords of the saturation level (ADU)."
+    )
+    flux_scale_keys: tuple[str, ...] = option(
+        ("FSCALE", "FLXSCALE"), "Header keywords of the factor to the flux scale of the tiles."
     )
 
     def __post_init__(self) -> None:

@@ -81,9 +81,12 @@ def make_executor(workers: int | None = None) -> Executor:
 
 
 def limit_threads() -> None:
-    """Let the numerical libraries of a worker use one thread."""
+    """Let the numerical libraries of a worker use one thread; leave Ctrl-C to the main process."""
+    import signal
+
     from threadpoolctl import threadpool_limits
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _keep.append(threadpool_limits(limits=1))
 
 

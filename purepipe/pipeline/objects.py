@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from purepipe.catalogue.columns_shapes import COLUMNS as SHAPES
 from purepipe.config import EpochConfig, SpreadConfig
 from purepipe.config.survey import InputConfig
 from purepipe.exposure import inverse_variance
-from purepipe.flags import ShapeFlag
+from purepipe.flags import EpochFlag, ShapeFlag
 from purepipe.io.background import read_background
 from purepipe.io.images import read_header, read_section
 from purepipe.io.psf_file import read_psf
@@ -64,7 +64,7 @@ def plane_reader(
             return None
         rows = rows_needed(epochs, index, ny, size)
         image = read_section(ccd.image, ccd.hdu, *rows, 0, nx)
-        weight = read_section(ccd.weight, ccd.hdu, *rows, 0, nx)
+        weight = read_section(ccd.weight, ccd.weight_hdu, *rows, 0, nx)
         mask = read_section(folder / "mask.fits", None, *rows, 0, nx)
         background = read_background(folder / "background.fits").rows(*rows)
         good = inverse_variance(weight, inputs.weight_kind)
@@ -148,15 +148,19 @@ def block_table(
     objects: Table,
     epochs: Epochs,
     stamps: EpochStamps,
-    ccds: Sequence[CCD],
+    task: TileTask,
     spread: dict[str, NDArray[Any]],
     shapes: Table,
 ) -> Table:
     """All measured columns of a block, one row per object."""
     n = len(objects)
-    flags = np.zeros(n, dtype=np.int32)
+    flags = np.where(epochs.n_epoch > 0, 0, int(EpochFlag.NOT_ATTEMPTED)).astype(np.int32)
     np.bitwise_or.at(flags, stamps.row, stamps.flags)
-    names = np.array([f"{ccd.exposure}-{ccd.ccd}" for ccd in ccds])
+    left_out = np.asarray(shapes["NGMIX_FLAGS_EPOCH"])
+    flags |= np.where(epochs.n_epoch > 0, left_out, 0).astype(np.int32)
+    if task.missing:
+        flags |= np.int32(EpochFlag.MISSING_FILE)
+    names = np.array([f"{ref.task.exposure}-{ref.task.ccd}" for ref in task.ccds], dtype=str)
     seen = [" ".join(names[epochs.ccd_index[epochs.row == row]]) for row in range(n)]
     table = build_table(
         {

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from purepipe.config import SurveyConfig, from_mapping, to_mapping
+from purepipe.config import MaskConfig, SurveyConfig, from_mapping, to_mapping
 from purepipe.config.survey import InputConfig
 from purepipe.errors import ConfigError, PurepipeError
 from purepipe.io.config_file import read_toml
 from purepipe.io.exposures import check_ccd_files
-from purepipe.io.images import read_header
+from purepipe.io.images import list_ccds, read_header
+from purepipe.io.stars import read_star_catalogue
 from purepipe.pipeline.store import Outcome, content_key, file_identity
 from purepipe.pipeline.units import (
     CCDReference,
@@ -23,8 +24,10 @@ from purepipe.pipeline.units import (
     ccd_unit,
     tile_unit,
 )
-from purepipe.survey import exposures_of_tile
-from purepipe.wcs import WCS
+from purepipe.survey import CCD, exposures_of_tile
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,20 @@ def resolve_paths(config: SurveyConfig, folder: Path) -> SurveyConfig:
         for name in names
         if getattr(config.inputs, name)
     }
-    return replace(config, out=folder / config.out, inputs=replace(config.inputs, **changes))
+    return replace(
+        config, out=folder / config.out, inputs=replace(config.inputs, **changes),
+        ccd=replace(config.ccd, mask=_resolved_mask(config.ccd.mask, folder)),
+        tile=replace(config.tile, mask=_resolved_mask(config.tile.mask, folder)),
+    )  # fmt: skip
+
+
+def _resolved_mask(mask: MaskConfig, folder: Path) -> MaskConfig:
+    for name in ("messier", "ngc"):
+        rule = getattr(mask, name)
+        if rule.catalogue is not None:
+            rule = replace(rule, catalogue=folder / rule.catalogue)
+            mask = replace(mask, **{name: rule})
+    return mask
 
 
 def make_plan(config: SurveyConfig) -> Plan:
@@ -85,6 +101,8 @@ def make_plan(config: SurveyConfig) -> Plan:
         )  # fmt: skip
     if stars is None:
         _refuse_star_masks(config)
+    else:
+        _require_star_catalogue(stars)
     problems: list[Outcome] = []
     references: dict[str, list[CCDReference]] = {}
     units: list[Unit] = []
@@ -97,7 +115,7 @@ def make_plan(config: SurveyConfig) -> Plan:
         for task in ccds:
             units.append(ccd_unit(task))
             try:
-                references.setdefault(number, []).append(_reference(task))
+                references.setdefault(number, []).append(_reference(task, inputs))
             except PurepipeError as error:
                 units.pop()
                 problems.append(_problem(f"ccd {number}-{task.ccd}", error))
@@ -125,25 +143,39 @@ def find_files(pattern: str, number: str) -> dict[str, Path]:
 
 def unit_key(unit: Unit, config: SurveyConfig, needed: list[str]) -> str:
     """The content key of a unit: code, configuration of its steps, inputs, keys of its needs."""
-    task = unit.task
+    task, inputs = unit.task, config.inputs
+    files: list[Path | None] = []
+    settings: list[Any]
     if isinstance(task, CCDTask):
-        files = [task.image, task.weight, task.flag, task.stars]
-        settings = [to_mapping(config.ccd), to_mapping(config.inputs), task.hdu]
+        files = [task.image, task.weight, task.flag, task.stars, *_nebulae(config.ccd.mask)]
+        # The limits of the PSF's use decide whether the unit counts as done.
+        settings = [to_mapping(config.ccd), to_mapping(config.tile.psf), inputs.weight_kind]
+        settings += [_scales(inputs), task.hdu, task.weight_hdu, task.flag_hdu]
     elif isinstance(task, TileTask):
-        files = [task.image, task.weight, task.flag, task.stars]
+        files = [task.image, task.weight, task.flag, task.stars, *_nebulae(config.tile.mask)]
         headers = [(ref.task.exposure, ref.task.ccd, ref.cards) for ref in task.ccds]
-        settings = [
-            to_mapping(config.tile), to_mapping(config.inputs), headers, list(task.missing)
-        ]  # fmt: skip
+        steps = [config.tile.mask, config.tile.detect, config.tile.epochs]
+        settings = [[to_mapping(step) for step in steps], inputs.tile_weight_kind]
+        settings += [_scales(inputs), headers, list(task.missing)]
     elif isinstance(task, ShapesTask):
-        files = []
-        settings = [to_mapping(config.tile), task.start, task.stop]
+        kinds = [inputs.weight_kind, inputs.tile_weight_kind]
+        settings = [to_mapping(config.tile), _scales(inputs), kinds, task.start, task.stop]
     else:
-        files = []
-        settings = [to_mapping(config.tile)]
+        settings = [len(task.blocks)]
     return content_key(
         unit.name, config.seed, settings, [file_identity(file) for file in files], needed
     )
+
+
+def _nebulae(mask: MaskConfig) -> list[Path | None]:
+    return [mask.messier.catalogue, mask.ngc.catalogue]
+
+
+def _scales(inputs: InputConfig) -> list[Any]:
+    """What turns ADU into magnitudes and electrons."""
+    return [
+        inputs.zero_point, inputs.gain_keys, inputs.saturation_keys, inputs.flux_scale_keys
+    ]  # fmt: skip
 
 
 def _refuse_star_masks(config: SurveyConfig) -> None:
@@ -156,27 +188,50 @@ def _refuse_star_masks(config: SurveyConfig) -> None:
             )
 
 
+def _require_star_catalogue(path: Path) -> None:
+    """Refuse it once, instead of in every unit."""
+    try:
+        read_star_catalogue(path)
+    except PurepipeError as error:
+        raise ConfigError(f"the star catalogue cannot be used: {error}", key="inputs.stars") from (
+            error
+        )
+
+
 def _exposure_ccds(
     number: str, image: Path, inputs: InputConfig, stars: Path | None
 ) -> list[CCDTask]:
     """The CCDs of one exposure whose three files fit together."""
-    weight = Path(inputs.weight.format(number=number))
-    flag = Path(inputs.flag.format(number=number)) if inputs.flag else None
+    weight = Path(inputs.weight.replace("{number}", number))
+    flag = Path(inputs.flag.replace("{number}", number)) if inputs.flag else None
     ccds = check_ccd_files(image, weight, flag)
+    weights = [hdu for hdu, _ in list_ccds(weight)]
+    flags = [None] * len(ccds) if flag is None else [hdu for hdu, _ in list_ccds(flag)]
     return [
-        CCDTask(number, index, hdu, image, weight, flag, stars)
+        CCDTask(number, index, hdu, weights[index], flags[index], image, weight, flag, stars)
         for index, (hdu, _) in enumerate(ccds)
     ]
 
 
-def _reference(task: CCDTask) -> CCDReference:
+def _reference(task: CCDTask, inputs: InputConfig) -> CCDReference:
     header = read_header(task.image, task.hdu)
+    header["FSCALE"] = _flux_scale(header, task, inputs)
+    cards = header.tostring(padding=False, endcard=False)
     try:
-        wcs = WCS.from_header(header)
+        ccd = CCD.from_header(task.exposure, task.ccd, cards)
     except PurepipeError as error:
         error.file, error.hdu = str(task.image), str(task.hdu)
         raise
-    return CCDReference(task, header.tostring(padding=False, endcard=False), wcs.shape)
+    return CCDReference(task, cards, ccd.shape)
+
+
+def _flux_scale(header: Header, task: CCDTask, inputs: InputConfig) -> float:
+    """The scale as `read_exposure` finds it: in the HDU, else in the primary header, else 1."""
+    for source in (header, read_header(task.image, 0)):
+        for key in inputs.flux_scale_keys:
+            if key in source:
+                return float(source[key])
+    return 1.0
 
 
 def _tile_task(
@@ -187,8 +242,8 @@ def _tile_task(
     references: dict[str, list[CCDReference]],
 ) -> TileTask:
     inputs = config.inputs
-    weight = Path(inputs.tile_weight.format(number=number))
-    flag = Path(inputs.tile_flag.format(number=number)) if inputs.tile_flag else None
+    weight = Path(inputs.tile_weight.replace("{number}", number))
+    flag = Path(inputs.tile_flag.replace("{number}", number)) if inputs.tile_flag else None
     check_ccd_files(image, weight, flag)
     header = read_header(image, None)
     exposures = exposures_of_tile(header.tostring(padding=False), config.tile.epochs)

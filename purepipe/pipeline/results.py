@@ -91,6 +91,7 @@ def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
         for product in outcome.products
     ]
     if not paths:
+        (root / MERGED).unlink(missing_ok=True)  # of an earlier run; it must not pass for this one
         return 0
     tables = [read_table(path) for path in sorted(paths)]
     merged = vstack(tables, metadata_conflicts="silent")

@@ -79,21 +79,23 @@ def run(
     StoreError
         The folder of the run cannot be written.
     """
-    store = open_store(config.out)
+    plan = make_plan(config)
+    if not plan.units and not plan.problems:
+        raise NothingToDo(
+            "no exposure and no tile found", key="inputs",
+            got=f"{config.inputs.image}, {config.inputs.tile_image}",
+            remedy="Check the folders and patterns in [inputs].",
+        )  # fmt: skip
+    store = open_store(config.out, lock=True)
     schedule = Schedule(
         store, WorkContext(config.out, config), progress or Silent(),
         executor or make_executor(workers), own_pool=executor is None, workers=workers,
+        problems=len(plan.problems),
     )  # fmt: skip
     try:
-        plan = make_plan(config)
-        if not plan.units and not plan.problems:
-            raise NothingToDo(
-                "no exposure and no tile found", key="inputs",
-                got=f"{config.inputs.image}, {config.inputs.tile_image}",
-                remedy="Check the folders and patterns in [inputs].",
-            )  # fmt: skip
         set_fact(store, "config", to_mapping(config))
         set_fact(store, "code", code_version())
+        schedule.progress.total(len(plan.units) + len(plan.problems))
         for problem in plan.problems:
             schedule.report(problem)
         schedule.run(plan.units)
@@ -101,6 +103,9 @@ def run(
         outcomes = sorted([*plan.problems, *schedule.ended.values()], key=lambda o: o.name)
         objects = merge_catalogues(config.out, outcomes)
         return RunSummary(config.out, tuple(outcomes), schedule.skipped, objects)
+    except KeyboardInterrupt:
+        schedule.drain()
+        raise
     finally:
         if schedule.own_pool:
             schedule.pool.shutdown(cancel_futures=True)

@@ -20,7 +20,7 @@ STEPS = (
     Step("ccd", "detect", "sources", "estimate the background, find and measure sources"),
     Step("ccd", "stars", "stars", "find the stellar locus, set stars aside for validation"),
     Step("ccd", "psf", "stars", "fit the PSF model and clip outliers"),
-    Step("ccd", "validate", "stars", "compare model and stars that the fit did not see"),
+    Step("ccd", "validate", "stars", "compare the model with all stars, reserved ones marked"),
     Step("tile", "mask", "pixels", "flag star halos and spikes, missing and saturated pixels"),
     Step("tile", "detect", "objects", "find and measure the objects of the survey"),
     Step("tile", "epochs", "objects", "find the CCDs that saw each object"),

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from purepipe.errors import StoreError
 
@@ -106,19 +106,32 @@ class Store:
 
     root: Path
     ledger: sqlite3.Connection
+    lock: IO[str] | None = None
 
     def close(self) -> None:
-        """Close the ledger."""
+        """Close the ledger and give the folder free."""
         self.ledger.close()
+        if self.lock is not None:
+            self.lock.close()
 
 
-def open_store(root: Path, *, create: bool = True) -> Store:
+def open_store(root: Path, *, create: bool = True, lock: bool = False) -> Store:
     """Open the store in the folder `root`, and make it if asked.
+
+    Parameters
+    ----------
+    root
+        Folder of the run.
+    create
+        Make the folder and the ledger when missing.
+    lock
+        Keep other runs out until the store is closed.
 
     Raises
     ------
     StoreError
-        The folder cannot be written, holds no run, or its ledger is damaged.
+        The folder cannot be written, holds no run, is in use by another run, or its ledger is
+        damaged.
     """
     path = root / LEDGER
     if not create and not path.exists():
@@ -131,14 +144,36 @@ def open_store(root: Path, *, create: bool = True) -> Store:
     except OSError as error:
         raise StoreError(
             f"the folder of the run cannot be written: {error.strerror}", file=root,
-            remedy="Choose another folder with --out, or make room.",
+            remedy="Choose another folder with --out.",
         ) from error  # fmt: skip
     except sqlite3.DatabaseError as error:
         raise StoreError(
             f"the ledger cannot be used: {error}", file=path,
             remedy="Move the file away; the next run makes a new ledger and redoes all units.",
         ) from error  # fmt: skip
-    return Store(root, ledger)
+    try:
+        return Store(root, ledger, _lock(root) if lock else None)
+    except StoreError:
+        ledger.close()
+        raise
+
+
+def _lock(root: Path) -> IO[str]:
+    """Hold the folder until the file is closed; the system gives it free when a run dies."""
+    handle = (root / ".lock").open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # no such locks on this system
+        return handle
+    except OSError as error:
+        handle.close()
+        raise StoreError(
+            "another run works in this folder", file=root,
+            remedy="Wait for it to end, or choose another folder with --out.",
+        ) from error  # fmt: skip
+    return handle
 
 
 def record(store: Store, outcome: Outcome) -> None:
@@ -165,10 +200,14 @@ def record(store: Store, outcome: Outcome) -> None:
 
 
 def forget_others(store: Store, names: Iterable[str]) -> None:
-    """Drop ledger entries of units that the present plan does not hold."""
+    """Drop units that the present plan does not hold, with their products."""
     kept = set(names)
     known = [row[0] for row in store.ledger.execute("SELECT name FROM unit")]
     gone = [(name,) for name in known if name not in kept]
+    for (name,) in gone:
+        outcome = outcome_of(store, name)
+        for product in outcome.products if outcome else ():
+            (store.root / product).unlink(missing_ok=True)
     with store.ledger as ledger:
         ledger.executemany("DELETE FROM unit WHERE name = ?", gone)
         ledger.executemany("DELETE FROM step WHERE unit = ?", gone)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome, StepRecord
+
+_REMARKS = 10  # shown
 
 
 def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]]:
@@ -47,5 +50,20 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
     failures = [outcome for outcome in outcomes if not outcome.done]
     if failures:
         lines += ["", f"not done: {len(failures)}"]
-        lines += [f"  {o.name}: {o.status}: {' '.join(o.message.split())}" for o in failures]
+        for o in failures:
+            lines += _wrapped(f"{o.name}: {o.status}: {o.message}")
+    remarks = [outcome for outcome in outcomes if outcome.done and outcome.message]
+    if remarks:
+        lines += ["", f"remarks: {len(remarks)}"]
+        for o in remarks[:_REMARKS]:
+            lines += _wrapped(f"{o.name}: {o.message}")
+        if len(remarks) > _REMARKS:
+            lines.append(f"  ... and {len(remarks) - _REMARKS} more")
     return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        " ".join(text.split()), 80, initial_indent="  ", subsequent_indent="    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

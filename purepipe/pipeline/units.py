@@ -16,7 +16,7 @@ class CCDTask:
     ----------
     exposure, ccd
         Exposure number and 0-based CCD number.
-    hdu
+    hdu, weight_hdu, flag_hdu
         HDU number in each of the three files.
     image, weight, flag
         Files; `flag` may be None.
@@ -27,6 +27,8 @@ class CCDTask:
     exposure: str
     ccd: int
     hdu: int
+    weight_hdu: int
+    flag_hdu: int | None
     image: Path
     weight: Path
     flag: Path | None

@@ -8,8 +8,8 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ import numpy as np
 
 from purepipe.catalogue import assemble_catalogue
 from purepipe.config import MaskConfig, PSFInterpolationConfig
+from purepipe.config.survey import InputConfig
 from purepipe.detect import extract
 from purepipe.errors import AlgorithmError, DataError, PurepipeError
 from purepipe.exposure import Exposure
 from purepipe.io.atomic import write_text
 from purepipe.io.background import write_background
-from purepipe.io.exposures import read_exposure
+from purepipe.io.exposures import HeaderKeywords, read_exposure
 from purepipe.io.ldac import read_ldac, write_ldac
 from purepipe.io.masks import write_mask
 from purepipe.io.nebulae import read_configured_nebulae
@@ -32,7 +33,7 @@ from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import read_table, write_table
 from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
-from purepipe.pipeline.store import Outcome, StepRecord
+from purepipe.pipeline.store import Outcome, StepRecord, file_identity
 from purepipe.pipeline.units import (
     CatalogueTask,
     CCDTask,
@@ -67,7 +68,8 @@ class Recorder:
     root: Path
     steps: list[StepRecord] = field(default_factory=list)
     products: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # why there was nothing to do
+    remarks: list[str] = field(default_factory=list)  # what a user should know all the same
 
     @contextmanager
     def step(self, name: str, what: str, n_in: int = 0) -> Iterator[Counts]:
@@ -95,20 +97,22 @@ def execute(unit: Unit, context: WorkContext) -> Outcome:
     start = time.perf_counter()
     recorder = Recorder(context.root)
     status, message = "done", ""
-    _clear(unit.task, context.root)
     try:
+        clear(unit.task, context.root)
         _WORK[type(unit.task)](unit.task, context, recorder)
+        message = " ".join([*recorder.notes, *recorder.remarks])
         if recorder.notes:
-            status, message = "nothing to do", " ".join(recorder.notes)
+            status = "nothing to do"
     except PurepipeError as error:
         _locate(error, unit.task)
         status, message = error.status, str(error)
     except Exception as error:
         # The one place where any fault of one unit is kept from ending the survey.
         status, message = "failed", f"{type(error).__name__}: {error} (see the log of the unit)"
-        folder = context.root / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / f"{unit.name.replace(' ', '-')}.log", traceback.format_exc())
+        with suppress(OSError, PurepipeError):
+            folder = context.root / "logs"
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / f"{unit.name.replace(' ', '-')}.log", traceback.format_exc())
     products = {
         str(path.relative_to(context.root)): path.stat().st_size
         for path in recorder.products
@@ -124,9 +128,11 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
     """Mask, detection, star selection, PSF model and its validation on one CCD."""
     config = context.config.ccd
     exposure = read_exposure(
-        task.image, hdu=task.hdu, weight_path=task.weight,
+        task.image, hdu=task.hdu, weight_path=task.weight, weight_hdu=task.weight_hdu,
         weight_kind=context.config.inputs.weight_kind, flag_path=task.flag,
+        flag_hdu=task.flag_hdu, keywords=_keywords(context.config.inputs),
     )  # fmt: skip
+    _remark_defaults(exposure, context.config.inputs, recorder)
     exposure = _on_tile_scale(exposure, context.config.inputs.zero_point)
     exposure.require_data()
     exposure = _mask(exposure, task, config.mask, recorder)
@@ -153,14 +159,16 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
         model = fit_psf(sources[selection.fit], config.psf)
         counts.n_out = model.accepted
         counts.facts = {"chi2": model.chi2}
-        write_psf(recorder.product(f"{task.folder}/psf.psf"), model)
     with recorder.step("validate", "stars", int(np.count_nonzero(selection.stars))) as counts:
         table = validate_psf(
-            model, sources[selection.stars], reserved=selection.reserved[selection.stars]
-        )
+            model, sources[selection.stars], reserved=selection.reserved[selection.stars],
+            response=context.config.tile.psf.interpolation_response,
+        )  # fmt: skip
         counts.n_out = len(table)
         counts.facts = psf_summary(table)
         write_table(recorder.product(f"{task.folder}/validation.fits"), table)
+    # Last, because its presence tells the tiles that this CCD is complete.
+    write_psf(recorder.product(f"{task.folder}/psf.psf"), model)
     _require_usable(model, context.config.tile.psf)
 
 
@@ -171,6 +179,7 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
         task.image, weight_path=task.weight, flag_path=task.flag,
         weight_kind=context.config.inputs.tile_weight_kind,
         zero_point=context.config.inputs.zero_point,
+        keywords=_keywords(context.config.inputs),
     )  # fmt: skip
     exposure.require_data()
     exposure = _mask(exposure, task, config.mask, recorder)
@@ -188,6 +197,11 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
         )
     if not task.ccds:
         recorder.notes.append(_no_exposures(task))
+    elif task.missing:
+        recorder.remarks.append(
+            f"{task.image.name}: exposures named in its HISTORY are not in the survey or cannot be"
+            f" used: {', '.join(task.missing)}."
+        )
 
 
 def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> None:
@@ -213,10 +227,11 @@ def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> No
         spread = block.measure_spread(objects, stamps, task.tile, inputs, config.spread)
         counts.n_out = int(np.count_nonzero(np.isfinite(spread["SPREAD_MODEL"])))
     with recorder.step("shapes", "objects", n) as counts:
-        shapes = measure_shapes(objects, stamps, config.shapes, seed=context.config.seed)
+        settings = replace(config.shapes, zero_point=inputs.zero_point)
+        shapes = measure_shapes(objects, stamps, settings, seed=context.config.seed)
         counts.n_out = int(np.count_nonzero(shapes["NGMIX_MCAL_FLAGS"] == 0))
         counts.facts = block.flag_counts(shapes["NGMIX_MCAL_FLAGS"])
-    table = block.block_table(objects, epochs, stamps, ccds, spread, shapes)
+    table = block.block_table(objects, epochs, stamps, task.tile, spread, shapes)
     write_table(recorder.product(task.product), table, extname="OBJECTS")
 
 
@@ -239,7 +254,9 @@ def _mask(
 ) -> Exposure:
     """The exposure with its mask planes, which are written as a product."""
     with recorder.step("mask", "pixels") as counts:
-        stars = None if task.stars is None else _star_catalogue(task.stars)
+        stars = None
+        if task.stars is not None:
+            stars = _star_catalogue(task.stars, str(file_identity(task.stars)))
         mask = build_mask(exposure, stars, config, **read_configured_nebulae(config))
         counts.n_in = mask.size
         counts.n_out = int(np.count_nonzero(mask == 0))
@@ -259,8 +276,27 @@ def _on_tile_scale(exposure: Exposure, zero_point: float) -> Exposure:
 
 
 @lru_cache(maxsize=1)
-def _star_catalogue(path: Path) -> Table:
+def _star_catalogue(path: Path, identity: str) -> Table:
+    """Read once per worker; `identity` changes with the file."""
     return read_star_catalogue(path)
+
+
+def _keywords(inputs: InputConfig) -> HeaderKeywords:
+    return HeaderKeywords(
+        gain=inputs.gain_keys,
+        saturation=inputs.saturation_keys,
+        flux_scale=inputs.flux_scale_keys,
+    )
+
+
+def _remark_defaults(exposure: Exposure, inputs: InputConfig, recorder: Recorder) -> None:
+    """Say when the header is silent about what the noise and the flags need."""
+    if exposure.gain == 0:
+        keys = ", ".join(inputs.gain_keys)
+        recorder.remarks.append(f"{exposure.name}: no gain ({keys}), photon noise is neglected.")
+    if not np.isfinite(exposure.saturation):
+        keys = ", ".join(inputs.saturation_keys)
+        recorder.remarks.append(f"{exposure.name}: no saturation level ({keys}).")
 
 
 def _without_vignet(table: Table) -> Table:
@@ -292,7 +328,7 @@ def _locate(error: PurepipeError, task: Task) -> None:
         error.hdu = str(task.hdu) if isinstance(task, CCDTask) else None
 
 
-def _clear(task: Task, root: Path) -> None:
+def clear(task: Task, root: Path) -> None:
     """Remove what an earlier attempt of the same unit left, so that nothing stale is read."""
     if isinstance(task, CCDTask | TileTask):
         shutil.rmtree(root / task.folder, ignore_errors=True)

@@ -34,13 +34,13 @@ class Epoch:
     psf
         Its PSF model; None when there is none.
     name, ccd
-        Exposure number and CCD number.
+        Exposure number and CCD number; without a name every entry is an exposure of its own.
     """
 
     exposure: Exposure
     background: Background | float
     psf: PSFLike | None
-    name: str = "0000000"
+    name: str = ""
     ccd: int = 0
 
 
@@ -70,7 +70,7 @@ def observe(
     DataError
         An exposure has no world coordinates, or the objects have no sky positions.
     """
-    ccds = [_ccd(epoch) for epoch in epochs]
+    ccds = [_ccd(epoch, epoch.name or f"{i:07d}") for i, epoch in enumerate(epochs)]
     found = find_epochs(*sky_positions(objects), ccds)
     stamps = gather_stamps(found, ccds, lambda index: _planes(epochs[index]), size=size)
     return attach_psfs(stamps, found, lambda index: epochs[index].psf, config)
@@ -130,11 +130,11 @@ def sky_positions(objects: Table) -> tuple[NDArray[np.float64], NDArray[np.float
     return positions[0], positions[1]
 
 
-def _ccd(epoch: Epoch) -> CCD:
+def _ccd(epoch: Epoch, name: str) -> CCD:
     exposure = epoch.exposure
     if exposure.wcs is None:
         raise DataError("the exposure has no world coordinates", file=exposure.name)
-    return CCD(epoch.name, epoch.ccd, exposure.wcs, exposure.shape, exposure.flux_scale)
+    return CCD(name, epoch.ccd, exposure.wcs, exposure.shape, exposure.flux_scale)
 
 
 def _planes(epoch: Epoch) -> CCDPlanes:

@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from purepipe.errors import ExitCode
 from purepipe.flags import EpochFlag, ShapeFlag
-from purepipe.pipeline import load_survey, open_run, run
+from purepipe.pipeline import load_survey, open_run, run, summary_lines
 
 from .conftest import simulate
 
@@ -104,6 +104,27 @@ def test_a_stale_psf_is_not_used(broken):
     config, _ = broken
     assert not (config.out / "ccd/2100005-0/psf.psf").exists()
     assert (config.out / "ccd/2100005-0/mask.fits").exists()
+
+
+def test_a_second_run_tells_the_same(broken):
+    config, first = broken
+    again = run(config, workers=1)
+    assert [(o.name, o.status, o.message) for o in again.outcomes] == [
+        (o.name, o.status, o.message) for o in first.outcomes
+    ]
+    assert again.skipped > 0
+
+
+def test_a_missing_exposure_is_told_and_flagged(broken):
+    config, summary = broken
+    tile = next(outcome for outcome in summary.outcomes if outcome.name == "tile 000-000")
+    assert tile.done
+    assert "2100001, 2100002, 2100003" in tile.message
+    final = open_run(config.out).catalogue()
+    whole = final[np.asarray(final["TILE_ID"]) == "000-000"]
+    assert np.all(np.asarray(whole["FLAGS_EPOCH"]) & EpochFlag.MISSING_FILE)
+    assert any("remarks" in line for line in summary_lines(summary.outcomes))
+    assert max(map(len, summary_lines(summary.outcomes))) <= 80
 
 
 def test_a_repaired_file_is_taken_up(broken, tmp_path):

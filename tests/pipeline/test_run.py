@@ -100,8 +100,9 @@ def test_another_configuration_redoes_its_steps(finished, tmp_path):
     shutil.copytree(config.out, again.out)
     tile = replace(again.tile, shapes=replace(again.tile.shapes, noise="double"))
     summary = run(replace(again, tile=tile), workers=1)
-    ccds = sum(outcome.kind == "ccd" for outcome in summary.outcomes)
-    assert summary.skipped == ccds
+    # Masks, detections and PSFs do not depend on it; shapes and catalogues do.
+    stand = sum(outcome.kind in ("ccd", "tile") for outcome in summary.outcomes)
+    assert summary.skipped == stand
     assert catalogue_bytes(again.out) != catalogue_bytes(config.out)
 
 
@@ -212,3 +213,68 @@ def test_a_model_below_the_limits_is_told_and_not_used(finished, tmp_path):
     final = open_run(strict.out).catalogue()
     assert np.all(np.asarray(final["NGMIX_MCAL_FLAGS"]) != 0)
     assert np.any(np.asarray(final["FLAGS_EPOCH"]) & EpochFlag.NO_PSF)
+
+
+def test_magnitudes_have_one_zero_point(finished, tmp_path):
+    config, _ = finished
+    other = replace(config, inputs=replace(config.inputs, zero_point=25.0), out=tmp_path / "run")
+    run(other, workers=1)
+    bright = {}
+    for name, used in (("30", config), ("25", other)):
+        final = open_run(used.out).catalogue()
+        good = (np.asarray(final["NGMIX_MCAL_FLAGS"]) == 0) & (np.asarray(final["SNR_WIN"]) > 30)
+        assert good.sum() > 5
+        gap = np.asarray(final["NGMIX_MAG_NOSHEAR"])[good] - np.asarray(final["MAG_AUTO"])[good]
+        assert abs(np.nanmedian(gap)) < 0.3
+        bright[name] = np.median(np.asarray(final["MAG_AUTO"])[good])
+    assert bright["30"] - bright["25"] == pytest.approx(5, abs=0.2)
+
+
+def test_the_scale_may_stand_in_the_primary_header(finished, survey, tmp_path):
+    from astropy.io import fits
+
+    folder = tmp_path / "exposures"
+    shutil.copytree(survey.parent / "exposures", folder)
+    for path in folder.glob("image-*.fits"):
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].header["FSCALE"] = hdus[1].header["FSCALE"]
+            for hdu in hdus[1:]:
+                del hdu.header["FSCALE"]
+    config, _ = finished
+    names = {kind: str(folder / f"{kind}-{{number}}.fits") for kind in ("image", "weight", "flag")}
+    other = replace(config, inputs=replace(config.inputs, **names), out=tmp_path / "run")
+    run(other, workers=1)
+    assert catalogue_bytes(other.out) == catalogue_bytes(config.out)
+
+
+def test_no_stale_catalogue_survives(finished, tmp_path):
+    config, _ = finished
+    again = replace(config, out=tmp_path / "again")
+    shutil.copytree(config.out, again.out)
+    inputs = replace(config.inputs, tile_image=str(tmp_path / "none-{number}.fits"))
+    summary = run(replace(again, inputs=inputs), workers=1)
+    assert summary.exit_code is ExitCode.NOTHING_USABLE
+    assert not list((again.out / "catalogue").glob("*.fits"))
+
+
+def test_an_interruption_keeps_what_is_done(finished, tmp_path, monkeypatch):
+    from purepipe.pipeline import work
+
+    config, _ = finished
+    other = replace(config, out=tmp_path / "other")
+    monkeypatch.setattr(work, "measure_shapes", raising(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run(other, workers=1)
+    kept = {outcome.name for outcome in open_run(other.out).outcomes if outcome.done}
+    assert "tile 000-000" in kept
+    monkeypatch.undo()
+    summary = run(other, workers=1)
+    assert summary.skipped >= len(kept) - 1
+    assert catalogue_bytes(other.out) == catalogue_bytes(config.out)
+
+
+def raising(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail

@@ -38,6 +38,7 @@ def make(tmp_path, monkeypatch):
     monkeypatch.setattr(schedules, "execute", work)
     monkeypatch.setattr(schedules, "unit_key", lambda unit, config, needed: str(needed))
     monkeypatch.setattr(schedules, "warm_up", lambda pool: None)
+    monkeypatch.setattr(schedules, "clear", lambda task, root: None)
     store = open_store(tmp_path)
     context = WorkContext(tmp_path, SurveyConfig(out=tmp_path))
 
@@ -83,7 +84,8 @@ def test_a_unit_that_kills_its_workers_is_given_up(make, monkeypatch):
     pool = LosesWorkers("a", "a", "a")
     monkeypatch.setattr(schedules, "make_executor", lambda workers: pool)
     schedule = make(pool, own_pool=True)
-    schedule.run([unit("a"), unit("b", "a")])
+    schedule.run([unit("a"), unit("b", "a"), *(unit(f"c{i}") for i in range(20))])
+    assert sum(not outcome.done for outcome in schedule.ended.values()) == 1
     assert schedule.ended["a"].status == "failed"
     assert "the worker process died" in schedule.ended["a"].message
     assert schedule.ended["b"].done

@@ -118,3 +118,19 @@ def test_the_ledger_is_plain_sqlite(store):
     with sqlite3.connect(store.root / stores.LEDGER) as other:
         (products,) = other.execute("SELECT products FROM unit").fetchone()
     assert json.loads(products) == {"a.fits": 5}
+
+
+def test_one_run_at_a_time(tmp_path):
+    first = open_store(tmp_path, lock=True)
+    with pytest.raises(StoreError, match="another run works in this folder"):
+        open_store(tmp_path, lock=True)
+    open_store(tmp_path).close()  # reading is allowed meanwhile
+    first.close()
+    open_store(tmp_path, lock=True).close()
+
+
+def test_products_of_forgotten_units_go_with_them(store):
+    record(store, outcome(store))
+    assert (store.root / "a.fits").exists()
+    stores.forget_others(store, [])
+    assert not (store.root / "a.fits").exists()

@@ -23,7 +23,10 @@ def test_survives_a_round_trip_through_plain_values() -> None:
         ({"fields": 0}, "simulate.fields: out of range"),
         ({"camera": {"distortion": "zpn"}}, "camera.distortion: unknown word.*'alternate'|tpv"),
         ({"seeing": {"fwhm": 2.0}}, "seeing.fwhm: out of range"),
-        ({"galaxies": {"magnitudes": (25.0, 20.0)}}, "simulate.galaxies.magnitudes.*smaller than the second"),
+        (
+            {"galaxies": {"magnitudes": (25.0, 20.0)}},
+            "simulate.galaxies.magnitudes.*smaller than",
+        ),
         ({"galaxys": {}}, "unknown key.*Did you mean 'galaxies'"),
     ],
 )
