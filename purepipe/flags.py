@@ -118,7 +118,6 @@ class EpochFlag(DocumentedFlag):
     NO_PSF = 2, "No usable PSF model at this position."
     MASKED = 4, "More than the allowed fraction of the stamp is masked."
     NO_DATA = 8, "The stamp holds no pixel with positive weight."
-    BAD_PIXEL = 16, "Not-finite pixels remain in the stamp after masking."
     MISSING_FILE = 32, "The exposure named by the tile is not in the survey."
     FAILED_CCD = 64, "The processing of this CCD failed."
     NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "Not looked at."
@@ -134,9 +133,7 @@ class ShapeFlag(DocumentedFlag):
     NO_EPOCH = 16, "No usable epoch."
     BAD_INPUT = 32, "The stamps, PSFs or Jacobians of every epoch are unusable."
     BAD_PSF = 64, "The Gaussian fit to the original PSF failed."
-    LOW_SNR = 128, "Signal-to-noise ratio below the limit for a fit."
     FALLBACK = 256, "Measured by fixed-weight moments because the fit failed."
-    MASKED_OBJECT = 512, "The object itself is masked on the tile; not measured."
     NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "Not measured."
 
 
