@@ -62,7 +62,7 @@ def test_failures_come_first_and_are_escaped(page):
 
 
 def test_tables_of_steps_planes_and_flags(page):
-    assert "validate stars 3 60 60 100.0 300 ms 100 ms compare model" in page.text
+    assert "validate stars 3 60 60 100.0 300 ms 100 ms compare the model" in page.text
     planes = "BORDER</td>.*?>0.651</td>.*?>0</td>"
     assert re.search(planes, page.source, re.DOTALL)
     assert "NO_EPOCH No usable epoch. 6 10.00" in page.text
