@@ -44,12 +44,13 @@ class EpochConfig:
             groups = re.compile(self.history_pattern).groups
         except re.error as error:
             raise ConfigError(
-                f"not a regular expression: {error}", key="epoch.history_pattern"
-            ) from error
+                f"not a regular expression: {error}", key="epoch.history_pattern",
+                got=self.history_pattern,
+            ) from error  # fmt: skip
         if groups < 1:
             raise ConfigError(
-                "the first group must be the exposure number", key="epoch.history_pattern",
-                got=repr(self.history_pattern), remedy="Put it into parentheses.",
+                "the expression needs a group for the exposure number", key="epoch.history_pattern",
+                got=self.history_pattern, remedy=r"Put the number in brackets, as in (\d{7})p.",
             )  # fmt: skip
         if self.ccd_size is not None:
             x0, x1, y0, y1 = self.ccd_size

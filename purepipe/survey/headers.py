@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.survey import EpochConfig
-from purepipe.errors import ConfigError, DataError
+from purepipe.errors import DataError
 from purepipe.survey.numbering import unit_name
 from purepipe.wcs import WCS
 
@@ -177,33 +177,12 @@ def exposures_of_tile(
     config
         `history_pattern`: a regular expression whose first group is the exposure number. Cards
         without a match are ignored; a number that comes again counts once.
-
-    Raises
-    ------
-    ConfigError
-        The pattern is not a regular expression with a group.
     """
-    pattern = _history_pattern(config)
+    pattern = re.compile(config.history_pattern)
     numbers = []
     for text in _history(header_text):
         numbers += [match.group(1) for match in pattern.finditer(text)]
     return list(dict.fromkeys(number for number in numbers if number))
-
-
-def _history_pattern(config: EpochConfig) -> re.Pattern[str]:
-    key = "epochs.history_pattern"
-    try:
-        pattern = re.compile(config.history_pattern)
-    except re.error as error:
-        raise ConfigError(
-            f"not a regular expression: {error}", key=key, got=config.history_pattern
-        ) from error
-    if pattern.groups < 1:
-        raise ConfigError(
-            "the expression needs a group for the exposure number", key=key,
-            got=config.history_pattern, remedy=r"Put the number in brackets, as in (\d{7})p.",
-        )  # fmt: skip
-    return pattern
 
 
 def _history(header_text: str) -> list[str]:
