@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.detect import DetectConfig
-from purepipe.detect import aperture_nb, footprint_nb, objects_nb
+from purepipe.detect import footprint_nb, objects_nb
 from purepipe.detect.background import Background, in_threads
 from purepipe.detect.exact_engine import catalogue_objects, find_footprints
 from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, threshold_image
+from purepipe.detect.photometry import measure_objects
 from purepipe.detect.planes import PreparedImage, prepare_image
-from purepipe.detect.records_nb import MEASURED, Mask
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.sep_engine import find_objects_sep
-from purepipe.detect.tabulate import Measurements, detection_table
+from purepipe.detect.tabulate import detection_table
 from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure
 
@@ -101,7 +101,7 @@ def extract(
         sought = prepare_image(detection, config, threads=threads)
     found = threshold_image(sought, config, threads=threads)
     catalogued = _find(sought, measured, found, exposure, config, threads)
-    results = _measure(catalogued, sought, measured, config, threads)
+    results = measure_objects(catalogued, sought, measured, config, threads=threads)
     table = detection_table(results, exposure, measured, sought, config)
     return Detection(table, measured.background, _segmentation(catalogued, threads))
 
@@ -148,44 +148,6 @@ def _measure_isophotes(
         )  # fmt: skip
 
     in_threads(some, prints.objects.size, threads)
-
-
-def _measure(
-    catalogued: Catalogued,
-    sought: PreparedImage,
-    measured: PreparedImage,
-    config: DetectConfig,
-    threads: int,
-) -> Measurements:
-    """All aperture measurements of the catalogue rows."""
-    rows = catalogued.source.size
-    circles, fractions = len(config.apertures), len(config.flux_fraction)
-    out = np.zeros(rows, MEASURED)
-    fluxes, errors = (np.empty((rows, circles), np.float32) for _ in range(2))
-    radii = np.empty((rows, fractions), np.float32)
-    vignets = np.empty((rows, config.vignet[1], config.vignet[0]), np.float32)
-    mask = Mask(
-        catalogued.labels, catalogued.visible, config.mask_type != "none",
-        config.mask_type == "correct",
-    )  # fmt: skip
-    kron = (config.kron_factor, config.kron_min_radius, *config.auto_apertures)
-    # The original measures, and flags, the Petrosian aperture only if a column needs it.
-    wanted = any("PETRO" in name for name in config.columns)
-    petro = (config.petro_factor if wanted else 0.0, config.petro_min_radius)
-    settings = (
-        np.array(config.apertures), kron, (*petro, *config.auto_apertures),
-        np.array(config.flux_fraction, np.float64),
-    )  # fmt: skip
-
-    def some(first: int, last: int) -> None:
-        aperture_nb.measure_apertures(
-            catalogued.footprints.objects, catalogued.source, catalogued.lines, sought.plane,
-            measured.plane, mask, settings, first, last, out, (fluxes, errors, radii, vignets),
-        )  # fmt: skip
-
-    in_threads(some, rows, threads)
-    objects = catalogued.footprints.objects[catalogued.source]
-    return Measurements(objects, out, fluxes, errors, radii, vignets)
 
 
 def _segmentation(catalogued: Catalogued, threads: int) -> Segmentation:

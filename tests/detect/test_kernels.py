@@ -19,8 +19,11 @@ from purepipe.detect import (
     background_nb,
     components_nb,
     footprint_nb,
+    growth_nb,
     objects_nb,
+    pixels_nb,
     plane_nb,
+    window_nb,
 )
 from purepipe.detect.background import estimate_background, in_threads
 from purepipe.detect.footprints import filter_mask
@@ -305,9 +308,9 @@ def test_covered_area_counts_subpixels(dx, dy, r, n):
                 area += scale * scale
             sx += scale
         sy += scale
-    areas = aperture_nb.area_steps(n)
+    areas = pixels_nb.area_steps(n)
     scratch = np.empty((2, n), np.float32)
-    assert aperture_nb.covered_area(dx, dy, r2, areas, scratch) == area
+    assert pixels_nb.covered_area(dx, dy, r2, areas, scratch) == area
 
 
 def planes(image, variance=None, gain=0.0):
@@ -322,7 +325,7 @@ def planes(image, variance=None, gain=0.0):
 
 def test_aperture_flux_of_a_constant_is_the_area():
     plane, mask = planes(np.ones((40, 40), np.float32), gain=2.0)
-    areas = aperture_nb.area_steps(5)
+    areas = pixels_nb.area_steps(5)
     flux, error, cut = aperture_nb.aperture_flux(plane, mask, 2, 19.3, 20.2, 6.0, (0, 40), areas)
     assert flux == pytest.approx(math.pi * 36, rel=0.01)
     assert error == pytest.approx(math.sqrt(4 * flux + flux / 2), rel=1e-4)
@@ -338,7 +341,7 @@ def test_masked_pixels_are_mirrored_or_blank():
     image[8:12, 13:15] = 500  # a neighbour
     plane, mask = planes(image)
     mask.labels[8:12, 13:15] = 3
-    areas = aperture_nb.area_steps(5)
+    areas = pixels_nb.area_steps(5)
     clean = planes(np.ones_like(image))
     wanted = aperture_nb.aperture_flux(*clean, 2, 10.0, 10.0, 6.0, (0, 21), areas)[0]
 
@@ -356,18 +359,18 @@ def test_radius_of_flux_interpolates_the_growth_curve():
     radii = (np.arange(64) + 1) / 64 * 8.0
     curve = radii**2
     for flux in (0.01, 1.0, 20.0, 60.0):  # the last ring repeats its neighbour's slope
-        radius = aperture_nb.radius_of_flux(curve, 8.0, flux)
+        radius = growth_nb.radius_of_flux(curve, 8.0, flux)
         assert radius == pytest.approx(np.interp(flux, [0, *curve], [0, *radii]), abs=1e-12)
-    assert aperture_nb.radius_of_flux(curve, 8.0, 1e9) == 8.0
+    assert growth_nb.radius_of_flux(curve, 8.0, 1e9) == 8.0
 
 
 def test_window_centres_on_a_gaussian_with_half_its_moments():
     objects, _, _, image = gaussian_object(14.3, 15.8, sigma=2.0)
     plane, mask = planes(image, np.full(image.shape, 4, np.float32))
     out = np.zeros(1, MEASURED)
-    areas = aperture_nb.area_steps(11)
+    areas = pixels_nb.area_steps(11)
     half_light = np.float32(2.0 * 2.35 / 2)
-    aperture_nb.measure_window(objects[0], plane, mask, 2, half_light, (0, 33), areas, out[0])
+    window_nb.measure_window(objects[0], plane, mask, 2, half_light, (0, 33), areas, out[0])
     row = out[0]
     assert (row["win_x"], row["win_y"]) == (
         pytest.approx(14.3, abs=2e-3),
@@ -383,8 +386,8 @@ def test_window_without_flux_reverts_to_the_isophote():
     objects, _, _, image = gaussian_object()
     plane, mask = planes(-image)
     out = np.zeros(1, MEASURED)
-    areas = aperture_nb.area_steps(11)
-    aperture_nb.measure_window(objects[0], plane, mask, 2, np.float32(2), (0, 33), areas, out[0])
+    areas = pixels_nb.area_steps(11)
+    window_nb.measure_window(objects[0], plane, mask, 2, np.float32(2), (0, 33), areas, out[0])
     assert out[0]["win_flags"] == 4
     assert out[0]["win_x"] == objects[0]["x"]
     assert out[0]["win_x2"] == objects[0]["x2"]

@@ -1,0 +1,248 @@
+"""Kernels of photometry in ellipses that follow the profile: Kron's and Petrosian's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import kernel
+from purepipe.detect.pixels_nb import (
+    APERTURE_CUT,
+    CROWDED,
+    F0,
+    F1,
+    cut_box,
+    fetch,
+    global_gain,
+    is_unusable,
+    local_gain,
+    photon_variance,
+)
+from purepipe.detect.records_nb import Mask, Plane
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
+Record = Any  # one element of a structured array
+
+
+@kernel
+def _ellipse_box(
+    obj: Record, k: float, width: int, lines: tuple[int, int]
+) -> tuple[int, int, int, int, bool]:
+    """Pixel range (upper ends excluded) of the ellipse of k times the axes."""
+    ext_x = k / math.sqrt(obj.cxx - obj.cxy * obj.cxy / (4.0 * obj.cyy))
+    ext_y = k / math.sqrt(obj.cyy - obj.cxy * obj.cxy / (4.0 * obj.cxx))
+    return cut_box(np.float32(obj.x), np.float32(obj.y), ext_x, ext_y, width, lines)
+
+
+@kernel
+def _radius2(cxx: Number, cyy: Number, cxy: Number, dx: Number, dy: Number) -> Number:
+    return np.float32(cxx * dx * dx + cyy * dy * dy + cxy * dx * dy)
+
+
+@kernel
+def _aperture_shape(
+    obj: Record, k: float, smallest: float
+) -> tuple[Number, Number, Number, Number, bool]:
+    """Coefficients and limit of the ellipse, or of a circle where the ellipse is too small."""
+    if k * math.sqrt(obj.a * obj.b) > smallest:
+        return obj.cxx, obj.cyy, obj.cxy, np.float32(k), False
+    return F1, F1, F0, np.float32(smallest), True
+
+
+@kernel
+def _is_crowded(unusable: int, area: int) -> bool:
+    # The quotient in single precision: exactly a tenth is crowded.
+    return bool(np.float64(np.float32(unusable) / np.float32(area)) > 0.1)
+
+
+@kernel
+def _kron_moment(
+    obj: Record, detection: Plane, mask: Mask, label: int, smallest: float, lines: tuple[int, int]
+) -> tuple[float, float, bool, bool]:
+    """First-moment radius within 6 axes, and whether the ellipse was crowded or cut."""
+    cxx, cyy, cxy, k, circle = _aperture_shape(obj, 6.0, smallest)
+    width = detection.image.shape[1]
+    mx, my = np.float32(obj.x), np.float32(obj.y)
+    if circle:
+        x0, x1, y0, y1, cut = cut_box(mx, my, np.float64(k), np.float64(k), width, lines)
+    else:
+        x0, x1, y0, y1, cut = _ellipse_box(obj, np.float64(k), width, lines)
+    image, noises, labels = detection.image, detection.variance, mask.labels
+    weighted, bad = detection.weighted, detection.bad_level
+    limit = np.float32(k * k)
+    total = moment = 0.0
+    area = unusable = 0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            r2 = _radius2(cxx, cyy, cxy, np.float32(px - mx), np.float32(py - my))
+            if not r2 <= limit:
+                continue
+            area += 1
+            owner = labels[py, px]
+            if (
+                (weighted and noises[py, px] >= bad) or (owner != 0 and owner != label)
+            ) and is_unusable(detection, mask, label, py, px):
+                unusable += 1
+                continue
+            v = np.float64(image[py, px])
+            total += v
+            moment += math.sqrt(np.float64(r2)) * v
+    return moment, total, _is_crowded(unusable, area), cut
+
+
+@kernel
+def _ellipse_flux(
+    obj: Record,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    k: float,
+    smallest: float,
+    lines: tuple[int, int],
+) -> tuple[float, float, bool, bool, bool]:
+    """Flux and variance in an ellipse of whole pixels; crowded, cut, and circular or not."""
+    cxx, cyy, cxy, k, circle = _aperture_shape(obj, k, smallest)
+    width = plane.image.shape[1]
+    mx, my = np.float32(obj.x), np.float32(obj.y)
+    if circle:
+        x0, x1, y0, y1, cut = cut_box(mx, my, np.float64(k), np.float64(k), width, lines)
+    else:
+        x0, x1, y0, y1, cut = _ellipse_box(obj, np.float64(k), width, lines)
+    centre2 = (2 * np.float64(mx) + 0.49999, 2 * np.float64(my) + 0.49999)
+    image, noises, labels = plane.image, plane.variance, mask.labels
+    weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
+    local, once = local_gain(plane), global_gain(plane)
+    limit = np.float32(k * k)
+    flux = variance = 0.0
+    area = unusable = 0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            r2 = _radius2(cxx, cyy, cxy, np.float32(px - mx), np.float32(py - my))
+            if not r2 <= limit:
+                continue
+            area += 1
+            owner = labels[py, px]
+            v, var = image[py, px], noise2
+            if weighted:
+                var = noises[py, px]
+            if (weighted and var >= bad) or (owner != 0 and owner != label):
+                unusable += is_unusable(plane, mask, label, py, px)
+                v, var = fetch(plane, mask, label, centre2, lines, py, px)
+            flux += np.float64(v)
+            variance += np.float64(var)
+            variance += photon_variance(local, noise2, np.float64(v), np.float64(var))
+    if once > 0 and flux > 0:
+        variance += flux / once
+    return flux, variance, _is_crowded(unusable, area), cut, circle
+
+
+@kernel
+def measure_auto(
+    obj: Record,
+    detection: Plane,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    kron: tuple[float, float, float, float],
+    lines: tuple[int, int],
+    out: Record,
+) -> None:
+    """Flux in an adaptive ellipse; `kron` is (factor, least radius, least two diameters).
+
+    Kron (1980), ApJS 43, 305. The least radius applies to the product of factor and moment.
+    """
+    factor, least, first_diameter, second_diameter = kron
+    moment, total, crowded, cut = _kron_moment(
+        obj, detection, mask, label, first_diameter / 2, lines
+    )
+    radius = np.float32(least)
+    if total > 0 and moment > 0:
+        radius = np.float32(max(np.float32(factor * moment / total), np.float32(least)))
+    flux, variance, crowded2, cut2, circle = _ellipse_flux(
+        obj, plane, mask, label, np.float64(radius), second_diameter / 2, lines
+    )
+    out.auto_flux = np.float32(flux)
+    out.auto_error = np.float32(math.sqrt(max(variance, 0.0)))
+    out.kron_radius = F0 if circle or not flux > 0 else radius
+    if crowded or crowded2:
+        out.flags |= CROWDED
+    if cut or cut2:
+        out.flags |= APERTURE_CUT
+
+
+@kernel
+def _ring_means(
+    obj: Record,
+    detection: Plane,
+    mask: Mask,
+    label: int,
+    inner: float,
+    middle: float,
+    outer: float,
+    lines: tuple[int, int],
+) -> tuple[float, float]:
+    """Mean values between two ellipses and within one halfway; unusable pixels are left out."""
+    x0, x1, y0, y1, _ = _ellipse_box(obj, outer, detection.image.shape[1], lines)
+    mx, my = np.float32(obj.x), np.float32(obj.y)
+    low, half, high = inner * inner, middle * middle, outer * outer
+    ring = disk = 0.0
+    in_ring = in_disk = 0
+    for py in range(y0, y1):
+        for px in range(x0, x1):
+            r2 = _radius2(obj.cxx, obj.cyy, obj.cxy, np.float32(px - mx), np.float32(py - my))
+            if not r2 <= high or is_unusable(detection, mask, label, py, px):
+                continue
+            v = np.float64(detection.image[py, px])
+            if r2 >= low:
+                ring += v
+                in_ring += 1
+            if r2 < half:
+                disk += v
+                in_disk += 1
+    return ring / in_ring if in_ring else 0.0, disk / in_disk if in_disk else 0.0
+
+
+@kernel
+def measure_petro(
+    obj: Record,
+    detection: Plane,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    petro: tuple[float, float, float, float],
+    lines: tuple[int, int],
+    out: Record,
+) -> None:
+    """Flux in an ellipse set by the Petrosian radius; `petro` as `kron` in `measure_auto`.
+
+    Petrosian (1976), ApJ 209, L1: where the local surface brightness falls to a fifth of the
+    mean within.
+    """
+    factor, least, _, second_diameter = petro
+    radius = np.float32(least)
+    inner = 0.3
+    middle = ring = disk = 0.0
+    while 1.2 * inner < 6.0:
+        outer = 1.2 * inner
+        middle = (inner + outer) / 2
+        ring, disk = _ring_means(obj, detection, mask, label, inner, middle, outer, lines)
+        if ring != 0 and disk != 0 and ring / disk < 0.2:
+            break
+        inner += 0.3
+    if ring != 0 and disk != 0:
+        radius = np.float32(max(factor * middle, least))
+    _, _, crowded, cut = _kron_moment(obj, detection, mask, label, petro[2] / 2, lines)
+    flux, variance, crowded2, cut2, circle = _ellipse_flux(
+        obj, plane, mask, label, np.float64(radius), second_diameter / 2, lines
+    )
+    out.petro_flux = np.float32(flux)
+    out.petro_error = np.float32(math.sqrt(max(variance, 0.0)))
+    out.petro_radius = F0 if circle or not flux > 0 else radius
+    if crowded or crowded2:
+        out.flags |= CROWDED
+    if cut or cut2:
+        out.flags |= APERTURE_CUT

@@ -1,0 +1,155 @@
+"""What every aperture asks of a pixel: value, noise, owner, and the part within a circle."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import kernel
+from purepipe.detect.records_nb import Mask, Plane
+
+Array = NDArray[Any]
+Number = Any  # single and double precision meet on purpose
+Record = Any  # one element of a structured array
+
+CROWDED = 1
+APERTURE_CUT = 16
+F0, F1 = np.float32(0), np.float32(1)
+RIM = np.float32(0.75)
+
+
+@kernel
+def is_unusable(plane: Plane, mask: Mask, label: int, y: int, x: int) -> bool:
+    """Whether a pixel is bad or belongs to another detection."""
+    if is_masked(mask, label, y, x):
+        return True
+    return bool(plane.weighted and plane.variance[y, x] >= plane.bad_level)
+
+
+@kernel
+def is_masked(mask: Mask, label: int, y: int, x: int) -> bool:
+    """Whether a pixel belongs to another detection."""
+    owner = mask.labels[y, x]
+    return bool(mask.active and owner > 0 and owner != label and y > mask.visible[owner])
+
+
+@kernel
+def fetch(
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    centre2: tuple[float, float],
+    lines: tuple[int, int],
+    y: int,
+    x: int,
+) -> tuple[Number, Number]:
+    """Value and variance of a pixel, or of its mirror image if it is unusable.
+
+    `centre2` is twice the centre of the aperture plus 0.49999, `lines` the range of lines seen.
+    """
+    blank = F0 if plane.weighted else plane.noise2
+    if not is_unusable(plane, mask, label, y, x):
+        return plane.image[y, x], plane.variance[y, x] if plane.weighted else plane.noise2
+    if not mask.mirror:
+        return F0, blank
+    x2, y2 = int(centre2[0] - x), int(centre2[1] - y)
+    if not (0 <= x2 < plane.image.shape[1] and lines[0] <= y2 < lines[1]):
+        return F0, blank
+    if is_masked(mask, label, y2, x2):
+        return F0, blank
+    if not plane.weighted:
+        return plane.image[y2, x2], plane.noise2
+    if plane.variance[y2, x2] >= plane.bad_level:
+        return F0, F0
+    return plane.image[y2, x2], plane.variance[y2, x2]
+
+
+@kernel
+def local_gain(plane: Plane) -> float:
+    """Gain of the photon noise that follows the weight map; 0 if it does not."""
+    return plane.gain if plane.weighted and plane.weight_gain else 0.0
+
+
+@kernel
+def global_gain(plane: Plane) -> float:
+    """Gain of the photon noise that is added once per aperture; 0 if it follows the weights."""
+    return 0.0 if plane.weighted and plane.weight_gain else plane.gain
+
+
+@kernel
+def photon_variance(gain: float, noise2: Number, v: Number, var: Number) -> float:
+    """Photon noise of a pixel, scaled by its variance; none without a gain."""
+    return v / gain * var / noise2 if gain > 0 and v > 0 else 0.0
+
+
+@kernel
+def circle_box(
+    mx: Number, my: Number, r: Number, width: int, lines: tuple[int, int]
+) -> tuple[int, int, int, int, bool]:
+    """Pixel range of a circle, cut to the image and the lines seen, and whether it was cut."""
+    x0, x1 = int(mx - r + 0.499999), int(mx + r + 1.499999)
+    y0, y1 = int(my - r + 0.499999), int(my + r + 1.499999)
+    cut = x0 < 0 or x1 > width or y0 < lines[0] or y1 > lines[1]
+    return max(x0, 0), min(x1, width), max(y0, lines[0]), min(y1, lines[1]), cut
+
+
+@kernel
+def cut_box(
+    mx: Number, my: Number, ext_x: float, ext_y: float, width: int, lines: tuple[int, int]
+) -> tuple[int, int, int, int, bool]:
+    """Pixel range (upper ends excluded) of an ellipse, cut likewise, and whether it was cut."""
+    x0, x1 = math.floor(mx - ext_x + 0.5), math.floor(mx + ext_x + 0.5) + 1
+    y0, y1 = math.floor(my - ext_y + 0.5), math.floor(my + ext_y + 0.5) + 1
+    cut = x0 < 0 or x1 > width or y0 < lines[0] or y1 > lines[1]
+    return max(x0, 0), min(x1, width), max(y0, lines[0]), min(y1, lines[1]), cut
+
+
+@kernel
+def area_steps(n: int) -> Array:
+    """Area of 0, 1, 2, ... of the n x n subpixels of a pixel, added up in single precision."""
+    scale = np.float32(1.0 / n)
+    piece = np.float32(scale * scale)
+    areas = np.zeros(n * n + 1, np.float32)
+    for i in range(1, areas.size):
+        areas[i] = areas[i - 1] + piece
+    return areas
+
+
+@kernel
+def _sorted_squares(d: Number, out: Array) -> None:
+    """Squares of the subpixel offsets along one axis, in ascending order."""
+    n = out.size
+    scale = np.float32(1.0 / n)
+    s = np.float32(d + np.float32(0.5 * (scale - F1)))
+    descending = s < 0
+    for i in range(n):
+        out[n - 1 - i if descending else i] = s * s
+        s += scale
+    for i in range(1, n):  # out of order only where the axis runs through the pixel
+        value = out[i]
+        j = i
+        while j > 0 and out[j - 1] > value:
+            out[j] = out[j - 1]
+            j -= 1
+        out[j] = value
+
+
+@kernel
+def covered_area(dx: Number, dy: Number, r2: Number, areas: Array, squares: Array) -> Number:
+    """Part of a pixel within a circle, from the centres of its subpixels, in single precision.
+
+    `areas` comes from `area_steps`; `squares` (2, n) is scratch for n subpixels a side. Sums of
+    sorted squares are compared along the staircase between inside and outside.
+    """
+    _sorted_squares(dx, squares[0])
+    _sorted_squares(dy, squares[1])
+    n = squares.shape[1]
+    count, i = 0, n
+    for j in range(n):
+        while i > 0 and not np.float32(squares[0, i - 1] + squares[1, j]) < r2:
+            i -= 1
+        count += i
+    return areas[count]
