@@ -8,6 +8,7 @@ does not fit them; ngmix is timed when it is importable. The bias follows the pr
 
     python bench_shapes.py                      # times and accuracy
     python bench_shapes.py --pairs 20000        # also m and c at S/N 30 and 15
+    python bench_shapes.py --calibration --shear-grid --galaxies 1000 --pairs 100000
 """
 
 import argparse
@@ -27,6 +28,7 @@ from purepipe.shapes import (
     metadetect,
     selftest_shear,
 )
+from purepipe.shapes.library import PIXEL_SCALE, survey_jacobians
 from purepipe.survey.stamps import EpochStamps
 
 REFERENCE = Path(__file__).parents[1] / "tests" / "reference" / "shapes" / "ngmix_subset.npz"
@@ -50,8 +52,9 @@ def noisy_stamps(library, count, snr, seed=1):
     sigma = np.sqrt((clean.astype(float) ** 2).sum(axis=(1, 2, 3))) / snr
     noise = np.random.default_rng(seed).standard_normal(clean.shape, dtype=np.float32)
     images = clean + noise * sigma[:, None, None, None].astype(np.float32)
-    psfs = np.ascontiguousarray(np.broadcast_to(library.psfs, images.shape))
-    jacobians = np.ascontiguousarray(np.broadcast_to(library.jacobians, (count, 3, 2, 2)))
+    psfs = np.ascontiguousarray(np.broadcast_to(library.psfs[0, 0], images.shape))
+    frames = library.jacobians[0, 0]
+    jacobians = np.ascontiguousarray(np.broadcast_to(frames, (count, 3, 2, 2)))
     return images, psfs, jacobians, np.repeat(sigma[:, None], 3, axis=1)
 
 
@@ -172,8 +175,8 @@ def print_cells(library, repeat):
     rng = np.random.default_rng(2)
     print("\nprocessor time of metadetection, five types")
     for side in (288, 512):
-        jac = library.jacobians[1]
-        transfer = cell_transfer(library.psfs[1], jac, 1.0, (side, side))
+        jac = library.jacobians[0, 0, 1]
+        transfer = cell_transfer(library.psfs[0, 0, 1], jac, 1.0, (side, side))
         image = rng.standard_normal((side, side))
         for _ in range(side * side // 1500):
             x, y = rng.integers(10, side - 70, 2)
@@ -213,23 +216,74 @@ def print_accuracy(path):
         )
 
 
-def print_bias(library, pairs, threads, noise):
-    """Table of m and c."""
-    galaxies = len(library.images)
-    print("\nshear bias, gamma = 0.02")
-    print("  S/N     pairs    m (1e-3)          c1 (1e-4)         c2 (1e-4)         <R>    failed")
-    for snr in (math.inf, 30.0, 15.0):
-        repeats = max(1, round(pairs / (4 * galaxies)))
+def bias_row(name, test):
+    """One row of the table of biases."""
+    m, m_err = test.m_by_component * 1e3, test.m_by_component_err * 1e3
+    c, c_err = test.c * 1e4, test.c_err * 1e4
+    values = [f"{m[i]:+.2f} ± {m_err[i]:.2f}" for i in range(2)]
+    values += [f"{test.m * 1e3:+.2f} ± {test.m_err * 1e3:.2f}"]
+    values += [f"{c[i]:+.2f} ± {c_err[i]:.2f}" for i in range(2)]
+    snr = "none" if math.isinf(test.snr) else f"{test.snr:g}"
+    numbers = [f"{test.pairs:,}", *values, f"{test.response:.3f}", str(test.failures)]
+    return f"| {name} | {snr} | " + " | ".join(numbers) + " |"
+
+
+HEAD = (
+    "| case | S/N | pairs | m1 (1e-3) | m2 (1e-3) | m (1e-3) | c1 (1e-4) | c2 (1e-4) | R | failed |"
+)
+
+
+def print_bias(library, pairs, threads, noise, seed, snrs=(math.inf, 30.0, 15.0), name="standard"):
+    """Rows of m and c."""
+    repeats = max(1, round(pairs / (4 * len(library))))
+    for snr in snrs:
         test = selftest_shear(
-            library=library, snr=snr, repeats=repeats, threads=threads, noise=noise, seed=5
+            library=library, snr=snr, repeats=repeats, threads=threads, noise=noise, seed=seed
         )
-        print(
-            f"  {snr:4.0f} {test.pairs:8} {test.m * 1e3:+8.2f} +- {test.m_err * 1e3:5.2f}"
-            f" {test.c[0] * 1e4:+9.2f} +- {test.c_err[0] * 1e4:5.2f}"
-            f" {test.c[1] * 1e4:+9.2f} +- {test.c_err[1] * 1e4:5.2f}"
-            f"  {test.response:.3f} {test.failures:7}",
-            flush=True,
+        print(bias_row(name, test), flush=True)
+
+
+def calibration_cases():
+    """Name: (choices of the library, S/N and number of pairs in units of the argument)."""
+    turned = [
+        PIXEL_SCALE * np.array([[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]])
+        for a in (math.pi / 2, 0.65, math.pi)
+    ]
+    flipped = [PIXEL_SCALE * np.diag(signs) for signs in ((-1.0, 1.0), (1.0, -1.0), (-1.0, 1.0))]
+    coarse = [0.3 / PIXEL_SCALE * jac for jac in survey_jacobians(3)]
+    usual, both = ((math.inf, 1), (30.0, 1)), ((30.0, 1), (15.0, 10))
+    cases = {"standard": ({}, ((math.inf, 1), *both))}
+    cases |= {
+        f"seeing {fwhm}": ({"seeing": (fwhm,) * 3}, usual) for fwhm in (0.5, 0.6, 0.7, 0.8, 1)
+    }
+    cases |= {
+        "seeing 0.5, 0.7, 1": ({"seeing": (0.5, 0.7, 1.0)}, usual),
+        "turned by 90, 37, 180 degrees": ({"jacobians": turned}, usual),
+        "mirrored": ({"jacobians": flipped}, usual),
+        "0.3 arcsec pixels, seeing 0.6": ({"seeing": (0.6,) * 3, "jacobians": coarse}, usual),
+        "PSF e 0.1": ({"psf_shape": (0.1, 0.0)}, usual),
+        "PSF e 0.2": ({"psf_shape": (0.2, 0.0)}, usual),
+        "r50 0.5 to 0.75 of the PSF": ({"radii": (0.21, 0.31)}, usual),
+        "r50 0.25 to 0.5 of the PSF": ({"radii": (0.1, 0.21)}, usual),
+        "faint": ({}, ((10.0, 2), (7.0, 2), (5.0, 2))),
+    }
+    return cases
+
+
+def print_calibration(arguments):
+    """The tables of docs/shapes.md: every case, or those named."""
+    cases = calibration_cases()
+    print(HEAD + "\n|" + "---|" * 10, flush=True)
+    for name in arguments.calibration or cases:
+        choices, runs = cases[name]
+        library = draw_library(
+            arguments.galaxies, seed=arguments.seed, shear_grid=arguments.shear_grid, **choices
         )
+        for snr, factor in runs:
+            print_bias(
+                library, factor * arguments.pairs, arguments.threads, arguments.noise,
+                arguments.seed, snrs=(snr,), name=name,
+            )  # fmt: skip
 
 
 def main():
@@ -244,15 +298,30 @@ def main():
     parser.add_argument("--galaxies", type=int, default=200, help="different galaxies")
     parser.add_argument("--threads", type=int, default=1, help="of the bias")
     parser.add_argument("--noise", default="min", help="noise mode of the bias")
+    parser.add_argument("--seed", type=int, default=5, help="of galaxies and noise of the bias")
     parser.add_argument("--only-bias", action="store_true", help="neither times nor accuracy")
+    parser.add_argument(
+        "--calibration", nargs="*", metavar="CASE", choices=calibration_cases(),
+        help="m and c of all cases, or of those named",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shear-grid", action="store_true", help="shear the pixels with the galaxies: less scatter"
+    )
     arguments = parser.parse_args()
-    library = draw_library(arguments.galaxies, turns=2 if arguments.pairs else 1)
+    if arguments.calibration is not None:
+        arguments.pairs = arguments.pairs or 100_000
+        print_calibration(arguments)
+        return
+    library = draw_library(
+        arguments.galaxies, turns=2 if arguments.pairs else 1, shear_grid=arguments.shear_grid
+    )
     if not arguments.only_bias:
         print_times(library, arguments.objects, arguments.repeat)
         print_cells(library, arguments.repeat)
         print_accuracy(arguments.reference)
     if arguments.pairs:
-        print_bias(library, arguments.pairs, arguments.threads, arguments.noise)
+        print("\nshear bias, gamma = 0.02\n" + HEAD)
+        print_bias(library, arguments.pairs, arguments.threads, arguments.noise, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from purepipe.shapes.calibrate import ShearBias, ShearEstimate, bias, calibrate
 from purepipe.shapes.images import metacal_images
+from purepipe.shapes.library import GalaxyLibrary, draw_library
 from purepipe.shapes.measure import half_light_radius, measure_shapes, shapes_hdus
 from purepipe.shapes.metacal import TYPES, FitOptions, MetacalResult, metacal_fit
 from purepipe.shapes.metadetect import (
@@ -12,13 +13,14 @@ from purepipe.shapes.metadetect import (
     metadetect,
     metadetect_shear,
 )
-from purepipe.shapes.selftest import ShearTest, draw_library, selftest_shear
+from purepipe.shapes.selftest import ShearTest, selftest_shear
 
 __all__ = [
     "TYPES",
     "CellCatalogue",
     "CellTransfer",
     "FitOptions",
+    "GalaxyLibrary",
     "MetacalResult",
     "ShearBias",
     "ShearEstimate",

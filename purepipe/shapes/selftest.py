@@ -1,16 +1,15 @@
 """Shear bias of the measurement itself, from simulated galaxies of known shear.
 
-Isolated galaxies, half exponential and half de Vaucouleurs, seen in three epochs. Every galaxy
-exists in four versions: sheared by plus and minus gamma in one component, intrinsic shape as drawn
-and turned by 90 degrees. Noise comes in pairs of opposite sign, and so does the noise that the
-estimator adds; plus and minus share both. This removes nearly all scatter from the bias.
+The galaxies are those of a library (`purepipe.shapes.draw_library`). Noise comes in pairs of
+opposite sign, and so does the noise that the estimator adds; plus and minus share both. This, and
+libraries whose pixel grid is sheared with the galaxy, remove most of the scatter from the bias.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,38 +17,13 @@ from numpy.typing import NDArray
 
 from purepipe.errors import ConfigError
 from purepipe.rng import generator, object_seeds
+from purepipe.shapes.library import SIDE, GalaxyLibrary, draw_library
 from purepipe.shapes.metacal import metacal_fit
 
-PIXEL_SCALE = 0.187
-SIDE = 51
-SEEING = (0.64, 0.70, 0.76)  # FWHM of the epochs, arcsec
 # The estimator is linear in the shear only to first order: bias of noise-free images at 0.02.
 EXPECTED_M = 3.2e-4
 _GROUPS = 100
 _BLOCK = 250  # galaxies in memory at a time
-
-
-@dataclass(frozen=True, eq=False)
-class GalaxyLibrary:
-    """Noise-free stamps of known shear.
-
-    Attributes
-    ----------
-    images
-        (galaxy, sign, turn, epoch, n, n) float32: sign plus, minus; turn 0, 90 degrees.
-    psfs, jacobians
-        (epoch, n, n) and (epoch, 2, 2).
-    component
-        (galaxy,) which component is sheared, 0 or 1.
-    gamma
-        Size of the shear.
-    """
-
-    images: NDArray[np.float32] = field(repr=False)
-    psfs: NDArray[np.float32] = field(repr=False)
-    jacobians: NDArray[np.float64] = field(repr=False)
-    component: NDArray[np.int64] = field(repr=False)
-    gamma: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +33,9 @@ class ShearTest:
     Attributes
     ----------
     m, m_err
-        Multiplicative bias and its jackknife error.
+        Multiplicative bias, both components together, and its jackknife error.
+    m_by_component, m_by_component_err
+        (2,) the same for each component.
     c, c_err
         (2,) additive bias and its error.
     response
@@ -74,69 +50,14 @@ class ShearTest:
 
     m: float
     m_err: float
+    m_by_component: NDArray[np.float64]
+    m_by_component_err: NDArray[np.float64]
     c: NDArray[np.float64]
     c_err: NDArray[np.float64]
     response: float
     pairs: int
     failures: int
     snr: float
-
-
-def draw_library(
-    galaxies: int,
-    *,
-    seed: int = 0,
-    gamma: float = 0.02,
-    psf_shape: tuple[float, float] = (0.02, 0.0),
-    turns: int = 2,
-) -> GalaxyLibrary:
-    """Stamps of simulated galaxies, drawn with GalSim.
-
-    Parameters
-    ----------
-    galaxies
-        Number of galaxies; half-light radii log-uniform in 0.25-0.9 arcsec, shapes Rayleigh with
-        width 0.22 below 0.7, centres uniform within the pixel.
-    seed
-        Of the galaxies.
-    gamma
-        Shear of the versions.
-    psf_shape
-        Reduced shape of the Moffat PSFs (beta 3.5).
-    turns
-        2 draws every galaxy also turned by 90 degrees.
-    """
-    import galsim
-
-    # accurate to well below the bias that is tested for
-    fast = galsim.GSParams(folding_threshold=1.5e-3, maxk_threshold=2e-4)
-    rng = generator(seed, "shear test galaxies")
-    psfs = [
-        galsim.Moffat(3.5, fwhm=fwhm, gsparams=fast).shear(g1=psf_shape[0], g2=psf_shape[1])
-        for fwhm in SEEING
-    ]
-    jacobians = _jacobians()
-    frames = [galsim.JacobianWCS(*jac.ravel()) for jac in jacobians]
-    images = np.empty((galaxies, 2, turns, len(SEEING), SIDE, SIDE), np.float32)
-    for galaxy in range(galaxies):
-        profile, shape, shift = _random_galaxy(galsim, rng, galaxy % 2 == 0, fast)
-        component = galaxy // 2 % 2
-        for sign in range(2):
-            shear = np.zeros(2)
-            shear[component] = gamma * (1 - 2 * sign)
-            for turn in range(turns):
-                g1, g2 = shape * (1 - 2 * turn)
-                sheared = profile.shear(g1=g1, g2=g2).shear(g1=shear[0], g2=shear[1]).shift(*shift)
-                for epoch, (psf, frame) in enumerate(zip(psfs, frames, strict=True)):
-                    picture = galsim.Convolve(sheared, psf, gsparams=fast)
-                    images[galaxy, sign, turn, epoch] = _draw(picture, frame)
-    return GalaxyLibrary(
-        images=images,
-        psfs=np.stack([_draw(p, f) for p, f in zip(psfs, frames, strict=True)]),
-        jacobians=jacobians,
-        component=np.arange(galaxies) // 2 % 2,
-        gamma=gamma,
-    )
 
 
 def selftest_shear(
@@ -208,32 +129,6 @@ def selftest_shear(
     return _bias(sums, library, snr)
 
 
-def _jacobians() -> NDArray[np.float64]:
-    """Three frames that differ by rotation, scale and shear, as CCDs of a survey do."""
-    out = []
-    for turn, scale, g1, g2 in ((-0.03, 0.995, 0.004, 0.0), (0.0, 1.0, 0.0, -0.004),
-                                (0.03, 1.005, -0.004, 0.004)):  # fmt: skip
-        rotation = [[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]
-        out.append(PIXEL_SCALE * scale * np.array([[1 + g1, g2], [g2, 1 - g1]]) @ rotation)
-    return np.array(out)
-
-
-def _random_galaxy(galsim: Any, rng: np.random.Generator, disc: bool, accuracy: Any) -> Any:
-    radius = 0.25 * (0.9 / 0.25) ** rng.uniform()
-    kind = galsim.Exponential if disc else galsim.DeVaucouleurs
-    while (size := rng.rayleigh(0.22)) > 0.7:
-        pass
-    angle = rng.uniform(0, 2 * np.pi)
-    shape = size * np.array([np.cos(angle), np.sin(angle)])
-    shift = rng.uniform(-0.5, 0.5, 2) * PIXEL_SCALE
-    return kind(half_light_radius=radius, flux=1.0, gsparams=accuracy), shape, shift
-
-
-def _draw(profile: Any, frame: Any) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = profile.drawImage(nx=SIDE, ny=SIDE, wcs=frame).array
-    return array
-
-
 def _noise(
     library: GalaxyLibrary, part: slice, snr: float, seed: int, repeat: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -261,11 +156,11 @@ def _measure(
     images = library.images[part] + noise
     number, _, turns, epochs = images.shape[:4]
     stamps = images.reshape(-1, epochs, SIDE, SIDE)
-    many = len(stamps)
+    one, other = library.component[part], 1 - library.component[part]
     result = metacal_fit(
         stamps,
-        np.broadcast_to(library.psfs, (many, *library.psfs.shape)),
-        np.broadcast_to(library.jacobians, (many, *library.jacobians.shape)),
+        np.repeat(library.psfs[one].reshape(-1, epochs, SIDE, SIDE), turns, axis=0),
+        np.repeat(library.jacobians[one].reshape(-1, epochs, 2, 2), turns, axis=0),
         np.repeat(sigma, 2 * turns)[:, None],
         seed=np.repeat(seeds, 2 * turns),
         flip_noise=sign < 0,
@@ -275,7 +170,6 @@ def _measure(
     good = result.good.reshape(number, -1).all(axis=1)
     shapes = np.nan_to_num(result.shapes[:, 0]).reshape(number, 2, turns, 2).sum(axis=2)
     rows = np.arange(number)
-    one, other = library.component[part], 1 - library.component[part]
     response = result.response.reshape(number, -1, 2, 2).mean(axis=1)[rows, one, one]
     terms = np.stack(
         [
@@ -309,6 +203,8 @@ def _bias(sums: NDArray[np.float64], library: GalaxyLibrary, snr: float) -> Shea
     return ShearTest(
         m=float(values[0]),
         m_err=float(error[0]),
+        m_by_component=values[3:5],
+        m_by_component_err=error[3:5],
         c=values[1:3],
         c_err=error[1:3],
         response=float(total[:, 4].sum() / total[:, 0].sum()),
@@ -319,11 +215,10 @@ def _bias(sums: NDArray[np.float64], library: GalaxyLibrary, snr: float) -> Shea
 
 
 def _estimate(total: NDArray[np.float64], gamma: float) -> NDArray[np.float64]:
-    """(m, c1, c2) from the sums of the galaxies sheared in component 1 and in component 2."""
+    """(m, c1, c2, m1, m2) from the sums of the galaxies sheared in component 1, component 2."""
     both = total.sum(axis=0)
     # each component is the sheared one for half of the galaxies, and the other for the rest
     sum1 = total[0, 2] + total[1, 3]
     sum2 = total[1, 2] + total[0, 3]
-    return np.array(
-        [both[1] / (2 * gamma * both[4]) - 1, sum1 / (2 * both[4]), sum2 / (2 * both[4])]
-    )
+    m = [rows[1] / (2 * gamma * rows[4]) - 1 for rows in (both, *total)]
+    return np.array([m[0], sum1 / (2 * both[4]), sum2 / (2 * both[4]), *m[1:]])
