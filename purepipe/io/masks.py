@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.images import clean_header, quiet, read_image, write_image
-from purepipe.mask.build import mask_cards, storage_dtype
+from purepipe.mask.build import storage_dtype
+from purepipe.mask.report import report_mask
 
 if TYPE_CHECKING:
     from purepipe.config import MaskConfig
@@ -62,7 +63,7 @@ def write_mask(
         )  # fmt: skip
     values = values.astype(np.int32)
     header = _header(exposure)
-    for keyword, value, comment in mask_cards(values, config, image=exposure.image):
+    for keyword, value, comment in report_mask(values, config, image=exposure.image).cards():
         header.set(keyword, value, comment)
     write_image(path, values.astype(storage_dtype(values)), header, compress=compress)
 

@@ -1,13 +1,7 @@
 """Masks: rules, rasteriser, regions, star catalogues."""
 
-from purepipe.mask.build import (
-    PlaneSummary,
-    build_mask,
-    mask_cards,
-    mask_summary,
-    star_regions,
-    storage_dtype,
-)
+from purepipe.mask.build import build_mask, storage_dtype
+from purepipe.mask.halos import star_regions
 from purepipe.mask.raster import rasterise
 from purepipe.mask.regions import (
     Region,
@@ -16,19 +10,21 @@ from purepipe.mask.regions import (
     regions_from_ds9,
     regions_from_objects,
 )
+from purepipe.mask.report import MaskReport, PlaneSummary, mask_summary, report_mask
 from purepipe.mask.stars import stars_in_field
 
 __all__ = [
+    "MaskReport",
     "PlaneSummary",
     "Region",
     "build_mask",
     "draw_regions",
-    "mask_cards",
     "mask_summary",
     "polygons_from_weightwatcher",
     "rasterise",
     "regions_from_ds9",
     "regions_from_objects",
+    "report_mask",
     "star_regions",
     "stars_in_field",
     "storage_dtype",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.mask import MaskConfig
 from purepipe.errors import ConfigError
-from purepipe.mask.build import star_model
+from purepipe.mask.halos import star_model
 from purepipe.mask.sky import field_cone, separation
 from purepipe.mask.stars import star_column
 

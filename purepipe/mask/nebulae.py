@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -115,10 +116,25 @@ def nebula_mask(
     DataError
         A missing column, or a value that is not finite where one is needed.
     """
-    from purepipe.mask.raster_nb import fill_ellipses
-
-    ra, dec, major, minor, angle = _columns(table, name)
+    ellipses = place_nebulae(table, wcs, size_plus=size_plus, compat=compat, name=name)
     plane = np.zeros(wcs.shape, bool)
+    fill_nebulae(ellipses, plane)
+    return plane
+
+
+@dataclass(frozen=True, eq=False)
+class Ellipses:
+    """Ellipses on an image: centres, quadratic forms, and the value of the form at the rim."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    forms: NDArray[np.float64]
+    limits: NDArray[np.float64]
+
+
+def place_nebulae(table: Table, wcs: WCS, *, size_plus: float, compat: bool, name: str) -> Ellipses:
+    """The objects of a table that may reach an image; parameters and errors of `nebula_mask`."""
+    ra, dec, major, minor, angle = _columns(table, name)
     if compat:
         radius = np.maximum(major, minor)
         rows = _covers_a_corner(wcs, ra, dec, radius)
@@ -126,7 +142,7 @@ def nebula_mask(
         ra0, dec0, reach = field_cone(wcs)
         rows = separation(ra0, dec0, ra, dec) < reach + major / 2 * (1 + size_plus)
     if not rows.any():
-        return plane
+        return Ellipses(np.empty(0), np.empty(0), np.empty((0, 3)), np.empty(0))
     x, y = project(wcs, ra[rows], dec[rows])
     here = np.isfinite(x)
     x, y = x[here], y[here]
@@ -136,8 +152,14 @@ def nebula_mask(
     else:
         axes = np.stack([major, minor], axis=1)[rows][here] / 2 * (1 + size_plus)
         forms, limits = _forms(wcs, x, y, axes * 3600, angle[rows][here]), np.ones(len(x))
-    fill_ellipses(x, y, np.ascontiguousarray(forms), limits, plane)
-    return plane
+    return Ellipses(x, y, np.ascontiguousarray(forms), limits)
+
+
+def fill_nebulae(ellipses: Ellipses, plane: NDArray[np.bool_], first_row: int = 0) -> None:
+    """Set the pixels inside, in `plane`: the rows of an image from `first_row` on."""
+    from purepipe.mask.raster_nb import fill_ellipses
+
+    fill_ellipses(ellipses.x, ellipses.y, ellipses.forms, ellipses.limits, first_row, plane)
 
 
 def _columns(table: Table, name: str) -> tuple[NDArray[np.float64], ...]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from purepipe.errors import DataError
 from purepipe.flags import MaskFlag
-from purepipe.mask.build import mask_summary
+from purepipe.mask.report import mask_summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,32 @@ def rasterise(
         Vertices that are not finite (n, 2) arrays, a wrong number of values, or an `out` of
         another shape or type.
     """
+    out = _output(shape, out)
+    paint(pack(polygons, value, rule=rule, origin=origin, overlap=overlap), out)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class PackedPolygons:
+    """Polygons as the compiled loop wants them; made by `pack`, drawn by `paint`."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    contours: NDArray[np.int64]
+    polygons: NDArray[np.int64]
+    values: NDArray[np.int32]
+    weightwatcher: bool
+
+
+def pack(
+    polygons: Sequence[Any],
+    value: int | ArrayLike = 1,
+    *,
+    rule: str,
+    origin: int = 0,
+    overlap: str = "union",
+) -> PackedPolygons:
+    """Polygons checked once, to be painted part by part; all is as for `rasterise`."""
     for word, name, words in ((rule, "rule", RULES), (overlap, "overlap", ("union", "even-odd"))):
         if word not in words:
             raise ConfigError(
@@ -68,7 +95,6 @@ def rasterise(
             )
     if origin not in (0, 1):
         raise ConfigError("unknown pixel origin", key="origin", got=origin, allowed="0, 1")
-    out = _output(shape, out)
     rings = [_contours(polygon, number) for number, polygon in enumerate(polygons)]
     values = np.asarray(value, dtype=np.int32)
     if overlap == "even-odd":
@@ -79,8 +105,27 @@ def rasterise(
         raise DataError(
             "one value for each polygon is needed", got=values.shape, allowed=len(rings)
         )
-    _fill(rings, np.broadcast_to(values, (len(rings),)), rule, origin, out)
-    return out
+    contours = [contour for polygon in rings for contour in polygon]
+    x, y = _pixels(np.concatenate([np.empty((0, 2)), *contours]), rule, origin).T
+    return PackedPolygons(
+        np.ascontiguousarray(x),
+        np.ascontiguousarray(y),
+        _starts([len(contour) for contour in contours]),
+        _starts([len(polygon) for polygon in rings]),
+        np.ascontiguousarray(np.broadcast_to(values, (len(rings),))),
+        rule == "weightwatcher",
+    )
+
+
+def paint(packed: PackedPolygons, out: NDArray[np.int32], first_row: int = 0) -> None:
+    """OR the values of polygons into `out`, the rows of an image from `first_row` on."""
+    from purepipe.mask.raster_nb import fill_polygons
+
+    if len(packed.values):
+        fill_polygons(
+            packed.x, packed.y, packed.contours, packed.polygons, packed.values,
+            packed.weightwatcher, first_row, out,
+        )  # fmt: skip
 
 
 def _output(shape: tuple[int, int], out: NDArray[np.int32] | None) -> NDArray[np.int32]:
@@ -110,34 +155,14 @@ def _contours(polygon: Any, number: int) -> tuple[NDArray[np.float64], ...]:
     return tuple(contours)
 
 
-def _fill(
-    rings: Sequence[tuple[NDArray[np.float64], ...]],
-    values: NDArray[np.int32],
-    rule: str,
-    origin: int,
-    out: NDArray[np.int32],
-) -> None:
-    from purepipe.mask.raster_nb import fill_polygons
-
-    contours = [contour for polygon in rings for contour in polygon]
-    if not contours:
-        return
-    vertices = np.concatenate(contours).clip(-_FARTHEST, _FARTHEST)
-    if rule == "weightwatcher":
-        # The program reads 1-based numbers into single precision, then subtracts 1 and rounds.
-        vertices = (vertices + (1 - origin)).astype(np.float32).astype(np.float64)
-        vertices = (vertices - 1.0).astype(np.float32).astype(np.float64)
-    else:
-        vertices -= origin
-    fill_polygons(
-        np.ascontiguousarray(vertices[:, 0]),
-        np.ascontiguousarray(vertices[:, 1]),
-        _starts([len(contour) for contour in contours]),
-        _starts([len(polygon) for polygon in rings]),
-        np.ascontiguousarray(values),
-        rule == "weightwatcher",
-        out,
-    )
+def _pixels(vertices: NDArray[np.float64], rule: str, origin: int) -> NDArray[np.float64]:
+    """0-based vertices, rounded as the rule wants it."""
+    vertices = vertices.clip(-_FARTHEST, _FARTHEST)
+    if rule == "centre":
+        return vertices - origin
+    # The program reads 1-based numbers into single precision, then subtracts 1 and rounds.
+    vertices = (vertices + (1 - origin)).astype(np.float32).astype(np.float64)
+    return (vertices - 1.0).astype(np.float32).astype(np.float64)
 
 
 def _starts(lengths: Sequence[int]) -> NDArray[np.int64]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 
+_BLOCK = 64
+
 
 @kernel
 def weightwatcher_column(x1: float, y1: float, x2: float, y2: float, row: int) -> float:
@@ -40,27 +42,30 @@ def fill_polygons(
     polygons: NDArray[np.int64],
     values: NDArray[np.int32],
     weightwatcher: bool,
+    first_row: int,
     out: NDArray[np.int32],
 ) -> None:
     """OR ``values[p]`` into the pixels of `out` inside polygon p (even-odd rule).
 
     Contour c has the vertices ``contours[c]:contours[c + 1]``, polygon p the contours
-    ``polygons[p]:polygons[p + 1]``; contours are closed here.
+    ``polygons[p]:polygons[p + 1]``; contours are closed here. `out` holds the rows of an image
+    from `first_row` on.
     """
-    ny, nx = out.shape
+    n_rows, nx = out.shape
     for p in range(values.size):
         begin, end = polygons[p], polygons[p + 1]
         first, last = contours[begin], contours[end]
         if last - first < 3:
             continue
-        low = max(int(np.floor(y[first:last].min())) + 1, 0)
-        high = min(int(np.floor(y[first:last].max())), ny - 1)
+        low = max(int(np.floor(y[first:last].min())) + 1, first_row)
+        high = min(int(np.floor(y[first:last].max())), first_row + n_rows - 1)
         if high < low or x[first:last].min() > nx:
             continue
         starts = _crossing_starts(y, contours, begin, end, low, high)
         columns = _crossings(x, y, contours, begin, end, low, high, starts, weightwatcher, nx)
         for row in range(low, high + 1):
-            _fill_row(columns[starts[row - low] : starts[row - low + 1]], values[p], out[row])
+            crossings = columns[starts[row - low] : starts[row - low + 1]]
+            _fill_row(crossings, values[p], out[row - first_row])
 
 
 @kernel
@@ -126,8 +131,10 @@ def _fill_row(columns: NDArray[np.int64], value: int, line: NDArray[np.int32]) -
             place -= 1
         columns[place] = item
     for k in range(0, columns.size - 1, 2):
-        for i in range(columns[k], columns[k + 1]):
-            line[i] |= value
+        # A slice of its own lets the compiler do many pixels at once.
+        inside = line[columns[k] : columns[k + 1]]
+        for i in range(inside.size):
+            inside[i] |= value
 
 
 @kernel
@@ -142,21 +149,24 @@ def fill_ellipses(
     y: NDArray[np.float64],
     forms: NDArray[np.float64],
     limits: NDArray[np.float64],
+    first_row: int,
     out: NDArray[Any],
 ) -> None:
     """Set the pixels whose centre satisfies ``xx dx^2 + 2 xy dx dy + yy dy^2 <= limit``.
 
-    `forms` is (n, 3): xx, xy, yy of the quadratic form of each ellipse; `out` is boolean.
+    `forms` is (n, 3): xx, xy, yy of the quadratic form of each ellipse; `out` is boolean, the rows
+    of an image from `first_row` on.
     """
-    ny, nx = out.shape
+    n_rows, nx = out.shape
     for k in range(x.size):
         xx, xy, yy = forms[k]
         det = xx * yy - xy * xy
         half_x, half_y = np.sqrt(limits[k] * yy / det), np.sqrt(limits[k] * xx / det)
-        low, high = _clipped(y[k] - half_y, ny), _clipped(y[k] + half_y + 2.0, ny)
+        low = _clipped(y[k] - first_row - half_y, n_rows)
+        high = _clipped(y[k] - first_row + half_y + 2.0, n_rows)
         left, right = _clipped(x[k] - half_x, nx), _clipped(x[k] + half_x + 2.0, nx)
         for j in range(low, high):
-            dy = j - y[k]
+            dy = j + first_row - y[k]
             for i in range(left, right):
                 dx = i - x[k]
                 if xx * dx * dx + 2.0 * xy * dx * dy + yy * dy * dy <= limits[k]:
@@ -175,16 +185,47 @@ def fill_outside_range(
 
 
 @kernel
-def count_bits(mask: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Number of pixels in which each of the 32 bits is set; one more for pixels with any."""
-    counts = np.zeros(33, np.int64)
+def or_plane(plane: NDArray[np.bool_], value: int, out: NDArray[np.int32]) -> None:
+    """OR `value` into the pixels of `out` where `plane` is true."""
+    for j in range(out.shape[0]):
+        marks, line = plane[j], out[j]
+        for i in range(line.size):
+            line[i] |= np.int32(value) * np.int32(marks[i])
+
+
+@kernel
+def count_values(mask: NDArray[np.int32], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of pixels that share a bit with each of the values.
+
+    Masks are made of large areas, so that whole runs of equal pixels are counted at once.
+    """
+    counts = np.zeros(values.size, np.int64)
     for j in range(mask.shape[0]):
-        for i in range(mask.shape[1]):
-            value = np.uint32(mask[j, i])
-            if value == 0:
-                continue
-            counts[32] += 1
-            for bit in range(32):
-                if (value >> np.uint32(bit)) & np.uint32(1):
-                    counts[bit] += 1
+        line = mask[j]
+        start = 0
+        while start < line.size:
+            length = _run_length(line[start:])
+            pixel = np.int64(line[start])
+            for k in range(values.size):
+                if pixel & values[k]:
+                    counts[k] += length
+            start += length
     return counts
+
+
+@kernel
+def _run_length(line: NDArray[np.int32]) -> int:
+    """How many pixels from the first on are equal; compared in blocks, many at once."""
+    value = line[0]
+    length = 1
+    while length + _BLOCK <= line.size:
+        block = line[length : length + _BLOCK]
+        different = np.int32(0)
+        for i in range(_BLOCK):
+            different |= block[i] ^ value
+        if different:
+            break
+        length += _BLOCK
+    while length < line.size and line[length] == value:
+        length += 1
+    return length

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError
-from purepipe.mask.raster import rasterise
+from purepipe.mask.raster import PackedPolygons, pack, paint
 from purepipe.mask.sky import offset_positions, project, unit_vectors
 
 if TYPE_CHECKING:
@@ -99,12 +99,28 @@ def draw_regions(
     rule, overlap
         As for `purepipe.mask.raster.rasterise`.
     """
+    included, excluded = pack_regions(regions, rule=rule, overlap=overlap)
+    return inside_regions((included, excluded), shape)
+
+
+PackedRegions = tuple[PackedPolygons, PackedPolygons]
+
+
+def pack_regions(regions: Sequence[Region], *, rule: str, overlap: str = "union") -> PackedRegions:
+    """Included and excluded shapes, to be drawn part by part by `inside_regions`."""
     drawn = [item.contours for item in regions if item.include]
     holes = [item.contours for item in regions if not item.include]
-    selected = rasterise(drawn, shape, rule=rule, overlap=overlap) > 0
-    if holes:
-        selected &= rasterise(holes, shape, rule=rule) == 0
-    return selected
+    return pack(drawn, 1, rule=rule, overlap=overlap), pack(holes, 2, rule=rule)
+
+
+def inside_regions(
+    packed: PackedRegions, shape: tuple[int, int], first_row: int = 0
+) -> NDArray[np.bool_]:
+    """What `draw_regions` says of ``shape[0]`` rows of an image from `first_row` on."""
+    drawn = np.zeros(shape, np.int32)
+    for polygons in packed:
+        paint(polygons, drawn, first_row)
+    return np.equal(drawn, 1)
 
 
 def regions_from_ds9(text: str, wcs: WCS | None = None, *, file: object = None) -> list[Region]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError
 from purepipe.exposure import WeightKind
-from purepipe.mask.raster import rasterise
+from purepipe.mask.raster import PackedPolygons, pack, paint
 
 # A variance from here on means no information (SExtractor's limit).
 _BIG = 1e30
@@ -29,10 +30,23 @@ def border(shape: tuple[int, int], width: int) -> NDArray[np.bool_]:
         raise DataError(
             "the border cannot be negative", key="width", got=width, allowed="0 or more"
         )
-    plane = np.ones(shape, bool)
-    ny, nx = shape
-    plane[width : max(ny - width, width), width : max(nx - width, width)] = False
+    plane = np.zeros(shape, bool)
+    mark_border(plane, width, True, rows=shape[0])
     return plane
+
+
+def mark_border(
+    out: NDArray[Any], width: int, value: int, *, rows: int, first_row: int = 0
+) -> None:
+    """OR `value` into the border of an image of `rows` rows, of which `out` holds some."""
+    nx = out.shape[1]
+    out[: max(width - first_row, 0)] |= value
+    out[max(rows - width - first_row, 0) :] |= value
+    if 2 * width < nx:
+        out[:, :width] |= value
+        out[:, nx - width :] |= value
+    else:
+        out |= value
 
 
 def star_polygons(
@@ -90,11 +104,20 @@ def stars(
     A pixel is inside when its centre is. With `compat` the polygons are drawn as ShapePipe does
     with WeightWatcher: shifted by one pixel to the left and half a pixel down.
     """
+    drawn = np.zeros(shape, np.int32)
+    paint(pack_stars(polygons, 1, compat=compat), drawn)
+    return drawn > 0
+
+
+def pack_stars(
+    polygons: Sequence[NDArray[np.float64]], value: int, *, compat: bool
+) -> PackedPolygons:
+    """The polygons of stars, to be painted as `stars` says."""
     if compat:
         # 0-based position + 0.5 is written to a file that is read as 1-based.
         shifted = [vertices + 0.5 for vertices in polygons]
-        return rasterise(shifted, shape, rule="weightwatcher", origin=1) > 0
-    return rasterise(polygons, shape, rule="centre") > 0
+        return pack(shifted, value, rule="weightwatcher", origin=1)
+    return pack(polygons, value, rule="centre")
 
 
 def bad_weight(

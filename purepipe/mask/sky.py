@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from purepipe.errors import DataError
 
 if TYPE_CHECKING:
     from purepipe.wcs import WCS
@@ -50,6 +53,22 @@ def field_cone(wcs: WCS) -> tuple[float, float, float]:
     corners = wcs.footprint()
     radius = separation(float(ra[0]), float(dec[0]), corners[:, 0], corners[:, 1]).max()
     return float(ra[0]), float(dec[0]), float(radius)
+
+
+def require_wcs(wcs: WCS | None, shape: tuple[int, int], what: str, name: str) -> WCS:
+    """World coordinates that know the shape of their image.
+
+    Raises
+    ------
+    DataError
+        There are none.
+    """
+    if wcs is None:
+        raise DataError(
+            f"{what} cannot be placed: the image has no world coordinates", file=name,
+            remedy="Give the exposure its WCS, or switch the rule off.",
+        )  # fmt: skip
+    return wcs if wcs.shape == shape else replace(wcs, shape=shape)
 
 
 def project(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:

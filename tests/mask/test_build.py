@@ -11,7 +11,7 @@ from purepipe.config import MaskConfig, from_mapping, to_mapping
 from purepipe.errors import ConfigError, DataError, NothingToDo
 from purepipe.exposure import Exposure
 from purepipe.flags import MaskFlag
-from purepipe.mask import build_mask, mask_cards, mask_summary, star_regions, storage_dtype
+from purepipe.mask import build_mask, mask_summary, report_mask, star_regions, storage_dtype
 from purepipe.mask import regions as shapes
 
 from .fields import exposure, stars_at
@@ -203,7 +203,10 @@ def test_missing_data_is_refused_above_the_limit():
         build_mask(exposure((20, 30), image=image), None, asked)
     image[5, 0] = 1
     assert not build_mask(exposure((20, 30), image=image), None, asked).any()
-    cards = {key: value for key, value, _ in mask_cards(image.astype(int), asked, image=image)}
+    cards = {
+        key: value
+        for key, value, _ in report_mask(image.astype(np.int32), asked, image=image).cards()
+    }
     assert cards["MRATIO"] == pytest.approx(449 / 600)
     assert cards["MFLAG"] is True
 
@@ -218,7 +221,7 @@ def test_summary_and_cards():
     assert rows[1] == (128, "SPIKE", 10, 0.1)
     assert rows[2] == (2**31, "BIT_31", 1, 0.01)
     assert rows[-1] == (0, "ANY", 20, 0.2)
-    cards = {key: value for key, value, _ in mask_cards(mask, MaskConfig())}
+    cards = {key: value for key, value, _ in report_mask(mask, MaskConfig()).cards()}
     assert (cards["MASKRUL1"], cards["MASKVAL1"], cards["MASKPIX1"]) == ("border", 4, 10)
     assert cards["MASKFRAC"] == 0.2
     assert all(len(key) <= 8 for key in cards)

@@ -1,0 +1,223 @@
+"""Everything of a mask that is known before its pixels are read, and how rows are drawn from it.
+
+A mask is drawn a few rows at a time: each part stays in the processor's cache while all rules
+write to it, and an image that lies in a file need not be held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.config.mask import MaskConfig, MessierConfig, NGCConfig
+from purepipe.errors import ConfigError
+from purepipe.exposure import WeightKind
+from purepipe.flags import MaskFlag
+from purepipe.mask import nebulae, rules
+from purepipe.mask.halos import outline_stars
+from purepipe.mask.raster import PackedPolygons, paint
+from purepipe.mask.regions import PackedRegions, Region, inside_regions, pack_regions
+from purepipe.mask.sky import require_wcs
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+    from purepipe.wcs import WCS
+
+# Pixels drawn at once: a megabyte of mask, and as much of image and weight.
+_STRIP = 2**18
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPlan:
+    """The shapes on one image, with their values, and the rules for its pixels.
+
+    Attributes
+    ----------
+    shape
+        (ny, nx) of the image.
+    config
+        Which rules, and how.
+    stars
+        Polygons around stars.
+    nebulae
+        Ellipses and their value.
+    regions
+        Further shapes, or None.
+    """
+
+    shape: tuple[int, int]
+    config: MaskConfig
+    stars: tuple[PackedPolygons, ...]
+    nebulae: tuple[tuple[nebulae.Ellipses, int], ...]
+    regions: PackedRegions | None
+
+
+@dataclass(frozen=True, eq=False)
+class PixelRows:
+    """Some rows of an image, as far as its planes are there."""
+
+    first: int
+    image: NDArray[np.float32] | None = None
+    weight: NDArray[np.float32] | None = None
+    weight_kind: WeightKind = WeightKind.INVERSE_VARIANCE
+    flags: NDArray[np.int32] | None = None
+    saturation: float = np.inf
+
+
+def plan_mask(
+    shape: tuple[int, int],
+    wcs: WCS | None,
+    stars: Table | None,
+    config: MaskConfig,
+    *,
+    regions: Sequence[Region] = (),
+    messier: Table | None = None,
+    ngc: Table | None = None,
+    name: str = "image",
+) -> MaskPlan:
+    """The shapes of a mask, placed on an image of which only the frame is known.
+
+    Parameters and errors are those of `purepipe.mask.build_mask`; `name` is shown in messages.
+    """
+    compat = config.compat == "shapepipe"
+    values = {"halo": config.halo.flag, "spike": config.spike.flag}
+    outlines = outline_stars(wcs, shape, stars, config, name=name)
+    return MaskPlan(
+        shape=shape,
+        config=config,
+        stars=tuple(
+            rules.pack_stars(polygons, values[kind], compat=compat)
+            for kind, polygons in outlines.items()
+        ),
+        nebulae=tuple(_place_nebulae(shape, wcs, config, messier, ngc, name)),
+        regions=pack_regions(regions, rule="centre") if regions else None,
+    )
+
+
+def _place_nebulae(
+    shape: tuple[int, int],
+    wcs: WCS | None,
+    config: MaskConfig,
+    messier: Table | None,
+    ngc: Table | None,
+    name: str,
+) -> Iterator[tuple[nebulae.Ellipses, int]]:
+    kinds: tuple[tuple[str, MessierConfig | NGCConfig, Table | None], ...] = (
+        ("messier", config.messier, messier),
+        ("ngc", config.ngc, ngc),
+    )
+    for kind, item, table in kinds:
+        if not item.make:
+            continue
+        if table is None and item.catalogue is not None:
+            raise ConfigError(
+                "the catalogue is named but was not passed", key=f"mask.{kind}.catalogue",
+                got=item.catalogue, remedy=f"Read it and give it as {kind}=table.",
+            )  # fmt: skip
+        placed = require_wcs(wcs, shape, f"the {kind} objects", name)
+        if table is None:
+            table = nebulae.messier() if kind == "messier" else nebulae.ngc()
+        compat = config.compat == "shapepipe"
+        ellipses = nebulae.place_nebulae(
+            table, placed, size_plus=item.size_plus, compat=compat, name=kind
+        )
+        if len(ellipses.x):
+            yield ellipses, item.flag
+
+
+def strips(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First row, and row after the last, of the parts in which a mask is drawn."""
+    ny, nx = shape
+    step = max(_STRIP // nx, 1)
+    for first in range(0, ny, step):
+        yield first, min(first + step, ny)
+
+
+def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
+    """Draw the rows of a mask into `out`, (n, nx) int32 of zeros."""
+    if plan.config.compat == "shapepipe":
+        _draw_as_shapepipe(plan, rows, out)
+    else:
+        _draw(plan, rows, out)
+    if plan.regions is not None:
+        inside = inside_regions(plan.regions, _shape(out), rows.first)
+        _or_plane(inside, int(MaskFlag.EXTERNAL), out)
+
+
+def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
+    config = plan.config
+    if config.border_make:
+        rules.mark_border(
+            out, config.border_width, config.border_flag, rows=plan.shape[0], first_row=rows.first
+        )
+    for polygons in plan.stars:
+        paint(polygons, out, rows.first)
+    for ellipses, value in plan.nebulae:
+        _or_plane(_inside(ellipses, out, rows.first), value, out)
+    if rows.weight is not None:
+        limits = config.weight
+        plane = rules.bad_weight(
+            rows.weight, rows.weight_kind,
+            minimum=limits.minimum, maximum=limits.maximum, mask_zero=limits.mask_zero,
+        )  # fmt: skip
+        _or_plane(plane, limits.flag, out)
+    if rows.image is not None:
+        plane = rules.missing(rows.image, zeros=config.missing.mask_zeros)
+        _or_plane(plane, int(MaskFlag.MISSING), out)
+        if config.saturated:
+            plane = rules.saturated(rows.image, rows.saturation)
+            _or_plane(plane, int(MaskFlag.SATURATED), out)
+    if rows.flags is not None:
+        out |= rules.external(rows.flags, bits=config.external_bits)
+
+
+def _draw_as_shapepipe(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
+    """Add up the contributions as ShapePipe makes them."""
+    config = plan.config
+    if config.halo.make or config.spike.make:
+        # WeightWatcher ORs the polygons and the weights, and loses bits 8 to 15 of its map.
+        values = [item.flag for item in (config.halo, config.spike) if item.make]
+        for polygons in plan.stars:
+            paint(polygons, out, rows.first)
+        if rows.weight is not None:
+            limits = config.weight
+            plane = rules.outside_range(rows.weight, limits.minimum, limits.maximum)
+            _or_plane(plane, limits.flag, out)
+            values.append(limits.flag)
+        if 128 <= max(values) < 32768:
+            out &= 255
+    if config.border_make:
+        # The slice of -0 pixels is the whole axis; and the configured value is never read.
+        edge = np.zeros_like(out)
+        width = config.border_width or max(plan.shape)
+        rules.mark_border(edge, width, 4, rows=plan.shape[0], first_row=rows.first)
+        out += edge
+    for ellipses, value in plan.nebulae:
+        out += np.int32(value) * _inside(ellipses, out, rows.first)
+    if rows.flags is not None:
+        out += rows.flags
+    # The original adds 16-bit integers, which wrap.
+    out[...] = out.astype(np.int16)
+
+
+def _inside(
+    ellipses: nebulae.Ellipses, out: NDArray[np.int32], first_row: int
+) -> NDArray[np.bool_]:
+    plane = np.zeros(out.shape, bool)
+    nebulae.fill_nebulae(ellipses, plane, first_row)
+    return plane
+
+
+def _or_plane(plane: NDArray[np.bool_], value: int, out: NDArray[np.int32]) -> None:
+    from purepipe.mask.raster_nb import or_plane
+
+    or_plane(plane, value, out)
+
+
+def _shape(out: NDArray[np.int32]) -> tuple[int, int]:
+    return out.shape[0], out.shape[1]
