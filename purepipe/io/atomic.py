@@ -18,7 +18,7 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], *, durable: bool = True) -> Iterator[Path]:
     """A scratch path beside `path` that takes its place when the block ends without an error.
 
     The scratch file lies in the same folder, is synchronised to the disk, then renamed. An error
@@ -28,6 +28,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     ----------
     path
         Final name; its folder must exist.
+    durable
+        Wait until the disk has it. Without, the file is still complete or absent when this program
+        is killed, but not when the machine loses its power: for products that are quickly remade.
 
     Raises
     ------
@@ -46,10 +49,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield scratch
         if not scratch.exists():
             raise StoreError("nothing was written", file=final)
-        _synchronise(scratch)
+        if durable:
+            _synchronise(scratch)
         scratch.replace(final)
-        with suppress(OSError):  # not every file system can synchronise a folder
-            _synchronise(final.parent)
+        if durable:
+            with suppress(OSError):  # not every file system can synchronise a folder
+                _synchronise(final.parent)
     except OSError as error:
         if error.errno in _NO_ROOM:
             remedy = "Free space on the disk, or choose another output folder."
