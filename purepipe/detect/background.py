@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import background_nb as nb
 from purepipe.detect.records_nb import BIG
+from purepipe.detect.weight_nb import NONE, VARIANCE
 from purepipe.errors import ConfigError
 
 Map = NDArray[np.float32]
@@ -53,14 +54,16 @@ class Background:
     def rms_image(self) -> Map:
         """(ny, nx) float32 rms at every pixel, natural spline."""
         out = np.empty(self.shape, np.float32)
-        nb.spline_rows(self.rms_map, self.mesh, 0, self.shape[0], out)
+        bent = nb.spline_curvature(self.rms_map)
+        nb.spline_rows(self.rms_map, bent, self.mesh, 0, self.shape[0], out)
         return out
 
     def rows(self, first: int, last: int) -> Map:
         """Level at the pixels of rows `first` to `last` (exclusive)."""
         out = np.empty((last - first, self.shape[1]), np.float32)
         if self.constant is None:
-            nb.spline_rows(self.level_map, self.mesh, first, last, out)
+            bent = nb.spline_curvature(self.level_map)
+            nb.spline_rows(self.level_map, bent, self.mesh, first, last, out)
         else:
             out[:] = self.constant
         return out
@@ -109,22 +112,43 @@ def estimate_background(
     -----
     Bertin & Arnouts (1996), A&AS 117, 393, section 3; details as in SExtractor 2.25.
     """
-    image = np.ascontiguousarray(image, np.float32)
     if variance is not None and variance.shape != image.shape:
         raise ConfigError(
             "image and variance differ in size", got=variance.shape, allowed=image.shape
         )
-    weighted = variance is not None
-    plane = np.zeros((1, 1), np.float32) if variance is None else variance
+    image = np.ascontiguousarray(image, np.float32)
+    if variance is None:
+        return background_of(image, no_weight(), NONE, float(BIG), config, threads)
+    variance = np.ascontiguousarray(variance, np.float32)
+    return background_of(image, variance, VARIANCE, bad_level, config, threads)
+
+
+def background_of(
+    image: Map, weight: Map, kind: int, bad_level: float, config: DetectConfig, threads: int
+) -> Background:
+    """As `estimate_background`, from a weight map of any `kind` (see `weight_nb`)."""
+    image, weight = read_only(image), read_only(weight)
     height, width = image.shape
     mesh = (min(config.back_size[0], width), min(config.back_size[1], height))
     maps = np.empty((4, (height - 1) // mesh[1] + 1, (width - 1) // mesh[0] + 1), np.float32)
 
     def some_rows(first: int, last: int) -> None:
-        nb.mesh_rows(image, plane, weighted, np.float32(bad_level), mesh, first, last, maps)
+        nb.mesh_rows(image, weight, kind, np.float32(bad_level), mesh, first, last, maps)
 
     in_threads(some_rows, maps.shape[1], threads)
-    return _smoothed(maps, mesh, (height, width), config, weighted=weighted)
+    return _smoothed(maps, mesh, (height, width), config, weighted=kind != NONE)
+
+
+def no_weight() -> Map:
+    """What kernels get where there is no weight map."""
+    return np.zeros((1, 1), np.float32)
+
+
+def read_only(array: Map) -> Map:
+    """A view that cannot be written to: kernels are compiled for one kind of input only."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _median(values: Map) -> float:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 from purepipe.detect.records_nb import BIG
+from purepipe.detect.weight_nb import NONE, gather
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
-Box = tuple[int, int, int, int]  # first and last + 1 in x, in y
+Binning = tuple[int, Number, Number]  # levels, their width, value of level zero
 
 PI = 3.1415926535898
 MAX_LEVELS = 4096
@@ -23,8 +24,8 @@ READ_BUFFER = 1048576  # pixels; rows of larger meshes are sampled for the clipp
 @kernel
 def mesh_rows(
     image: Array,
-    variance: Array,
-    weighted: bool,
+    weight: Array,
+    kind: int,
     bad_level: Number,
     mesh: tuple[int, int],
     first: int,
@@ -33,129 +34,101 @@ def mesh_rows(
 ) -> None:
     """Mode and dispersion of the meshes in mesh rows `first` to `last` (exclusive).
 
-    `mesh` is (width, height); `maps` (4, ny, nx) float32 receives level and sigma of the image
-    and of the variance, -BIG where fewer than half of the pixels are good.
+    `kind` says what the numbers of `weight` are (`purepipe.detect.weight_nb`). `mesh` is (width,
+    height); `maps` (4, ny, nx) float32 receives level and sigma of the image and of the variance,
+    -BIG where fewer than half of the pixels are good.
     """
     height, width = image.shape
     bw, bh = mesh
-    histogram = np.zeros(MAX_LEVELS + 2, np.int64)
+    size = min(bw * bh, max(READ_BUFFER, bw))
+    values, variances = np.empty(size, np.float32), np.empty(size, np.float32)
+    bins = np.empty(size, np.int32)
+    counts = np.empty((2, MAX_LEVELS + 2), np.int64)
+    sums = np.zeros((3, MAX_LEVELS + 1), np.int64)
     for row in range(first, last):
         y0, y1 = row * bh, min((row + 1) * bh, height)
         rows, step, start = y1 - y0, 1, y0
         if width * rows > READ_BUFFER:
-            step = (rows - 1) // (READ_BUFFER // width) + 1
+            step = (rows - 1) // (READ_BUFFER // width) + 1 if width <= READ_BUFFER else rows
             rows = rows // step
             start = y0 + step // 2
         for column in range(maps.shape[2]):
             x0, x1 = column * bw, min((column + 1) * bw, width)
-            box = (x0, x1, y0, y1)
-            sample = (start, step, rows)
-            result = _mesh(image, variance, weighted, bad_level, box, sample, histogram)
-            for k in range(4):
-                maps[k, row, column] = result[k]
+            n = 0
+            for i in range(rows):
+                line = start + i * step
+                n = gather(
+                    image[line, x0:x1], weight, line, x0, kind, bad_level, values, variances, n
+                )
+            maps[0, row, column] = maps[1, row, column] = -BIG
+            maps[2, row, column] = maps[3, row, column] = -BIG
+            if n == 0 or np.float32(n) < np.float32(0.5 * (x1 - x0) * rows):
+                continue
+            binning, vbinning = _binnings(values[:n], variances[:n], kind)
+            counts[0, : binning[0] + 1] = 0
+            counts[1, : vbinning[0] + 1] = 0
+            if step == 1:
+                _count(values[:n], variances[:n], kind, binning, vbinning, bins, counts)
+            else:  # the histogram takes every row
+                for line in range(y0, y1):
+                    n = gather(
+                        image[line, x0:x1], weight, line, x0, kind, bad_level, values, variances, 0
+                    )
+                    _count(values[:n], variances[:n], kind, binning, vbinning, bins, counts)
+            level, sigma = _mode(counts[0], binning, sums)
+            maps[0, row, column], maps[1, row, column] = level, sigma
+            maps[2, row, column] = maps[3, row, column] = 0
+            if kind != NONE:
+                level, sigma = _mode(counts[1], vbinning, sums)
+                maps[2, row, column], maps[3, row, column] = level, sigma
 
 
 @kernel
-def _mesh(
-    image: Array,
-    variance: Array,
-    weighted: bool,
-    bad_level: Number,
-    box: Box,
-    sample: tuple[int, int, int],
-    histogram: Array,
-) -> tuple[Number, Number, Number, Number]:
-    ok, mean, sigma, vmean, vsigma = _moments(image, variance, weighted, bad_level, box, sample)
-    if not ok:
-        return -BIG, -BIG, -BIG, -BIG
+def _binnings(values: Array, variances: Array, kind: int) -> tuple[Binning, Binning]:
+    """Histogram levels of the values and of their variances, from moments clipped at 2 sigma."""
+    n = values.size
+    mean, sigma = _moments(values)
     low, high = np.float32(mean - 2 * sigma), np.float32(mean + 2 * sigma)
-    vlow, vhigh = np.float32(vmean - 2 * vsigma), np.float32(vmean + 2 * vsigma)
-    n, mean, sigma, vn, vmean, vsigma = _clipped_moments(
-        image, variance, weighted, bad_level, box, sample, (low, high, vlow, vhigh)
-    )
-    levels, scale, zero = _binning(n, mean, sigma)
-    vlevels, vscale, vzero = _binning(vn, vmean, vsigma)
-    _fill(image, variance, weighted, bad_level, box, levels, scale, zero, histogram)
-    level, rms = _mode(histogram, levels, scale, zero)
-    vlevel, vrms = np.float32(0), np.float32(0)
-    if weighted:
-        _fill_variance(
-            image, variance, bad_level, box, (levels, scale, zero), (vlevels, vscale, vzero),
-            histogram,
-        )  # fmt: skip
-        vlevel, vrms = _mode(histogram, vlevels, vscale, vzero)
-    return level, rms, vlevel, vrms
-
-
-@kernel
-def _moments(
-    image: Array,
-    variance: Array,
-    weighted: bool,
-    bad_level: Number,
-    box: Box,
-    sample: tuple[int, int, int],
-) -> tuple[bool, float, float, float, float]:
-    x0, x1, _, _ = box
-    start, step, rows = sample
-    n = 0
-    s1 = s2 = v1 = v2 = 0.0
-    for i in range(rows):
-        y = start + i * step
-        for x in range(x0, x1):
-            p = image[y, x]
-            if p > -BIG and (not weighted or variance[y, x] < bad_level):
+    if kind == NONE:
+        m, s1, s2 = 0, 0.0, 0.0
+        for i in range(n):
+            p = values[i]
+            if low <= p <= high:
                 value = np.float64(p)
                 s1 += value
                 s2 += value * value
-                if weighted:
-                    var = np.float64(variance[y, x])
-                    v1 += var
-                    v2 += var * var
-                n += 1
-    if np.float32(n) < np.float32(0.5 * (x1 - x0) * rows) or n == 0:
-        return False, 0.0, 0.0, 0.0, 0.0
-    mean, sigma = _mean_sigma(n, s1, s2)
-    vmean, vsigma = _mean_sigma(n, v1, v2)
-    return True, mean, sigma, vmean, vsigma
-
-
-@kernel
-def _clipped_moments(
-    image: Array,
-    variance: Array,
-    weighted: bool,
-    bad_level: Number,
-    box: Box,
-    sample: tuple[int, int, int],
-    cuts: tuple[Number, Number, Number, Number],
-) -> tuple[int, float, float, int, float, float]:
-    x0, x1, _, _ = box
-    start, step, rows = sample
-    low, high, vlow, vhigh = cuts
-    n = vn = 0
+                m += 1
+        mean, sigma = _mean_sigma(m, s1, s2)
+        return _binning(m, mean, sigma), (1, np.float32(1), np.float32(0))
+    vmean, vsigma = _moments(variances)
+    vlow, vhigh = np.float32(vmean - 2 * vsigma), np.float32(vmean + 2 * vsigma)
+    m = vm = 0
     s1 = s2 = v1 = v2 = 0.0
-    for i in range(rows):
-        y = start + i * step
-        for x in range(x0, x1):
-            p = image[y, x]
-            if not low <= p <= high or not p > -BIG:
-                continue
-            if weighted:
-                var = variance[y, x]
-                if not var < bad_level:
-                    continue
-                if vlow <= var <= vhigh:
-                    v1 += np.float64(var)
-                    v2 += np.float64(var) * np.float64(var)
-                    vn += 1
+    for i in range(n):
+        p, v = values[i], variances[i]
+        if low <= p <= high:
             value = np.float64(p)
             s1 += value
             s2 += value * value
-            n += 1
-    mean, sigma = _mean_sigma(n, s1, s2)
-    vmean, vsigma = _mean_sigma(vn, v1, v2)
-    return n, mean, sigma, vn, vmean, vsigma
+            m += 1
+            if vlow <= v <= vhigh:
+                value = np.float64(v)
+                v1 += value
+                v2 += value * value
+                vm += 1
+    mean, sigma = _mean_sigma(m, s1, s2)
+    vmean, vsigma = _mean_sigma(vm, v1, v2)
+    return _binning(m, mean, sigma), _binning(vm, vmean, vsigma)
+
+
+@kernel
+def _moments(values: Array) -> tuple[float, float]:
+    s1 = s2 = 0.0
+    for i in range(values.size):
+        value = np.float64(values[i])
+        s1 += value
+        s2 += value * value
+    return _mean_sigma(values.size, s1, s2)
 
 
 @kernel
@@ -168,7 +141,7 @@ def _mean_sigma(n: int, s1: float, s2: float) -> tuple[float, float]:
 
 
 @kernel
-def _binning(n: int, mean: float, sigma: float) -> tuple[int, Number, Number]:
+def _binning(n: int, mean: float, sigma: float) -> Binning:
     """Number of histogram levels, their width and the value of level zero."""
     levels = min(MAX_LEVELS, int(math.sqrt(2.0 / PI) * 5 / 4 * n + 1))
     scale = np.float32(10 * sigma / levels) if sigma > 0 else np.float32(1)
@@ -178,66 +151,56 @@ def _binning(n: int, mean: float, sigma: float) -> tuple[int, Number, Number]:
 
 
 @kernel
-def _bin(p: Number, scale: Number, offset: Number, levels: int) -> int:
-    t = np.float32(np.float32(p / scale) + offset)
-    # Conversion to int truncates: bin 0 also takes (-1, 0).
-    return int(t) if -1 < t < levels else -1
-
-
-@kernel
-def _fill(
-    image: Array,
-    variance: Array,
-    weighted: bool,
-    bad_level: Number,
-    box: Box,
-    levels: int,
-    scale: Number,
-    zero: Number,
-    histogram: Array,
-) -> None:
-    x0, x1, y0, y1 = box
-    offset = np.float32(0.499999 - np.float32(zero / scale))
-    for i in range(levels + 2):
-        histogram[i] = 0
-    for y in range(y0, y1):
-        for x in range(x0, x1):
-            p = image[y, x]
-            if p > -BIG and (not weighted or variance[y, x] < bad_level):
-                i = _bin(p, scale, offset, levels)
-                if i >= 0:
-                    histogram[i] += 1
-
-
-@kernel
-def _fill_variance(
-    image: Array,
-    variance: Array,
-    bad_level: Number,
-    box: Box,
-    binning: tuple[int, Number, Number],
-    vbinning: tuple[int, Number, Number],
-    histogram: Array,
-) -> None:
-    x0, x1, y0, y1 = box
+def _bins(values: Array, binning: Binning, out: Array) -> None:
+    """Histogram level of each value; the number of levels for values outside."""
     levels, scale, zero = binning
-    vlevels, vscale, vzero = vbinning
     offset = np.float32(0.499999 - np.float32(zero / scale))
-    voffset = np.float32(0.499999 - np.float32(vzero / vscale))
-    for i in range(vlevels + 2):
-        histogram[i] = 0
-    for y in range(y0, y1):
-        for x in range(x0, x1):
-            p, var = image[y, x], variance[y, x]
-            if p > -BIG and var < bad_level and _bin(p, scale, offset, levels) >= 0:
-                i = _bin(var, vscale, voffset, vlevels)
-                if i >= 0:
-                    histogram[i] += 1
+    top = np.float32(levels)
+    for i in range(values.size):
+        t = np.float32(np.float32(values[i] / scale) + offset)
+        # Conversion to int truncates: bin 0 also takes (-1, 0).
+        out[i] = np.int32(t) if (t > np.float32(-1)) & (t < top) else np.int32(levels)
 
 
 @kernel
-def _mode(histogram: Array, levels: int, scale: Number, zero: Number) -> tuple[Number, Number]:
-    """Mode and dispersion by iterated clipping of a histogram."""
+def _count(
+    values: Array,
+    variances: Array,
+    kind: int,
+    binning: Binning,
+    vbinning: Binning,
+    bins: Array,
+    counts: Array,
+) -> None:
+    """Add pixels to the histogram and, where they fall into it, their variances to the other."""
+    n = values.size
+    _bins(values, binning, bins)
+    for i in range(n):
+        counts[0, bins[i]] += 1
+    if kind == NONE:
+        return
+    for i in range(n):
+        if bins[i] == binning[0]:
+            variances[i] = np.inf
+    _bins(variances, vbinning, bins)
+    for i in range(n):
+        counts[1, bins[i]] += 1
+
+
+@kernel
+def _mode(counts: Array, binning: Binning, sums: Array) -> tuple[Number, Number]:
+    """Mode and dispersion by iterated clipping of a histogram.
+
+    Rows of `sums` are work space: the counts below each level, and their first and second
+    moments. These are whole numbers that double precision holds, as the original does.
+    """
+    levels, scale, zero = binning
+    counts[levels] = 0  # of the pixels outside
+    for i in range(levels):
+        n = counts[i]
+        sums[0, i + 1] = sums[0, i] + n
+        sums[1, i + 1] = sums[1, i] + n * i
+        sums[2, i + 1] = sums[2, i] + n * i * i
     low, high = 0, levels - 1
     sigma, previous = 10.0 * (levels - 1), 1.0
     mean = median = 0.0
@@ -245,8 +208,13 @@ def _mode(histogram: Array, levels: int, scale: Number, zero: Number) -> tuple[N
         if not (sigma >= 0.1 and abs(sigma / previous - 1) > 1e-4):
             break
         previous = sigma
-        mean, sigma = _range_moments(histogram, low, high)
-        median = _range_median(histogram, low, high)
+        n, s1, s2 = (
+            sums[0, high + 1] - sums[0, low],
+            sums[1, high + 1] - sums[1, low],
+            sums[2, high + 1] - sums[2, low],
+        )
+        mean, sigma = _mean_sigma(n, np.float64(s1), np.float64(s2))
+        median = _range_median(counts, sums[0], low, high)
         bottom, top = median - 3 * sigma, median + 3 * sigma
         low = int(bottom + 0.5) if bottom > 0 else 0
         high = int(top + 0.5) if top < levels - 1 else levels - 1
@@ -260,39 +228,31 @@ def _mode(histogram: Array, levels: int, scale: Number, zero: Number) -> tuple[N
 
 
 @kernel
-def _range_moments(histogram: Array, low: int, high: int) -> tuple[float, float]:
-    n = 0
-    s1 = s2 = 0.0
-    for i in range(low, high + 1):
-        n += histogram[i]
-        weighted = np.float64(histogram[i]) * i
-        s1 += weighted
-        s2 += weighted * i
-    if n == 0:
-        return 0.0, 0.0
-    mean = s1 / n
-    square = s2 / n - mean * mean
-    return mean, math.sqrt(square) if square > 0 else 0.0
+def _range_median(counts: Array, below: Array, low: int, high: int) -> float:
+    """Median of the levels `low` to `high`; `below` holds the counts below each level.
 
-
-@kernel
-def _range_median(histogram: Array, low: int, high: int) -> float:
-    """Median of the bins, by two fingers that walk inward and keep their sums balanced."""
+    The original walks two fingers inward and keeps their sums balanced, the upper one first. They
+    meet at the highest level i with fewer than half in the middle of i-1 and i, found here by
+    bisection.
+    """
     i, j = low, high
-    below = above = 0
-    for _ in range(high - low + 1):
-        if below < above:
-            below += histogram[i]
-            i += 1
-        else:
-            above += histogram[j]
-            j -= 1
+    if high >= low:
+        total = below[high + 1] + below[low]
+        top = high
+        while i < top:
+            middle = (i + top + 1) // 2
+            if below[middle - 1] + below[middle] < total:
+                i = middle
+            else:
+                top = middle - 1
+        j = i - 1
     if j < 0:
         return 0.0
-    most = max(histogram[i], histogram[j])
+    most = max(counts[i], counts[j])
     if most == 0:
         return j + 0.5
-    return float(j + 0.5 + (np.float64(above) - below) / (2.0 * most))
+    above, under = below[max(high + 1, i)] - below[i], below[i] - below[low]
+    return float(j + 0.5 + np.float64(above - under) / (2.0 * most))
 
 
 @kernel
@@ -380,10 +340,9 @@ def second_derivatives(values: Array, out: Array) -> None:
 
 
 @kernel
-def spline_rows(level: Array, mesh: tuple[int, int], first: int, last: int, out: Array) -> None:
-    """Interpolate a mesh map to image rows `first` to `last` (exclusive); out[0] is row first."""
+def spline_curvature(level: Array) -> Array:
+    """Second derivatives over six along y of a mesh map, float32."""
     ny, nx = level.shape
-    bw, bh = mesh
     curvature = np.zeros((ny, nx), np.float32)
     column = np.empty(ny, np.float32)
     bent = np.empty(ny, np.float32)
@@ -393,12 +352,24 @@ def spline_rows(level: Array, mesh: tuple[int, int], first: int, last: int, out:
         second_derivatives(column, bent)
         for j in range(ny):
             curvature[j, i] = bent[j]
+    return curvature
+
+
+@kernel
+def spline_rows(
+    level: Array, curvature: Array, mesh: tuple[int, int], first: int, last: int, out: Array
+) -> None:
+    """Interpolate a mesh map to image rows `first` to `last` (exclusive); out[0] is row first."""
+    nx = level.shape[1]
+    bw, bh = mesh
     nodes = np.empty(nx, np.float32)
     bends = np.empty(nx, np.float32)
+    fractions = np.empty(out.shape[1], np.float32)
+    _row_fractions(bw, nx, fractions)
     for y in range(first, last):
         _row_nodes(level, curvature, bh, y, nodes)
         second_derivatives(nodes, bends)
-        _spline_row(nodes, bends, bw, out[y - first])
+        _spline_row(nodes, bends, bw, fractions, out[y - first])
 
 
 @kernel
@@ -421,23 +392,34 @@ def _row_nodes(level: Array, curvature: Array, bh: int, y: int, nodes: Array) ->
 
 
 @kernel
-def _spline_row(nodes: Array, bends: Array, bw: int, out: Array) -> None:
-    nx = nodes.size
-    if nx == 1:
-        for x in range(out.size):
-            out[x] = nodes[0]
-        return
-    one = np.float32(1)
+def _row_fractions(bw: int, nx: int, out: Array) -> None:
+    """Place of each column between its two nodes, accumulated in single precision."""
     step = np.float32(1.0 / bw)
-    t = np.float32((step - one) / np.float32(2))
+    t = np.float32((step - np.float32(1)) / np.float32(2))
     reset = np.float32(((bw + 1) % 2) * 0.5) * step
-    k = 0
     for x in range(out.size):
         if x > 0 and x % bw == bw // 2 and 1 <= x // bw <= nx - 2:
-            k = x // bw
             t = reset
-        s = one - t
-        out[x] = s * (nodes[k] + (s * s - one) * bends[k]) + t * (
-            nodes[k + 1] + (t * t - one) * bends[k + 1]
-        )
+        out[x] = t
         t = np.float32(t + step)
+
+
+@kernel
+def _spline_row(nodes: Array, bends: Array, bw: int, fractions: Array, out: Array) -> None:
+    nx = nodes.size
+    if nx == 1:
+        out[:] = nodes[0]
+        return
+    one = np.float32(1)
+    for k in range(nx - 1):
+        # Node pairs change half a mesh past their first node.
+        begin = k * bw + bw // 2 if k > 0 else 0
+        end = (k + 1) * bw + bw // 2 if k < nx - 2 else out.size
+        low, high, bend_low, bend_high = nodes[k], nodes[k + 1], bends[k], bends[k + 1]
+        ts, target = fractions[begin:end], out[begin:end]
+        for x in range(ts.size):
+            t = ts[x]
+            s = one - t
+            target[x] = s * (low + (s * s - one) * bend_low) + t * (
+                high + (t * t - one) * bend_high
+            )

@@ -20,35 +20,6 @@ MAX_BRANCHES = 1024
 
 
 @kernel
-def find_runs(on: Array) -> tuple[Array, Array, Array, Array]:
-    """Horizontal runs of marked pixels: row, first and last column, and the rows' first runs."""
-    height, width = on.shape
-    n = 0
-    for y in range(height):
-        before = False
-        for x in range(width):
-            n += on[y, x] and not before
-            before = on[y, x]
-    rows = np.empty(n, np.int32)
-    begin = np.empty(n, np.int32)
-    end = np.empty(n, np.int32)
-    first = np.empty(height + 1, np.int64)
-    n = 0
-    for y in range(height):
-        first[y] = n
-        before = False
-        for x in range(width):
-            if on[y, x] and not before:
-                rows[n], begin[n] = y, x
-                n += 1
-            if on[y, x]:
-                end[n - 1] = x
-            before = on[y, x]
-    first[height] = n
-    return rows, begin, end, first
-
-
-@kernel
 def _root(parent: Array, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -57,38 +28,45 @@ def _root(parent: Array, i: int) -> int:
 
 
 @kernel
-def join_runs(begin: Array, end: Array, first: Array) -> Array:
-    """Component of every run (eight neighbours), as the index of its first run."""
-    parent = np.arange(begin.size)
-    for y in range(1, first.size - 1):
-        above, stop = first[y - 1], first[y]
-        for i in range(first[y], first[y + 1]):
-            while above < stop and end[above] < begin[i] - 1:
-                above += 1
-            j = above
-            while j < stop and begin[j] <= end[i] + 1:
-                a, b = _root(parent, i), _root(parent, j)
-                parent[max(a, b)] = min(a, b)
-                j += 1
-    for i in range(parent.size):
+def join_runs(runs: Array) -> Array:
+    """Component of every run (eight neighbours), as the index of its first run.
+
+    `runs` (n, 3) holds row, first and last column of each run, in reading order.
+    """
+    n = runs.shape[0]
+    parent = np.arange(n)
+    above = stop = begin = 0  # runs of the row above; first run of this row
+    for i in range(n):
+        if i > 0 and runs[i, 0] != runs[i - 1, 0]:
+            above, stop = (begin, i) if runs[i, 0] == runs[i - 1, 0] + 1 else (i, i)
+            begin = i
+        while above < stop and runs[above, 2] < runs[i, 1] - 1:
+            above += 1
+        j = above
+        while j < stop and runs[j, 1] <= runs[i, 2] + 1:
+            a, b = _root(parent, i), _root(parent, j)
+            parent[max(a, b)] = min(a, b)
+            j += 1
+    for i in range(n):
         parent[i] = _root(parent, i)
     return parent
 
 
 @kernel
 def list_components(
-    rows: Array, begin: Array, end: Array, parent: Array, min_area: int, width: int
-) -> tuple[Array, Array]:
-    """Pixels of the components that are large enough.
+    runs: Array, values: Array, thresholds: Array, parent: Array, min_area: int, width: int
+) -> tuple[Array, Array, Array, Array]:
+    """Pixels, values and thresholds of the components that are large enough.
 
-    Components are in the order of their last pixel, as a scan of the image completes them; the
-    pixels of each, as flat indices, in reading order.
+    `values` and `thresholds` are those of all pixels of the runs, in reading order. Components
+    are in the order of their last pixel, as a scan of the image completes them; the pixels of
+    each, as flat indices, in reading order. The first array holds where each component starts.
     """
     n = parent.size
     area = np.zeros(n, np.int64)
     last = np.zeros(n, np.int64)
     for i in range(n):
-        area[parent[i]] += end[i] - begin[i] + 1
+        area[parent[i]] += runs[i, 2] - runs[i, 1] + 1
         last[parent[i]] = i
     rank = np.full(n, -1, np.int64)
     count = total = 0
@@ -108,13 +86,42 @@ def list_components(
     for k in range(count):
         cursor[k] = starts[k]
     pixels = np.empty(total, np.int64)
+    new_values, new_thresholds = np.empty(total, np.float32), np.empty(total, np.float32)
+    place = 0
     for i in range(n):
         k = rank[parent[i]]
-        if k >= 0:
-            for x in range(begin[i], end[i] + 1):
-                pixels[cursor[k]] = np.int64(rows[i]) * width + x
-                cursor[k] += 1
-    return starts, pixels
+        if k < 0:
+            place += runs[i, 2] - runs[i, 1] + 1
+            continue
+        for x in range(runs[i, 1], runs[i, 2] + 1):
+            p = cursor[k]
+            pixels[p] = np.int64(runs[i, 0]) * width + x
+            new_values[p], new_thresholds[p] = values[place], thresholds[place]
+            cursor[k] += 1
+            place += 1
+    return starts, pixels, new_values, new_thresholds
+
+
+@kernel
+def label_pixels(runs: Array, starts: Array, pixels: Array, labels: Array) -> None:
+    """Label the pixels of an image of zeros: 1 detected, k + 2 object k."""
+    for i in range(runs.shape[0]):
+        for x in range(runs[i, 1], runs[i, 2] + 1):
+            labels[runs[i, 0], x] = 1
+    flat = labels.reshape(labels.size)
+    for k in range(starts.size - 1):
+        for i in range(starts[k], starts[k + 1]):
+            flat[pixels[i]] = k + 2
+
+
+@kernel
+def number_pixels(labels: Array, numbers: Array, first: int, last: int) -> None:
+    """Put catalogue numbers in the place of labels, in some rows."""
+    for y in range(first, last):
+        row = labels[y]
+        for x in range(row.size):
+            if row[x]:
+                row[x] = numbers[row[x]]
 
 
 @kernel

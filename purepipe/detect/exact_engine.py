@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, objects_nb
 from purepipe.detect.background import in_threads
-from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, thresholds_at
+from purepipe.detect.footprints import Catalogued, Footprints, Thresholded
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import OBJECT
 
@@ -17,12 +17,11 @@ def find_footprints(
     prepared: PreparedImage, found: Thresholded, config: DetectConfig, *, threads: int = 1
 ) -> Footprints:
     """Deblended objects in the order of detection, before cleaning."""
-    width = found.on.shape[1]
-    rows, begin, end, first = components_nb.find_runs(found.on)
-    parent = components_nb.join_runs(begin, end, first)
-    starts, pixels = components_nb.list_components(rows, begin, end, parent, config.min_area, width)
-    values = found.filtered.ravel()[pixels]
-    thresholds = thresholds_at(found, prepared, pixels, threads=threads)
+    width = found.shape[1]
+    parent = components_nb.join_runs(found.runs)
+    starts, pixels, values, thresholds = components_nb.list_components(
+        found.runs, found.values, found.thresholds, parent, config.min_area, width
+    )
     count, size = starts.size - 1, pixels.size
     one, cores = np.empty(size, np.int32), np.empty(size, np.int32)
     ends, tops = np.empty(size, np.int64), np.empty(size, np.float32)
@@ -63,15 +62,15 @@ def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConf
         prints.objects, _order_settings(found, config), source, lines, visible, survivor
     )
     objects_nb.resolve_survivors(survivor)
-    labels: NDArray[np.int32] = np.empty(found.on.shape, np.int32)
-    objects_nb.label_pixels(found.on, prints.starts, prints.pixels, labels)
+    labels: NDArray[np.int32] = np.zeros(found.shape, np.int32)
+    components_nb.label_pixels(found.runs, prints.starts, prints.pixels, labels)
     return Catalogued(prints, source[:rows], lines[:rows], labels, visible, survivor)
 
 
 def _order_settings(
     found: Thresholded, config: DetectConfig
 ) -> tuple[int, int, int, int, int, int, bool, float, int]:
-    height = found.on.shape[0]
+    height = found.shape[0]
     filtered = config.filter is not None
     mask_height = found.mask.shape[0]
     margin = max(1, (mask_height - 1) // 2 + 1) if filtered else 1

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from purepipe.config.detect import DetectConfig
-from purepipe.detect import footprint_nb, objects_nb
+from purepipe.detect import components_nb, footprint_nb
 from purepipe.detect.background import Background, in_threads
 from purepipe.detect.exact_engine import catalogue_objects, find_footprints
 from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, threshold_image
@@ -151,14 +150,15 @@ def _measure_isophotes(
 
 
 def _segmentation(catalogued: Catalogued, threads: int) -> Segmentation:
+    """The map of catalogue numbers; it takes the place of the map of labels."""
     numbers = np.zeros(catalogued.footprints.objects.size + 2, np.int32)
     row_of = np.full(catalogued.footprints.objects.size + 1, -1, np.int64)
     row_of[catalogued.source] = np.arange(catalogued.source.size)
     numbers[2:] = row_of[catalogued.survivor] + 1
-    data: NDArray[np.int32] = np.empty(catalogued.labels.shape, np.int32)
+    data = catalogued.labels
 
     def some_rows(first: int, last: int) -> None:
-        objects_nb.number_pixels(catalogued.labels, numbers, first, last, data)
+        components_nb.number_pixels(data, numbers, first, last)
 
     in_threads(some_rows, data.shape[0], threads)
     return Segmentation(data)

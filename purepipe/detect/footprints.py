@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import footprint_nb, plane_nb
 from purepipe.detect.background import in_threads
-from purepipe.detect.planes import PreparedImage
+from purepipe.detect.planes import CHUNK, PreparedImage
 from purepipe.detect.records_nb import OBJECT
 
 Records = NDArray[Any]
@@ -19,14 +19,27 @@ Records = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Thresholded:
-    """The filtered detection image and the pixels above the threshold.
+    """The pixels above the threshold on the filtered detection image, as horizontal runs.
 
-    `mask` is the normalised filter; `local` thresholds follow the variance map, with `factor`
-    times its root, otherwise every pixel has the threshold `common`.
+    Attributes
+    ----------
+    shape
+        (ny, nx) of the image.
+    runs
+        (n, 3) int32: row, first and last column, in reading order.
+    values, thresholds
+        Filtered value and threshold of every pixel of the runs, in reading order.
+    mask
+        The normalised filter.
+    local, factor, common
+        Whether thresholds follow the variance map, with `factor` times its root; otherwise every
+        pixel has the threshold `common`.
     """
 
-    filtered: NDArray[np.float32]
-    on: NDArray[np.bool_]
+    shape: tuple[int, int]
+    runs: NDArray[np.int32]
+    values: NDArray[np.float32]
+    thresholds: NDArray[np.float32]
     mask: NDArray[np.float32]
     local: bool
     factor: np.float32
@@ -92,23 +105,43 @@ def filter_mask(config: DetectConfig) -> NDArray[np.float32]:
 def threshold_image(
     prepared: PreparedImage, config: DetectConfig, *, threads: int = 1
 ) -> Thresholded:
-    """The filtered image and its pixels above the detection threshold."""
+    """The pixels of the filtered image above the detection threshold."""
     plane = prepared.plane
     mask = filter_mask(config)
     absolute = config.threshold_type == "absolute"
     local = plane.weighted and not absolute
     factor = np.float32(config.threshold)
     common = np.float32(config.threshold * (1.0 if absolute else float(plane.noise)))
-    filtered = np.empty(plane.image.shape, np.float32)
-    on = np.empty(plane.image.shape, np.bool_)
+    height, width = plane.image.shape
+    found: dict[int, tuple[NDArray[Any], ...]] = {}
 
     def some_rows(first: int, last: int) -> None:
-        plane_nb.filter_rows(
-            plane.image, plane.variance, mask, local, factor, common, first, last, filtered, on
-        )
+        filtered, limits = (np.empty((CHUNK, width), np.float32) for _ in range(2))
+        on = np.empty((CHUNK, -(-width // 8) * 8), np.uint8)
+        for start in range(first, last, CHUNK):
+            found[start] = plane_nb.detect_rows(
+                plane.image, plane.variance, mask, local, factor, common, start,
+                min(start + CHUNK, last), filtered, limits, on,
+            )  # fmt: skip
 
-    in_threads(some_rows, plane.image.shape[0], threads)
-    return Thresholded(filtered, on, mask, local, factor, common)
+    in_threads(some_rows, height, threads)
+    parts = [found[start] for start in sorted(found)]
+    runs, values, thresholds = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Thresholded((height, width), runs, values, thresholds, mask, local, factor, common)
+
+
+def filtered_image(
+    prepared: PreparedImage, config: DetectConfig, *, threads: int = 1
+) -> NDArray[np.float32]:
+    """(ny, nx) float32: the background-subtracted image after the detection filter."""
+    image, mask = prepared.plane.image, filter_mask(config)
+    out = np.empty(image.shape, np.float32)
+
+    def some_rows(first: int, last: int) -> None:
+        plane_nb.filter_rows(image, mask, first, last, out)
+
+    in_threads(some_rows, image.shape[0], threads)
+    return out
 
 
 def thresholds_at(
@@ -128,7 +161,10 @@ def thresholds_at(
 
 
 def footprints_of_labels(
-    labels: NDArray[np.int32], found: Thresholded, prepared: PreparedImage
+    labels: NDArray[np.int32],
+    filtered: NDArray[np.float32],
+    found: Thresholded,
+    prepared: PreparedImage,
 ) -> Footprints:
     """Objects from a map of labels 1..n, each pixel list in reading order."""
     flat = labels.ravel()
@@ -137,7 +173,7 @@ def footprints_of_labels(
     pixels = inside[order].astype(np.int64)
     count = int(flat.max(initial=0))
     starts = np.searchsorted(flat[pixels], np.arange(1, count + 2)).astype(np.int64)
-    values = found.filtered.ravel()[pixels]
+    values = filtered.ravel()[pixels]
     thresholds = thresholds_at(found, prepared, pixels)
     objects = np.zeros(count, OBJECT)
     plane = prepared.plane

@@ -414,24 +414,3 @@ def resolve_survivors(survivor: Array) -> None:
         while j >= 0 and survivor[j] != j:
             j = survivor[j]
         survivor[i] = j
-
-
-@kernel
-def number_pixels(labels: Array, numbers: Array, first: int, last: int, out: Array) -> None:
-    """Catalogue numbers of the pixels of some rows, from their labels."""
-    for y in range(first, last):
-        for x in range(labels.shape[1]):
-            out[y, x] = numbers[labels[y, x]]
-
-
-@kernel
-def label_pixels(on: Array, starts: Array, pixels: Array, labels: Array) -> None:
-    """Labels of the pixels: 0 sky, 1 detected, k + 2 object k."""
-    height, width = on.shape
-    for y in range(height):
-        for x in range(width):
-            labels[y, x] = on[y, x]
-    flat = labels.reshape(height * width)
-    for k in range(starts.size - 1):
-        for i in range(starts[k], starts[k + 1]):
-            flat[pixels[i]] = k + 2

@@ -1,4 +1,4 @@
-"""Kernels that prepare an image: variance, interpolation of bad pixels, filter, threshold."""
+"""Kernels of the detection image: filter, threshold, runs of detected pixels."""
 
 from __future__ import annotations
 
@@ -9,66 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe._jit import kernel
-from purepipe.detect.records_nb import BIG
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
-
-WEIGHT, VARIANCE, RMS = 0, 1, 2
-
-
-@kernel
-def to_variance(weight: Array, kind: int, factor: Number, image: Array, out: Array) -> None:
-    """Variance from a weight map; BIG where the weight or the image cannot be used."""
-    height, width = image.shape
-    scale = np.float32(factor * factor)
-    for y in range(height):
-        for x in range(width):
-            w = weight[y, x]
-            value = BIG
-            if kind == WEIGHT:
-                if w > 0 and w < np.inf:
-                    value = np.float32(scale / w)
-            elif kind == VARIANCE:
-                if w >= 0 and w < BIG:
-                    value = np.float32(scale * w)
-            elif w >= 0 and w < BIG:
-                value = np.float32(w * w)
-            if not (abs(image[y, x]) < BIG):
-                value = BIG
-            out[y, x] = min(value, BIG)
-
-
-@kernel
-def subtract_rows(image: Array, level: Array, first: int, last: int, out: Array) -> None:
-    """Image minus level; zero where the image is not finite. level[0] is row `first`."""
-    for y in range(first, last):
-        for x in range(image.shape[1]):
-            p = image[y, x]
-            out[y, x] = p - level[y - first, x] if abs(p) < BIG else np.float32(0)
-
-
-@kernel
-def interpolate_bad(
-    image: Array, variance: Array, bad_level: Number, max_x: int, max_y: int
-) -> None:
-    """Copy value and variance of the left, or else the upper, neighbour to bad pixels, in place."""
-    height, width = image.shape
-    allowed_y = np.zeros(width, np.int64)
-    for y in range(height):
-        allowed_x = 0
-        for x in range(width):
-            if variance[y, x] < bad_level:
-                allowed_x = max_x
-                allowed_y[x] = max_y
-            elif allowed_x > 0:
-                allowed_x -= 1
-                image[y, x] = image[y, x - 1]
-                variance[y, x] = variance[y, x - 1]
-            elif allowed_y[x] > 0:
-                allowed_y[x] -= 1
-                image[y, x] = image[y - 1, x]
-                variance[y, x] = variance[y - 1, x]
 
 
 @kernel
@@ -81,20 +24,25 @@ def correlate_row(image: Array, mask: Array, y: int, out: Array) -> None:
         line = y + r - rows // 2
         if not 0 <= line < height:
             continue
+        source = image[line]
         if columns == 3 and width > 2:  # one pass over the line; the sums keep their order
             a, b, d = mask[r, 0], mask[r, 1], mask[r, 2]
-            out[0] = (out[0] + b * image[line, 0]) + d * image[line, 1]
-            for x in range(1, width - 1):
-                t = (out[x] + a * image[line, x - 1]) + b * image[line, x]
-                out[x] = t + d * image[line, x + 1]
+            out[0] = (out[0] + b * source[0]) + d * source[1]
+            left, middle, right, inner = source[:-2], source[1:-1], source[2:], out[1:-1]
+            for x in range(inner.size):
+                inner[x] = ((inner[x] + a * left[x]) + b * middle[x]) + d * right[x]
             x = width - 1
-            out[x] = (out[x] + a * image[line, x - 1]) + b * image[line, x]
+            out[x] = (out[x] + a * source[x - 1]) + b * source[x]
             continue
         for c in range(columns):
             shift = c - columns // 2
             m = mask[r, c]
-            for x in range(max(0, -shift), min(width, width - shift)):
-                out[x] += m * image[line, x + shift]
+            begin, end = max(0, -shift), min(width, width - shift)
+            if begin >= end:
+                continue
+            shifted, inner = source[begin + shift : end + shift], out[begin:end]
+            for x in range(inner.size):
+                inner[x] += m * shifted[x]
 
 
 @kernel
@@ -115,7 +63,14 @@ def pixel_threshold(variance: Array, mask: Array, factor: Number, y: int, x: int
 
 
 @kernel
-def filter_rows(
+def filter_rows(image: Array, mask: Array, first: int, last: int, out: Array) -> None:
+    """Rows `first` to `last` (exclusive) of the image correlated with a mask."""
+    for y in range(first, last):
+        correlate_row(image, mask, y, out[y])
+
+
+@kernel
+def detect_rows(
     image: Array,
     variance: Array,
     mask: Array,
@@ -125,24 +80,63 @@ def filter_rows(
     first: int,
     last: int,
     filtered: Array,
+    limits: Array,
     on: Array,
-) -> None:
-    """Filter rows and mark the pixels above the threshold.
+) -> tuple[Array, Array, Array]:
+    """Pixels above the threshold in rows `first` to `last` (exclusive), as horizontal runs.
 
     `local`: the threshold is `factor` times the root of the filtered variance; else `common`.
+    `filtered`, `limits` (float32) and `on` (uint8, rows of whole words) are work space with a row
+    for each of the rows. Returns row, first and last column of the runs (n, 3), and the filtered
+    values and the thresholds of their pixels.
     """
     width = image.shape[1]
-    noise = np.empty(width, np.float32)
+    runs = pixels = 0
     for y in range(first, last):
-        correlate_row(image, mask, y, filtered[y])
+        row, limit, marked = filtered[y - first], limits[y - first], on[y - first]
+        correlate_row(image, mask, y, row)
         if local:
-            correlate_row(variance, mask, y, noise)
+            correlate_row(variance, mask, y, limit)
             for x in range(width):
-                t = np.float32(np.float64(factor) * math.sqrt(np.float64(noise[x])))
-                on[y, x] = filtered[y, x] > t
+                t = np.float32(np.float64(factor) * math.sqrt(np.float64(limit[x])))
+                limit[x] = t
+                marked[x] = row[x] > t
         else:
             for x in range(width):
-                on[y, x] = filtered[y, x] > common
+                marked[x] = row[x] > common
+        marked[width:] = 0
+        before = np.uint8(0)
+        words = marked.view(np.uint64)
+        for k in range(words.size):
+            if words[k] == 0:
+                before = np.uint8(0)
+                continue
+            for x in range(8 * k, 8 * k + 8):
+                pixels += marked[x]
+                runs += marked[x] > before
+                before = marked[x]
+    found = np.empty((runs, 3), np.int32)
+    values, thresholds = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
+    runs = pixels = 0
+    for y in range(first, last):
+        row, limit, marked = filtered[y - first], limits[y - first], on[y - first]
+        before = np.uint8(0)
+        words = marked.view(np.uint64)
+        for k in range(words.size):
+            if words[k] == 0:
+                before = np.uint8(0)
+                continue
+            for x in range(8 * k, 8 * k + 8):
+                if marked[x]:
+                    if not before:
+                        found[runs, 0], found[runs, 1] = y, x
+                        runs += 1
+                    found[runs - 1, 2] = x
+                    values[pixels] = row[x]
+                    thresholds[pixels] = limit[x] if local else common
+                    pixels += 1
+                before = marked[x]
+    return found, values, thresholds
 
 
 @kernel

@@ -6,7 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.detect import DetectConfig
-from purepipe.detect.footprints import Catalogued, Thresholded, footprints_of_labels
+from purepipe.detect.footprints import (
+    Catalogued,
+    Thresholded,
+    filtered_image,
+    footprints_of_labels,
+)  # fmt: skip
 from purepipe.detect.planes import PreparedImage
 from purepipe.errors import AlgorithmError, DataError
 from purepipe.flags import DetectFlag
@@ -19,13 +24,16 @@ def find_objects_sep(
 ) -> Catalogued:
     """Objects found, deblended and cleaned by sep, in sep's order."""
     flags, labels = _segmentation(prepared, found, config)
-    footprints = footprints_of_labels(labels, found, prepared)
+    filtered = filtered_image(prepared, config)
+    footprints = footprints_of_labels(labels, filtered, found, prepared)
     footprints.objects["flags"] |= flags
     count = footprints.objects.size
     height = labels.shape[0]
     owner = labels + np.int32(1)
     owner[labels == 0] = 0
-    owner[(labels == 0) & found.on] = 1
+    for y, first, last in found.runs:
+        row = owner[y, first : last + 1]
+        row[row == 0] = 1
     footprints.objects["parent"] = np.arange(count) + 1
     return Catalogued(
         footprints=footprints,
