@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from purepipe.errors import InputFileError
 from purepipe.io.atomic import atomic_write
-from purepipe.io.images import read_header, read_image
+from purepipe.io.images import hdu_of, open_fits, pixels_of
 
 if TYPE_CHECKING:
     from purepipe.detect import Background
@@ -47,14 +47,17 @@ def read_background(path: PathName) -> Background:
     """
     from purepipe.detect import Background
 
-    header = read_header(path)
-    if "MESHX" not in header:
-        raise InputFileError(
-            "not a background file", file=path, remedy="Run the CCD again to write it anew."
-        )
+    with open_fits(path) as file:
+        with hdu_of(file, file.layout[0]) as primary:
+            header = primary.header.copy()
+        if "MESHX" not in header:
+            raise InputFileError(
+                "not a background file", file=path, remedy="Run the CCD again to write it anew."
+            )
+        level, rms = (pixels_of(file, name) for name in ("LEVEL", "RMS"))
     return Background(
-        level_map=read_image(path, "LEVEL")[0],
-        rms_map=read_image(path, "RMS")[0],
+        level_map=level,
+        rms_map=rms,
         level=float(header["BKGLEVEL"]),
         rms=float(header["BKGRMS"]),
         mesh=(int(header["MESHX"]), int(header["MESHY"])),

@@ -6,9 +6,10 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -17,7 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError, PurepipeError
 from purepipe.io.atomic import atomic_write
-from purepipe.io.layout import BLOCK, HDULayout, HDUName, find_hdu, fits_layout, open_input
+from purepipe.io.layout import (
+    BLOCK,
+    HDULayout,
+    HDUName,
+    find_hdu,
+    fits_layout,
+    open_input,
+    stream_layout,
+)
 
 
 def read_image(
@@ -42,8 +51,10 @@ def read_image(
     InputFileError
         The file is missing, not FITS, truncated or damaged; the HDU is absent or has no image.
     """
-    path = Path(path)
-    return read_pixels(path, select_image(fits_layout(path), hdu, path))
+    with open_fits(path) as file:
+        item = select_image(file.layout, hdu, file.path)
+        with hdu_of(file, item) as opened:
+            return _native(opened.data.reshape(_shape(item))), _parsed(opened.header)
 
 
 def read_section(
@@ -65,15 +76,121 @@ def read_section(
     DataError
         The section is empty or leaves the image.
     """
+    with open_fits(path) as file:
+        return section_of(file, hdu, y0, y1, x0, x1)
+
+
+@dataclass(frozen=True, eq=False)
+class FitsFile:
+    """A FITS file held open by `open_fits`, so that several parts cost one opening.
+
+    Attributes
+    ----------
+    path
+        Its name.
+    stream
+        The open file.
+    layout
+        Its HDUs, as `fits_layout` finds them.
+    hdus
+        The FITS library's list, whose headers are read when asked for.
+    """
+
+    path: Path
+    stream: BinaryIO
+    layout: tuple[HDULayout, ...]
+    hdus: fits.HDUList
+
+
+@contextmanager
+def open_fits(path: str | os.PathLike[str]) -> Iterator[FitsFile]:
+    """A FITS file opened once; its layout is checked, its data are read later and in parts.
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, not FITS, or truncated.
+    """
     path = Path(path)
-    item = select_image(fits_layout(path), hdu, path)
+    with open_input(path) as stream:
+        layout = stream_layout(stream, path)
+        stream.seek(0)
+        with damage_named(path, layout[0]), quiet():
+            hdus = fits.open(stream, memmap=False, lazy_load_hdus=True)
+        with hdus:
+            yield FitsFile(path, stream, layout, hdus)
+
+
+@contextmanager
+def hdu_of(file: FitsFile, item: HDULayout) -> Iterator[Any]:
+    """One HDU of an open file; damage found while it is read becomes an InputFileError."""
+    with damage_named(file.path, item), quiet():
+        if item.kind != "compressed image":
+            yield file.hdus[item.index]
+            return
+        # Alone, because the library takes long over each compressed HDU before this one.
+        with fits.open(BytesIO(_extension(file.stream, item)), memmap=False) as alone:
+            yield alone[1]
+
+
+@contextmanager
+def rows_of(file: FitsFile, item: HDULayout, rows: tuple[int, int]) -> Iterator[Any]:
+    """Some rows of a table of an open file, as an HDU; the others are not read.
+
+    Raises
+    ------
+    DataError
+        The table has no such rows.
+    """
+    count, width = item.shape
+    first, last = rows
+    if not 0 <= first <= last <= count:
+        raise DataError(
+            "the table has no such rows", file=file.path, hdu=item.label, got=f"{first} to {last}",
+            allowed=f"0 to {count}",
+        )  # fmt: skip
+    with damage_named(file.path, item), quiet():
+        file.stream.seek(item.header_start)
+        raw = file.stream.read(item.data_start - item.header_start)
+        header = fits.Header.fromstring(raw)
+        header["NAXIS2"], header["PCOUNT"] = last - first, 0
+        file.stream.seek(item.data_start + first * width)
+        data = file.stream.read((last - first) * width)
+        data = data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+        yield fits.BinTableHDU.fromstring(header.tostring().encode() + data)
+
+
+def pixels_of(file: FitsFile, hdu: HDUName | None = None) -> NDArray[Any]:
+    """The pixels of one image of an open file.
+
+    Raises
+    ------
+    InputFileError
+        As `read_image`.
+    """
+    item = select_image(file.layout, hdu, file.path)
+    with hdu_of(file, item) as opened:
+        return _native(opened.data.reshape(_shape(item)))
+
+
+def section_of(
+    file: FitsFile, hdu: HDUName | None, y0: int, y1: int, x0: int, x1: int
+) -> NDArray[Any]:
+    """`read_section` of an open file.
+
+    Raises
+    ------
+    InputFileError, DataError
+        As `read_section`.
+    """
+    item = select_image(file.layout, hdu, file.path)
     ny, nx = _shape(item)
     if not (0 <= y0 < y1 <= ny and 0 <= x0 < x1 <= nx):
         raise DataError(
-            "the section is empty or leaves the image", file=path, hdu=item.label,
+            "the section is empty or leaves the image", file=file.path, hdu=item.label,
             got=f"[{y0}:{y1}, {x0}:{x1}]", allowed=f"within [0:{ny}, 0:{nx}]",
         )  # fmt: skip
-    with open_hdu(path, item) as opened:
+    with hdu_of(file, item) as opened:
         extra = (0,) * (len(item.shape) - 2)
         return _native(opened.section[(*extra, slice(y0, y1), slice(x0, x1))])
 
@@ -303,8 +420,12 @@ def _parsed(header: fits.Header) -> fits.Header:
 def _alone(path: Path, item: HDULayout) -> bytes:
     """A FITS file, in memory, of an empty primary HDU and one extension."""
     with open_input(path) as stream:
-        stream.seek(item.header_start)
-        raw = stream.read(item.data_start - item.header_start + item.data_size)
+        return _extension(stream, item)
+
+
+def _extension(stream: BinaryIO, item: HDULayout) -> bytes:
+    stream.seek(item.header_start)
+    raw = stream.read(item.data_start - item.header_start + item.data_size)
     primary: bytes = fits.PrimaryHDU().header.tostring().encode()
     return primary + raw.ljust(-(-len(raw) // BLOCK) * BLOCK, b"\0")
 

@@ -82,11 +82,22 @@ def fits_layout(path: str | os.PathLike[str]) -> tuple[HDULayout, ...]:
     """
     path = Path(path)
     with open_input(path) as stream:
-        try:
-            size = stream.seek(0, os.SEEK_END)
-            return tuple(_hdus(stream, size, path))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise _truncated(path, None, "the gzip stream ends early or is damaged") from error
+        return stream_layout(stream, path)
+
+
+def stream_layout(stream: BinaryIO, path: Path) -> tuple[HDULayout, ...]:
+    """`fits_layout` of a file that is open; `path` is for messages.
+
+    Raises
+    ------
+    InputFileError
+        As `fits_layout`.
+    """
+    try:
+        size = stream.seek(0, os.SEEK_END)
+        return tuple(_hdus(stream, size, path))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _truncated(path, None, "the gzip stream ends early or is damaged") from error
 
 
 def find_hdu(

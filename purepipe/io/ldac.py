@@ -20,14 +20,23 @@ from astropy.table import Table
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.bintable import from_table, to_table
-from purepipe.io.images import card_text, damage_named, open_hdu, quiet
+from purepipe.io.images import (
+    FitsFile,
+    card_text,
+    damage_named,
+    hdu_of,
+    open_fits,
+    open_hdu,
+    quiet,
+    rows_of,
+)
 from purepipe.io.layout import BLOCK, CARD, HDULayout, fits_layout
 
 HEADER_COLUMN = "Field Header Card"
 PathName = str | os.PathLike[str]
 
 
-def read_ldac(path: PathName, extension: int = 0) -> Table:
+def read_ldac(path: PathName, extension: int = 0, *, rows: tuple[int, int] | None = None) -> Table:
     """The detections of one image extension of a FITS_LDAC catalogue.
 
     Parameters
@@ -36,6 +45,8 @@ def read_ldac(path: PathName, extension: int = 0) -> Table:
         FITS_LDAC file.
     extension
         0-based number of the image extension; catalogues of single images have only 0.
+    rows
+        First row and the one after the last, from 0; only these are read. All rows by default.
 
     Returns
     -------
@@ -47,19 +58,24 @@ def read_ldac(path: PathName, extension: int = 0) -> Table:
     ------
     InputFileError
         The file is missing, truncated, no FITS_LDAC catalogue, or has no such extension.
+    DataError
+        The catalogue has no such rows.
     """
-    layout = fits_layout(path)
-    objects = [item for item in layout if item.name == "LDAC_OBJECTS"]
-    if not 0 <= extension < len(objects):
-        raise _no_extension(path, extension, len(objects))
-    heads = [i for i in layout if i.name == "LDAC_IMHEAD" and i.index < objects[extension].index]
-    with open_hdu(Path(path), objects[extension]) as hdu:
-        table = to_table(hdu, path)
+    with open_fits(path) as file:
+        layout = file.layout
+        objects = [item for item in layout if item.name == "LDAC_OBJECTS"]
+        if not 0 <= extension < len(objects):
+            raise _no_extension(path, extension, len(objects))
+        item = objects[extension]
+        heads = [i for i in layout if i.name == "LDAC_IMHEAD" and i.index < item.index]
+        with rows_of(file, item, rows) if rows else hdu_of(file, item) as hdu:
+            table = to_table(hdu, path)
+        cards = _read_cards(file, heads[-1]) if heads else ""
     if "VIGNET" in table.colnames and table["VIGNET"].ndim == 2:
         _square(table)
     if heads:
         with damage_named(path, heads[-1]):
-            _attach_header(table, _read_cards(path, heads[-1]))
+            _attach_header(table, cards)
     return table
 
 
@@ -147,9 +163,9 @@ def _square(table: Table) -> None:
     table.replace_column("VIGNET", new)
 
 
-def _read_cards(path: PathName, item: HDULayout) -> str:
+def _read_cards(file: FitsFile, item: HDULayout) -> str:
     """The header cards of an LDAC_IMHEAD table as text, up to END."""
-    with open_hdu(Path(path), item) as hdu:
+    with hdu_of(file, item) as hdu:
         raw = hdu.data.view(np.ndarray).tobytes().decode("ascii", "replace")
     cards = [raw[start : start + CARD].ljust(CARD) for start in range(0, len(raw), CARD)]
     kept = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import atomic_write
-from purepipe.io.images import open_hdu, quiet
-from purepipe.io.layout import BLOCK, fits_layout
+from purepipe.io.images import hdu_of, open_fits, quiet
+from purepipe.io.layout import BLOCK, HDULayout, fits_layout
 from purepipe.psf.model import PSFModel
 
 TABLE = "PSF_DATA"
@@ -37,33 +36,38 @@ def read_psf(path: PathName, extension: int = 0) -> PSFModel:
         The file is missing, truncated, no ``.psf`` file, or has no such extension; a keyword is
         missing, or the data do not fit the keywords.
     """
-    tables = [item for item in fits_layout(path) if item.name == TABLE]
-    if not tables:
-        raise InputFileError(
-            f"this is no .psf file: it has no table {TABLE}", file=path,
-            remedy="Give the file that PSFEx or purepipe wrote for the PSF model.",
-        )  # fmt: skip
-    if not 0 <= extension < len(tables):
-        raise InputFileError(
-            "the file has no such extension", file=path, got=extension,
-            allowed=f"0 to {len(tables) - 1}",
-        )  # fmt: skip
-    with open_hdu(Path(path), tables[extension]) as hdu:
-        header, raw = hdu.header, hdu.data
-        columns = {name: np.ravel(raw[name]).astype(np.float32) for name in raw.names}
-        try:
-            return _model(header, columns)
-        except KeyError as error:
+    with open_fits(path) as file:
+        tables = [item for item in file.layout if item.name == TABLE]
+        if not tables:
             raise InputFileError(
-                "a keyword or column of the PSF model is missing", file=path,
-                hdu=tables[extension].label, key=error.args[0],
-                remedy="The file is damaged or of another program; make the model again.",
-            ) from error  # fmt: skip
-        except (ValueError, DataError) as error:
+                f"this is no .psf file: it has no table {TABLE}", file=path,
+                remedy="Give the file that PSFEx or purepipe wrote for the PSF model.",
+            )  # fmt: skip
+        if not 0 <= extension < len(tables):
             raise InputFileError(
-                f"data and keywords of the PSF model disagree: {error}", file=path,
-                hdu=tables[extension].label, remedy="Make the model again.",
-            ) from error  # fmt: skip
+                "the file has no such extension", file=path, got=extension,
+                allowed=f"0 to {len(tables) - 1}",
+            )  # fmt: skip
+        with hdu_of(file, tables[extension]) as hdu:
+            return _read_model(hdu, path, tables[extension])
+
+
+def _read_model(hdu: fits.BinTableHDU, path: PathName, item: HDULayout) -> PSFModel:
+    header, raw = hdu.header, hdu.data
+    columns = {name: np.ravel(raw[name]).astype(np.float32) for name in raw.names}
+    try:
+        return _model(header, columns)
+    except KeyError as error:
+        raise InputFileError(
+            "a keyword or column of the PSF model is missing", file=path,
+            hdu=item.label, key=error.args[0],
+            remedy="The file is damaged or of another program; make the model again.",
+        ) from error  # fmt: skip
+    except (ValueError, DataError) as error:
+        raise InputFileError(
+            f"data and keywords of the PSF model disagree: {error}", file=path,
+            hdu=item.label, remedy="Make the model again.",
+        ) from error  # fmt: skip
 
 
 def count_models(path: PathName) -> int:

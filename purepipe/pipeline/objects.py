@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from purepipe.config.survey import InputConfig
 from purepipe.exposure import inverse_variance
 from purepipe.flags import EpochFlag, ShapeFlag
 from purepipe.io.background import read_background
-from purepipe.io.images import read_header, read_section
+from purepipe.io.images import FitsFile, open_fits, read_header, read_section, section_of
 from purepipe.io.psf_file import read_psf
 from purepipe.pipeline.units import TileTask
 from purepipe.psf import PSFModel, sky_positions, spread_class, spread_model
@@ -48,29 +49,38 @@ def objects_epochs(objects: Table, task: TileTask, config: EpochConfig) -> Epoch
     return find_epochs(ra, dec, tile_ccds(task), config)
 
 
+@contextmanager
 def plane_reader(
     task: TileTask, root: Path, inputs: InputConfig, epochs: Epochs, size: int
-) -> Callable[[int], CCDPlanes | None]:
+) -> Iterator[Callable[[int], CCDPlanes | None]]:
     """A function that reads the rows of one CCD that the stamps need.
 
-    It gives None when the unit of the CCD failed.
+    It gives None when the unit of the CCD failed. Every file of an exposure is opened once, and
+    closed at the end of the block.
     """
+    with ExitStack() as stack:
+        held: dict[Path, FitsFile] = {}
 
-    def read(index: int) -> CCDPlanes | None:
-        ccd = task.ccds[index].task
-        ny, nx = task.ccds[index].shape
-        folder = root / ccd.folder
-        if not (folder / "psf.psf").is_file():
-            return None
-        rows = rows_needed(epochs, index, ny, size)
-        image = read_section(ccd.image, ccd.hdu, *rows, 0, nx)
-        weight = read_section(ccd.weight, ccd.weight_hdu, *rows, 0, nx)
-        mask = read_section(folder / "mask.fits", None, *rows, 0, nx)
-        background = read_background(folder / "background.fits").rows(*rows)
-        good = inverse_variance(weight, inputs.weight_kind)
-        return CCDPlanes(image, background, good, mask, first_row=rows[0])
+        def rows_from(path: Path, hdu: int | None, rows: tuple[int, int], nx: int) -> NDArray[Any]:
+            if path not in held:
+                held[path] = stack.enter_context(open_fits(path))
+            return section_of(held[path], hdu, *rows, 0, nx)
 
-    return read
+        def read(index: int) -> CCDPlanes | None:
+            ccd = task.ccds[index].task
+            ny, nx = task.ccds[index].shape
+            folder = root / ccd.folder
+            if not (folder / "psf.psf").is_file():
+                return None
+            rows = rows_needed(epochs, index, ny, size)
+            image = rows_from(ccd.image, ccd.hdu, rows, nx)
+            weight = rows_from(ccd.weight, ccd.weight_hdu, rows, nx)
+            mask = read_section(folder / "mask.fits", None, *rows, 0, nx)
+            background = read_background(folder / "background.fits").rows(*rows)
+            good = inverse_variance(weight, inputs.weight_kind)
+            return CCDPlanes(image, background, good, mask, first_row=rows[0])
+
+        yield read
 
 
 def model_reader(task: TileTask, root: Path) -> Callable[[int], PSFModel]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +57,8 @@ class CCD:
     ) -> CCD:
         """A CCD from its FITS header: WCS, FSCALE, DATASEC.
 
+        Cards given as text that were read before are not read again.
+
         Parameters
         ----------
         header
@@ -70,25 +72,9 @@ class CCD:
             The header has no usable world coordinates, FSCALE is not a positive number, or
             DATASEC does not lie in the image.
         """
-        from astropy.io.fits import Header
-
         if isinstance(header, str):
-            header = Header.fromstring(header)
-        name = unit_name(exposure, ccd)
-        try:
-            wcs = WCS.from_header(header, shape)
-        except DataError as error:
-            error.file = error.file or name
-            raise
-        scale = header.get("FSCALE", 1.0)
-        if isinstance(scale, (bool, str)) or not (math.isfinite(scale) and scale > 0):
-            raise DataError(
-                "the flux scale must be a positive number", file=name, key="FSCALE",
-                got=repr(scale), remedy="Correct the header of the CCD.",
-            )  # fmt: skip
-        datasec = header.get("DATASEC")
-        area = None if datasec is None else parse_section(str(datasec), wcs.shape, name=name)
-        return cls(exposure, ccd, wcs, wcs.shape, float(scale), area)
+            return _from_cards(exposure, ccd, header, shape)
+        return _from_header(exposure, ccd, header, shape)
 
     @property
     def name(self) -> str:
@@ -104,6 +90,32 @@ class CCD:
     def sky_circle(self) -> tuple[NDArray[np.float64], float]:
         """Unit vector of the centre of `area`, and radius (radians) of a circle around it."""
         return sky_circle(self.wcs, self.area)
+
+
+@lru_cache(maxsize=1024)
+def _from_cards(exposure: str, ccd: int, cards: str, shape: tuple[int, int] | None) -> CCD:
+    """Every block of a tile asks for the same CCDs; the library takes milliseconds for each."""
+    from astropy.io.fits import Header
+
+    return _from_header(exposure, ccd, Header.fromstring(cards), shape)
+
+
+def _from_header(exposure: str, ccd: int, header: Header, shape: tuple[int, int] | None) -> CCD:
+    name = unit_name(exposure, ccd)
+    try:
+        wcs = WCS.from_header(header, shape)
+    except DataError as error:
+        error.file = error.file or name
+        raise
+    scale = header.get("FSCALE", 1.0)
+    if isinstance(scale, (bool, str)) or not (math.isfinite(scale) and scale > 0):
+        raise DataError(
+            "the flux scale must be a positive number", file=name, key="FSCALE",
+            got=repr(scale), remedy="Correct the header of the CCD.",
+        )  # fmt: skip
+    datasec = header.get("DATASEC")
+    area = None if datasec is None else parse_section(str(datasec), wcs.shape, name=name)
+    return CCD(exposure, ccd, wcs, wcs.shape, float(scale), area)
 
 
 def sky_circle(wcs: WCS, area: tuple[int, int, int, int]) -> tuple[NDArray[np.float64], float]:
