@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +20,9 @@ from purepipe.catalogue import assemble_catalogue
 from purepipe.config import MaskConfig, PSFInterpolationConfig
 from purepipe.config.survey import InputConfig
 from purepipe.detect import extract
-from purepipe.errors import AlgorithmError, DataError, PurepipeError, StoreError
+from purepipe.errors import AlgorithmError, DataError, PurepipeError
 from purepipe.exposure import Exposure
+from purepipe.io.atomic import write_text
 from purepipe.io.background import write_background
 from purepipe.io.exposures import HeaderKeywords, read_exposure
 from purepipe.io.ldac import read_ldac, write_ldac
@@ -32,9 +33,7 @@ from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import read_table, write_table
 from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
-from purepipe.pipeline.keys import file_identity
-from purepipe.pipeline.limits import collected_log, one_thread, time_limit, write_log
-from purepipe.pipeline.store import Outcome, StepRecord
+from purepipe.pipeline.store import Outcome, StepRecord, file_identity
 from purepipe.pipeline.units import (
     CatalogueTask,
     CCDTask,
@@ -97,37 +96,32 @@ def execute(unit: Unit, context: WorkContext) -> Outcome:
     """Run one unit and say how it ended; never raises for what is wrong with its data."""
     start = time.perf_counter()
     recorder = Recorder(context.root)
-    trace = ""
-    with collected_log() as messages, one_thread():
-        try:
-            with time_limit(context.config.run.timeout):
-                clear(unit.task, context.root)
-                _WORK[type(unit.task)](unit.task, context, recorder)
-            status = "nothing to do" if recorder.notes else "done"
-            message = " ".join([*recorder.notes, *recorder.remarks])
-        except StoreError as error:
-            # No room, or no permission, is no fault of this unit: the run has to stop.
-            status = "not written" if isinstance(error.__cause__, OSError) else error.status
-            message = str(error)
-        except PurepipeError as error:
-            _locate(error, unit.task)
-            status, message = error.status, str(error)
-        except Exception as error:
-            # The one place where any fault of one unit is kept from ending the survey.
-            status, message = "failed", f"{type(error).__name__}: {error} (see the log of the unit)"
-            trace = traceback.format_exc()
+    status, message = "done", ""
+    try:
+        clear(unit.task, context.root)
+        _WORK[type(unit.task)](unit.task, context, recorder)
+        message = " ".join([*recorder.notes, *recorder.remarks])
+        if recorder.notes:
+            status = "nothing to do"
+    except PurepipeError as error:
+        _locate(error, unit.task)
+        status, message = error.status, str(error)
+    except Exception as error:
+        # The one place where any fault of one unit is kept from ending the survey.
+        status, message = "failed", f"{type(error).__name__}: {error} (see the log of the unit)"
+        with suppress(OSError, PurepipeError):
+            folder = context.root / "logs"
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / f"{unit.name.replace(' ', '-')}.log", traceback.format_exc())
     products = {
         str(path.relative_to(context.root)): path.stat().st_size
         for path in recorder.products
         if path.is_file()
     }
-    outcome = Outcome(
+    return Outcome(
         name=unit.name, kind=unit.kind, status=status, message=message, products=products,
         steps=tuple(recorder.steps), seconds=time.perf_counter() - start, peak_mb=_peak_memory(),
     )  # fmt: skip
-    if context.config.run.logs == "all" or not outcome.done:
-        write_log(context.root, outcome, messages, trace)
-    return outcome
 
 
 def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
