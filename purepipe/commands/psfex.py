@@ -27,6 +27,7 @@ from purepipe.legacy.astromatic_files import content_lines, read_text
 from purepipe.legacy.astromatic_keys import DEFAULTS
 from purepipe.psf import fit_exposures, load_samples
 from purepipe.psf.diagnostics import diagnose_psf
+from purepipe.psf.hidden import without_hidden
 from purepipe.psf.samples import FWHMRange
 
 if TYPE_CHECKING:
@@ -139,13 +140,6 @@ def read_job(arguments: Sequence[str]) -> Job:
     settings = read_settings(path, "psfex", overrides=overrides, lenient=lenient)
     config = read_psf_config(settings)
     products = read_products(settings)
-    common = _is_pooled(config) or config.extensions == "common"
-    if common and any(kind == "BASIS" for kind, _ in products.checks):
-        raise ConfigError(
-            "the check-image BASIS is made for models of single images only",
-            file=settings.file or None, key=settings["CHECKIMAGE_TYPE"].where,
-            remedy="Take BASIS out, or fit each image by itself.",
-        )  # fmt: skip
     catalogues = _catalogues(files)
     if not catalogues:
         raise ConfigError(
@@ -201,17 +195,20 @@ def run_job(job: Job) -> int:
     verbose = job.settings.text("VERBOSE_TYPE").upper() != "QUIET"
     failed: dict[Path, str] = {}
     basis = read_cube(job.config.basis_file) if job.config.basis == "file" else None
+    # Hidden contexts are put into the models, so that only those of the stars are left.
+    plain = without_hidden(job.config)
     loaded = _load_all(job, failed)
     fits = _fit_all(loaded, job, basis, failed)
     if verbose:
         say(_TITLE)
     done = []
+    wanted = verbose or job.products.needs_diagnostics
     for fit in fits:
         try:
-            fit = replace(
-                fit, diagnostics=tuple(diagnose_psf(model, job.config) for model in fit.models)
-            )
-            write_fit(fit, job.config, job.products, basis=basis)
+            if wanted:
+                found = tuple(diagnose_psf(model, plain) for model in fit.models)
+                fit = replace(fit, diagnostics=found)
+            write_fit(fit, plain, job.products)
         except PurepipeError as error:
             _fail(fit.path, error, failed)
             continue
@@ -234,7 +231,7 @@ def _load_all(job: Job, failed: dict[Path, str]) -> list[Fit]:
             count = count_extensions(path)
             tables = tuple(read_ldac(path, extension) for extension in range(max(count, 1)))
             if _is_pooled(job.config):  # one bad catalogue would stop the fit of all
-                _require_columns(tables, job.config)
+                _require_columns(tables, without_hidden(job.config))
         except PurepipeError as error:
             _fail(path, error, failed)
         else:

@@ -13,13 +13,11 @@ from purepipe.io.psf_file import write_psf
 from purepipe.io.psf_images import ccd_shape, write_check_images, write_kernel
 from purepipe.legacy.astromatic import Settings
 from purepipe.psf import PSFModel, homogenisation_kernel
-from purepipe.psf.checkimages import ALL_CHECK_IMAGES, psfex_check_image
+from purepipe.psf.checkimages import ALL_CHECK_IMAGES, PROFILE_IMAGES, psfex_check_image
 from purepipe.psf.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
-    import numpy as np
     from astropy.table import Table
-    from numpy.typing import NDArray
 
     from purepipe.config.psf import PSFConfig
 
@@ -67,6 +65,11 @@ class Products:
     kernel_dir: Path | None
     kernel_suffix: str
     report: Path | None
+
+    @property
+    def needs_diagnostics(self) -> bool:
+        """Whether a file holds the diagnostics of the models."""
+        return self.report is not None or any(kind in PROFILE_IMAGES for kind, _ in self.checks)
 
     def model_path(self, catalogue: Path) -> Path:
         """The file of the models of a catalogue."""
@@ -149,8 +152,6 @@ def write_fit(
     fit: Fit,
     config: PSFConfig,
     products: Products,
-    *,
-    basis: NDArray[np.float64] | None = None,
 ) -> None:
     """Write the models of one catalogue, their check-images and kernels.
 
@@ -162,14 +163,15 @@ def write_fit(
     write_psf(products.model_path(fit.path), fit.models)
     headers = [str(table.meta.get("header", "")) for table in fit.tables]
     steps = [model.sampling for model in fit.models]
+    nothing = (None,) * len(fit.models)
     for kind, name in products.checks:
         images = [
             psfex_check_image(
                 kind, model, table, config, cube=products.cube, diagnostics=found,
-                ccd_shape=ccd_shape(header), basis_images=basis,
+                ccd_shape=ccd_shape(header),
             )
             for model, table, found, header in zip(
-                fit.models, fit.tables, fit.diagnostics, headers, strict=True
+                fit.models, fit.tables, fit.diagnostics or nothing, headers, strict=True
             )
         ]  # fmt: skip
         path = name.with_name(f"{name.stem}_{fit.path.stem}.fits")

@@ -181,11 +181,6 @@ class PSFConfig:
                 got=self.fwhm_range,
             )
         for key in (*self.center_keys, self.flux_key, *self.context_keys):
-            if key.upper().startswith("HIDDEN"):
-                raise ConfigError(
-                    "hidden contexts are not supported", key="psf.context_keys", got=key,
-                    remedy="Name columns of the catalogue, or header values as `:KEY`.",
-                )  # fmt: skip
             if not _KEY.fullmatch(key):
                 raise ConfigError(
                     "this is not the name of a column", key="psf", got=repr(key),

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.psf import PSFConfig
 from purepipe.errors import DataError
-from purepipe.psf.basis import Grid, fitted_to_grid, gauss_laguerre
 from purepipe.psf.checks import CHECK_IMAGES, check_image, mosaic, star_stamps
 from purepipe.psf.diagnostics import SUBPIXELS, Diagnostics, profile_images
 from purepipe.psf.fit import DEFAULT
 from purepipe.psf.model import PSFModel
-from purepipe.psf.passes import starting_pixels
-from purepipe.psf.problem import choose_polynomial, prepare
-from purepipe.psf.samples import load_samples
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -38,7 +34,6 @@ def psfex_check_image(
     cube: bool = False,
     diagnostics: Diagnostics | None = None,
     ccd_shape: tuple[int, int] | None = None,
-    basis_images: NDArray[np.floating[Any]] | None = None,
 ) -> NDArray[np.float32]:
     """One of psfex's check-images, as psfex lays it out.
 
@@ -57,8 +52,6 @@ def psfex_check_image(
         Of the model; for the profiles.
     ccd_shape
         (ny, nx) of the CCD; for the grids.
-    basis_images
-        Those that were given to the fit.
 
     Raises
     ------
@@ -76,7 +69,7 @@ def psfex_check_image(
         height, width = stamps.shape[1:]
         return stamps.reshape(number, number, height, width) if cube else mosaic(stamps, number)
     if kind == "BASIS":
-        stamps = _basis(stars, model, config, basis_images)
+        stamps = _basis(model)
         return stamps if cube else mosaic(stamps, 10 * math.ceil(int(math.sqrt(len(stamps))) / 10))
     if kind == "SNAPSHOTS_IMRES":
         stamps = check_image("SNAPSHOTS", model, stars, config, cube=True)
@@ -139,28 +132,14 @@ def _brightest(
     return result
 
 
-def _basis(
-    stars: Table,
-    model: PSFModel,
-    config: PSFConfig,
-    images: NDArray[np.floating[Any]] | None,
-) -> NDArray[np.float32]:
+def _basis(model: PSFModel) -> NDArray[np.float32]:
     """Basis images (nb, h, w); a blank one for a fit without refinement."""
-    vignet = stars["VIGNET"].shape[1:]
-    grid = Grid(model.shape, (vignet[0], vignet[1]), float(np.float32(model.sampling or 1.0)))
-    blank = np.zeros((1, *grid.shape), np.float32)
-    if model.is_empty:
-        return blank
-    if config.basis == "gauss-laguerre":
-        return gauss_laguerre(grid, config.basis_number, config.basis_scale)
-    if config.basis == "file":
-        return blank if images is None else fitted_to_grid(np.asarray(images), grid)
-    samples = load_samples(stars, config)
-    free = starting_pixels(prepare(samples, config, *choose_polynomial(samples, config)), config)
-    if free is None or len(free) == 0:
-        return blank
-    pixels = np.zeros((len(free), *grid.shape), np.float32)
-    pixels[np.arange(len(free)), free[:, 0], free[:, 1]] = 1.0
+    if model.basis is not None:
+        return model.basis
+    if model.free is None or len(model.free) == 0:
+        return np.zeros((1, *model.shape), np.float32)
+    pixels = np.zeros((len(model.free), *model.shape), np.float32)
+    pixels[np.arange(len(model.free)), model.free[:, 0], model.free[:, 1]] = 1.0
     return pixels
 
 

@@ -13,6 +13,7 @@ from purepipe.errors import AlgorithmError, DataError
 from purepipe.flags import PSFFlag
 from purepipe.psf import polynomial
 from purepipe.psf.basis import edge_taper, fitted_to_grid, gauss_laguerre, principal_components
+from purepipe.psf.hidden import drop_hidden
 from purepipe.psf.model import PSFModel
 from purepipe.psf.passes import all_passes, clean, mean_chi2, measure
 from purepipe.psf.problem import Problem, choose_polynomial, prepare
@@ -62,15 +63,22 @@ def fit_psf(
     Passes, weights, regularisation and clipping are those of PSFEx 3.21 (Bertin 2011, ADASS XX,
     ASP Conf. 442, 435). Bad vignette pixels take no part in the refinement.
     """
+    config = drop_hidden(config)
     return fit_samples(load_samples(stars, config), config, basis_images=basis_images)
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The planes of a model, the stars that they come from, and what the last pass left of them."""
+    """The planes of a model, the stars that they come from, and what the last pass left of them.
+
+    `basis` (nb, h, w) are the images that `coeffs` refer to, `free` (nb, 2) the pixels that were
+    refined; None for bases without them.
+    """
 
     planes: NDArray[np.float32]
     coeffs: NDArray[np.float32] | None
+    basis: NDArray[np.float32] | None
+    free: NDArray[np.int64] | None
     problem: Problem
     left: Problem
 
@@ -106,14 +114,14 @@ def fit_planes(
     _require_good(samples)
     problem = prepare(samples, config, *choose_polynomial(samples, config))
     basis = _basis(problem, config, basis_images)
-    left, planes, coeffs = all_passes(problem, basis, config)
+    left, planes, coeffs, free = all_passes(problem, basis, config)
     planes = (planes * edge_taper(problem.grid, samples.fwhm_set)).astype(np.float32)
     if not np.isfinite(planes).all():
         raise AlgorithmError(
             "the PSF model is not finite", got=f"{int(samples.good.sum())} stars",
             remedy="Look for absurd fluxes or pixel values among the stars.",
         )  # fmt: skip
-    return Fitted(planes, coeffs, problem, left)
+    return Fitted(planes, coeffs, basis, free, problem, left)
 
 
 def judge(fitted: Fitted, samples: Samples, config: PSFConfig) -> PSFModel:
@@ -146,6 +154,8 @@ def judge(fitted: Fitted, samples: Samples, config: PSFConfig) -> PSFModel:
         fwhm=used.fwhm_set,
         sampling=problem.grid.step,
         samples=samples_table(final, measured=len(problem.samples) > 1),
+        basis=fitted.basis,
+        free=fitted.free,
     )
 
 

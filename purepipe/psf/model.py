@@ -55,6 +55,11 @@ class PSFModel:
         Size of a model pixel, in image pixels; 0 when no star was left.
     samples
         One row per input star: flags, chi-square, centre; None for a model read from a file.
+    basis
+        (nb, h, w) images that the coefficients refer to; None for pixel bases, or from a file.
+    free
+        (nb, 2) rows and columns of the pixels that the fit refined; None for other bases, or from
+        a file.
     """
 
     mask: NDArray[np.float32]
@@ -70,6 +75,8 @@ class PSFModel:
     fwhm: float
     sampling: float
     samples: Table | None = None
+    basis: NDArray[np.float32] | None = None
+    free: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         mask = np.array(self.mask, dtype=np.float32, order="C", ndmin=3)

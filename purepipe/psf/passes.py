@@ -41,8 +41,14 @@ class _Refinement:
 
 def all_passes(
     problem: Problem, basis: NDArray[np.float32] | None, config: PSFConfig
-) -> tuple[Problem, NDArray[np.float32], NDArray[np.float32] | None]:
-    """All passes: first guess, refinement, clipping of the stars."""
+) -> tuple[Problem, NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.int64] | None]:
+    """All passes: first guess, refinement, clipping of the stars.
+
+    Returns
+    -------
+    The stars that are left, the planes of the model, the coefficients of the basis images, and the
+    rows and columns (nb, 2) of the free pixels; the last two None for bases without them.
+    """
     planes = _first_guess(problem, _CLEANINGS[0])
     state = _Refinement(basis, _free(planes[0], problem, config), None, None)
     planes, state = _refine(problem, planes, state)
@@ -56,12 +62,7 @@ def all_passes(
                 planes, state = _refine(problem, planes, state)
     planes = _first_guess(problem, config.accuracy)
     planes, state = _refine(problem, planes, state)
-    return problem, planes, state.coeffs
-
-
-def starting_pixels(problem: Problem, config: PSFConfig) -> NDArray[np.int64] | None:
-    """Rows and columns (nb, 2) of the pixels that the passes refine; None for other bases."""
-    return _free(_first_guess(problem, _CLEANINGS[0])[0], problem, config)
+    return problem, planes, state.coeffs, state.free
 
 
 def _free(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from purepipe.config.psf import PSFConfig
 from purepipe.errors import DataError, did_you_mean
 from purepipe.flags import PSFFlag
+from purepipe.psf.hidden import is_hidden
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -243,7 +244,7 @@ def context_range(
     low, high = usable.min(axis=0), usable.max(axis=0)
     scales = high - low
     for name, scale in zip(names, scales, strict=True):
-        if scale == 0 and len(usable) > 1:
+        if scale == 0 and len(usable) > 1 and not is_hidden(name):
             log.warning("all stars have the same %s: the PSF model does not depend on it", name)
     # With scale 1 all normalised values are 0, and so are the terms of this context.
     return (low + high) / 2, np.where(scales > 0, scales, 1.0)

@@ -14,6 +14,14 @@ from purepipe.config.psf import PSFConfig
 from purepipe.errors import AlgorithmError
 from purepipe.psf.basis import principal_components
 from purepipe.psf.fit import DEFAULT, Fitted, empty_model, fit_planes, judge, snapshots
+from purepipe.psf.hidden import (
+    drop_hidden,
+    hidden_values,
+    is_hidden,
+    put_in,
+    with_hidden,
+    without_hidden,
+)
 from purepipe.psf.model import PSFModel
 from purepipe.psf.samples import FWHMRange, Samples, fwhm_range, load_samples, pool
 
@@ -41,6 +49,9 @@ def fit_exposures(
     config
         ``extensions = "common"`` makes one model for all extensions of an exposure, ``stability =
         "sequence"`` one for all exposures, ``new_basis`` fits principal components of the models.
+        Contexts HIDDEN1, HIDDEN2, ... stand for principal components of the differences between
+        the exposures of a sequence; as in PSFEx, models of single exposures and models common to
+        all extensions leave them out.
     basis_images
         (nb, h, w) basis for ``config.basis = "file"``.
 
@@ -57,9 +68,18 @@ def fit_exposures(
     tables = {
         (i, j): table for i, exposure in enumerate(exposures) for j, table in enumerate(exposure)
     }
+    if config.stability != "sequence" or config.extensions == "common":
+        config = drop_hidden(config)
+    plain = without_hidden(config)
+    hidden = tuple(key for key in config.context_keys if is_hidden(key))
     together = _together(tables, config)
     # The verdict on the stars of an image uses the range of that image alone.
-    own = _load(tables, config, {})
+    own = _load(tables, plain, {})
+    values = _hidden_values(tables, own, hidden, config, basis_images) if hidden else {}
+    tables = {
+        key: with_hidden(table, hidden, values[key]) if hidden else table
+        for key, table in tables.items()
+    }
     if config.new_basis != "none":
         fits = _fit_components(tables, own, together, config, basis_images)
     else:
@@ -68,9 +88,65 @@ def fit_exposures(
     models: list[list[PSFModel]] = [[] for _ in exposures]
     for key in tables:
         group = next(group for group in together if key in group)
-        model = _model(fits[group], own[key], config)
-        models[key[0]].append(_numbered(model, key))
+        fitted = fits[group]
+        if fitted is not None and hidden:
+            fitted = put_in(fitted, dict(zip(hidden, values[key], strict=True)))
+        models[key[0]].append(_numbered(_model(fitted, own[key], plain), key))
     return models
+
+
+def _hidden_values(
+    tables: dict[_Key, Table],
+    own: dict[_Key, Samples | None],
+    hidden: tuple[str, ...],
+    config: PSFConfig,
+    basis_images: NDArray[np.floating[Any]] | None,
+) -> dict[_Key, tuple[float, ...]]:
+    """Values of the hidden contexts of each table, from a model of each of them alone."""
+    single: dict[tuple[_Key, ...], Fitted | None] = {}
+    alone: list[tuple[_Key, ...]] = [(key,) for key in tables]
+    for members in _with_one_basis(alone, config):
+        keys = [key for group in members for key in group]
+        if config.new_basis != "none":
+            one, basis = _components(keys, tables, own, config, basis_images)
+        else:
+            one = replace(config, sampling=_common_step(keys, tables, config))
+            basis = basis_images
+        single |= _fit_all(members, own, without_hidden(one), basis)
+    values = dict.fromkeys(tables, (0.0,) * len(hidden))
+    for label in {-1 if config.hidden_extensions == "common" else key[1] for key in tables}:
+        vectors: dict[int, list[NDArray[np.float64]]] = {}
+        for (key,), fitted in single.items():
+            if label in (-1, key[1]) and fitted is not None:
+                vectors.setdefault(key[0], []).append(snapshots(fitted).ravel())
+        joined = {exposure: np.concatenate(parts) for exposure, parts in vectors.items()}
+        for exposure, row in _compared(joined, len(hidden)).items():
+            those = [key for key in tables if key[0] == exposure and label in (-1, key[1])]
+            values |= dict.fromkeys(those, row)
+    return values
+
+
+def _compared(vectors: dict[int, NDArray[np.float64]], number: int) -> dict[int, tuple[float, ...]]:
+    """Values of the hidden contexts of the exposures that have models of all extensions."""
+    full = max((len(vector) for vector in vectors.values()), default=0)
+    whole = {exposure: vector for exposure, vector in vectors.items() if len(vector) == full}
+    for exposure in sorted(set(vectors) - set(whole)):
+        log.warning(
+            "exposure %d lacks models of some extensions: the mean of the others stands for its"
+            " hidden contexts", exposure,
+        )  # fmt: skip
+    if not whole:
+        return {}
+    found = hidden_values(np.stack(list(whole.values())), number)
+    return {exposure: tuple(row.tolist()) for exposure, row in zip(whole, found, strict=True)}
+
+
+def _common_step(keys: list[_Key], tables: dict[_Key, Table], config: PSFConfig) -> float:
+    """Size of the model pixels that models to be compared have in common."""
+    modes = [limits.mode for limits in _ranges(tables, [tuple(keys)], config).values()]
+    if config.sampling == 0 and modes:
+        return float(np.float32(min(modes) / 2.35 * 0.5))
+    return config.sampling
 
 
 def _ranges(
@@ -138,25 +214,40 @@ def _fit_components(
     basis_images: NDArray[np.floating[Any]] | None,
 ) -> dict[tuple[_Key, ...], Fitted | None]:
     """Fits with the principal components of the models of the single tables as the basis."""
-    common = config.extensions == "common" or config.new_basis == "pca_common"
     samples = _load(tables, config, _ranges(tables, together, config))
     result: dict[tuple[_Key, ...], Fitted | None] = dict.fromkeys(together)
-    for label in {-1 if common else key[1] for key in tables}:
-        members = [group for group in together if common or group[0][1] == label]
-        keys = tuple(key for group in members for key in group)
-        # One basis needs one size of the model pixels.
-        modes = [limits.mode for limits in _ranges(tables, [keys], config).values()]
-        if config.sampling == 0 and modes:
-            step = float(np.float32(min(modes) / 2.35 * 0.5))
-        else:
-            step = config.sampling
-        stepped = replace(config, sampling=step)
-        single = _fit_all([(key,) for key in keys], own, stepped, basis_images)
-        images = [snapshots(fitted) for fitted in single.values() if fitted is not None]
-        if images:
-            basis = principal_components(np.concatenate(images), config.new_basis_number)
-            result |= _fit_all(members, samples, replace(stepped, basis="file"), basis)
+    for members in _with_one_basis(together, config):
+        keys = [key for group in members for key in group]
+        second, basis = _components(keys, tables, own, config, basis_images)
+        if basis is not None:
+            result |= _fit_all(members, samples, second, basis)
     return result
+
+
+def _with_one_basis(
+    together: list[tuple[_Key, ...]], config: PSFConfig
+) -> list[list[tuple[_Key, ...]]]:
+    """Groups of tables that have their principal components in common."""
+    common = config.extensions == "common" or config.new_basis == "pca_common"
+    labels = dict.fromkeys(-1 if common else group[0][1] for group in together)
+    return [[group for group in together if common or group[0][1] == label] for label in labels]
+
+
+def _components(
+    keys: list[_Key],
+    tables: dict[_Key, Table],
+    own: dict[_Key, Samples | None],
+    config: PSFConfig,
+    basis_images: NDArray[np.floating[Any]] | None,
+) -> tuple[PSFConfig, NDArray[np.float32] | None]:
+    """Configuration and basis of a second fit, from models of the single tables."""
+    stepped = replace(config, sampling=_common_step(keys, tables, config))
+    single = _fit_all([(key,) for key in keys], own, without_hidden(stepped), basis_images)
+    images = [snapshots(fitted) for fitted in single.values() if fitted is not None]
+    second = replace(stepped, basis="file", new_basis="none")
+    if not images:
+        return second, None
+    return second, principal_components(np.concatenate(images), config.new_basis_number)
 
 
 def _model(fitted: Fitted | None, samples: Samples | None, config: PSFConfig) -> PSFModel:

@@ -266,7 +266,6 @@ def test_an_unknown_keyword(work, capsys):
         (["-XML_NAME", "none/psfex.xml"], "the output folder does not exist"),
         (["-WRITE_XML", "perhaps"], "allowed: Y or N"),
         (["-PSFVAR_GROUPS", "1"], "PSFVAR_GROUPS"),
-        (["-MEF_TYPE", "COMMON"], "BASIS is made for models of single images only"),
         (["-PSF_SIZE"], "a value must follow"),
     ],
 )

@@ -227,7 +227,6 @@ def test_input_is_not_changed(catalogue):
         ({"context_groups": (1,)}, "each context needs one group"),
         ({"context_groups": (1, 2)}, "a group has no degree"),
         ({"fwhm_range": (5.0, 2.0)}, "the lower limit exceeds the upper one"),
-        ({"context_keys": ("HIDDEN1", "Y_IMAGE")}, "hidden contexts are not supported"),
         ({"flux_key": "FLUX AUTO"}, "not the name of a column"),
         ({"basis": "pixels"}, "Did you mean 'pixel'"),
         ({"context_keys": tuple("ABCDE"), "context_groups": (1,) * 5}, "at most four contexts"),

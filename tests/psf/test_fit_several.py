@@ -12,10 +12,13 @@ from purepipe.config.psf import PSFConfig
 from purepipe.errors import DataError
 from purepipe.psf import fit_exposures, fit_psf, load_samples
 from purepipe.psf.basis import principal_components
+from purepipe.psf.hidden import hidden_values
 from purepipe.psf.samples import pool
 
 SMALL = PSFConfig(size=(25,), degrees=(1,))
 CASES = ("common", "sequence", "all", "components", "components_auto", "components_pooled")
+
+HIDDEN_CASES = ("hidden", "hidden_crossed", "hidden_components", "hidden_common")
 
 
 def assert_same(model, expected) -> None:
@@ -44,8 +47,44 @@ def test_equals_stored_output(case, reference, stored, config_of):
             assert set(models[i][j].samples["EXTENSION"]) == {j + 1}
 
 
+@pytest.mark.parametrize("case", HIDDEN_CASES)
+def test_hidden_contexts_equal_stored_output(case, reference, stored, config_of):
+    changes = reference.SMALL | reference.HIDDEN_KEYS | reference.HIDDEN[case]
+    models = fit_exposures(reference.sequence(), config_of(changes))
+    values = stored(f"several_{case}")
+    for i, (model,) in enumerate(models):
+        end = f"_{i}_0"
+        expected = {key.removesuffix(end): values[key] for key in values if key.endswith(end)}
+        assert_same(model, expected)
+        assert model.contexts == ("XWIN_IMAGE", "YWIN_IMAGE")
+    constants = [model.mask[0].max() for (model,) in models]
+    assert (len(set(constants)) == 1) == (case == "hidden_common")
+
+
+def test_hidden_contexts_need_a_sequence(reference, caplog):
+    (table,) = reference.sequence()[0]
+    hidden = PSFConfig(
+        size=(17,), degrees=(1, 1), context_groups=(1, 1, 2),
+        context_keys=("XWIN_IMAGE", "YWIN_IMAGE", "HIDDEN1"),
+    )  # fmt: skip
+    with caplog.at_level(logging.WARNING):
+        model = fit_psf(table, hidden)
+    assert "hidden contexts are left out" in caplog.text
+    np.testing.assert_array_equal(
+        model.mask, fit_psf(table, PSFConfig(size=(17,), degrees=(1,))).mask
+    )
+
+
+def test_hidden_values_of_equal_models_are_zero():
+    assert not hidden_values(np.ones((3, 7)), 2).any()
+    values = hidden_values(np.outer([0.0, 1.0, 3.0], np.arange(1, 4)), 2)
+    assert np.ptp(values[:, 0]) == pytest.approx(3 * np.sqrt(14))
+    assert not values[:, 1].any()
+
+
 def test_every_case_is_compared(reference):
     assert set(CASES) == set(reference.SEVERAL)
+    assert set(HIDDEN_CASES) == set(reference.HIDDEN)
 
 
 @pytest.mark.binaries

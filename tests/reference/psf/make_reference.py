@@ -64,6 +64,18 @@ SEVERAL = {
 }  # fmt: skip
 
 
+# Four exposures of one extension in changing seeing, with contexts that the models find.
+HIDDEN_KEYS = {"PSFVAR_KEYS": "XWIN_IMAGE,YWIN_IMAGE,HIDDEN1", "STABILITY_TYPE": "SEQUENCE"}
+HIDDEN = {
+    "hidden": {"PSFVAR_GROUPS": "1,1,2", "PSFVAR_DEGREES": "1,1"},
+    "hidden_crossed": {"PSFVAR_GROUPS": "1,1,1", "PSFVAR_DEGREES": "2", "PSF_SAMPLING": "0",
+                       "SAMPLE_AUTOSELECT": "Y"},
+    "hidden_components": {"PSFVAR_GROUPS": "1,1,2", "PSFVAR_DEGREES": "1,1",
+                          "NEWBASIS_TYPE": "PCA_COMMON", "NEWBASIS_NUMBER": "4"},
+    "hidden_common": {"PSFVAR_GROUPS": "1,1,2", "PSFVAR_DEGREES": "1,1", "MEF_TYPE": "COMMON"},
+}  # fmt: skip
+
+
 def moffat(x: np.ndarray, y: np.ndarray, fwhm: float, e1: float, e2: float) -> np.ndarray:
     """Moffat profile (beta 3) of unit flux at offsets x, y."""
     alpha = fwhm / (2 * np.sqrt(2 ** (1 / 3) - 1))
@@ -72,14 +84,14 @@ def moffat(x: np.ndarray, y: np.ndarray, fwhm: float, e1: float, e2: float) -> n
     return 2 / (np.pi * alpha**2) * (1 + r2 / alpha**2) ** -3.0
 
 
-def star_catalogue(n: int, seed: int, size: int = 51) -> Table:
+def star_catalogue(n: int, seed: int, size: int = 51, *, seeing: float = 1.0) -> Table:
     """Stars of a varying PSF with neighbours, bad pixels, faint and flagged ones among them."""
     rng = np.random.Generator(np.random.PCG64(seed))
     table = Table()
     x, y = rng.uniform(30, 2018, n), rng.uniform(30, 4582, n)
     flux = 10 ** rng.uniform(3.6, 5.6, n)
     vignets = rng.normal(0, NOISE, (n, size, size))
-    fwhm = 3.6 + 0.6 * (x / 2048) + 0.3 * (y / 4612) ** 2
+    fwhm = seeing * (3.6 + 0.6 * (x / 2048) + 0.3 * (y / 4612) ** 2)
     for i in range(n):
         grid_y, grid_x = np.mgrid[:size, :size] - float(size // 2)
         dx, dy = x[i] - np.rint(x[i]), y[i] - np.rint(y[i])
@@ -110,6 +122,12 @@ def star_catalogue(n: int, seed: int, size: int = 51) -> Table:
 def exposures() -> list[list[Table]]:
     """Two exposures of two extensions."""
     return [[star_catalogue(26, 40 + 10 * i + j) for j in range(2)] for i in range(2)]
+
+
+def sequence() -> list[list[Table]]:
+    """Four exposures of one extension, in changing seeing."""
+    seeing = (1.0, 1.1, 0.95, 1.22)
+    return [[star_catalogue(30, 100 + i, 25, seeing=s)] for i, s in enumerate(seeing)]
 
 
 def write_ldac(tables: list[Table], path: Path) -> None:
@@ -183,9 +201,11 @@ def _read_models(path: Path, catalogue: fits.FITS_rec) -> list[dict[str, np.ndar
 
 def main(names: list[str]) -> None:
     """Write ``<case>.npz`` for each case."""
-    for name in names or SEVERAL:
-        if name in SEVERAL:
-            results = run_psfex(exposures(), SMALL | SEVERAL[name])
+    together = SEVERAL | HIDDEN
+    for name in names or together:
+        if name in together:
+            tables, fixed = (sequence(), HIDDEN_KEYS) if name in HIDDEN else (exposures(), {})
+            results = run_psfex(tables, SMALL | fixed | together[name])
             values = {
                 f"{key}_{i}_{j}": value
                 for i, models in enumerate(results)
