@@ -1,15 +1,14 @@
 """Shapes by metacalibration, and their calibration."""
 
 from purepipe.shapes.calibrate import ShearBias, ShearEstimate, bias, calibrate
+from purepipe.shapes.cells import CellTransfer, cell_images, cell_transfer
 from purepipe.shapes.images import metacal_images
 from purepipe.shapes.library import GalaxyLibrary, draw_library
 from purepipe.shapes.measure import half_light_radius, measure_shapes, shapes_hdus
 from purepipe.shapes.metacal import TYPES, FitOptions, MetacalResult, metacal_fit
 from purepipe.shapes.metadetect import (
     CellCatalogue,
-    CellTransfer,
     cell_sums,
-    cell_transfer,
     metadetect,
     metadetect_shear,
 )
@@ -27,6 +26,7 @@ __all__ = [
     "ShearTest",
     "bias",
     "calibrate",
+    "cell_images",
     "cell_sums",
     "cell_transfer",
     "draw_library",

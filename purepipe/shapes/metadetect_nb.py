@@ -165,3 +165,11 @@ def detect_and_measure(
         out[found, 4], out[found, 5], out[found, 6], out[found, 7] = flux, uu, uv, vv
         found += 1
     return found
+
+
+@kernel
+def measure_at(measurement: Singles, jac: Floats, variance: float, out: Floats) -> None:
+    """Moments about the positions in the first two columns of `out`, into its last four."""
+    for k in range(len(out)):
+        flux, uu, uv, vv = weighted_moments(measurement, out[k, 0], out[k, 1], jac, variance)
+        out[k, 4], out[k, 5], out[k, 6], out[k, 7] = flux, uu, uv, vv

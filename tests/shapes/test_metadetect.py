@@ -5,7 +5,8 @@ import pytest
 
 from purepipe.errors import DataError, NothingToDo
 from purepipe.shapes import cell_sums, cell_transfer, metadetect, metadetect_shear
-from purepipe.shapes.metadetect import _taps, cell_images
+from purepipe.shapes.cells import cell_images
+from purepipe.shapes.metadetect import _taps
 from purepipe.shapes.metadetect_nb import interpolate, lattice_maxima
 
 SCALE = 0.2
@@ -180,3 +181,90 @@ def test_bad_input_is_refused(psf):
     empty = metadetect(np.zeros((64, 64)), transfer, seed=1)
     assert len(empty) == 5
     assert cell_sums(empty).shape == (5, 3)
+
+
+def test_two_epochs_are_as_good_as_one_deeper_image(psf):
+    image = draw_cell(psf[0], grid_of_pairs(), (0.0, 0.0))
+    one = cell_transfer(psf[1], JAC, 0.1, image.shape)
+    two = cell_transfer(
+        np.stack([psf[1], psf[1]]), JAC, np.full(2, 0.1 * np.sqrt(2)), image.shape
+    )  # fmt: skip
+    assert two.rms_flux == pytest.approx(one.rms_flux, rel=1e-6)
+    single = metadetect(image, one, seed=1)[1]
+    double = metadetect(np.stack([image, image]), two, seed=1)[1]
+    np.testing.assert_allclose(double.e1, single.e1, atol=1e-4)
+    np.testing.assert_allclose(double.flux, single.flux, rtol=1e-4)
+
+
+def test_an_epoch_may_be_moved_by_a_fraction_of_a_pixel(psf):
+    image = draw_cell(psf[0], grid_of_pairs(), (0.0, 0.0))
+    kx, ky = np.meshgrid(2 * np.pi * np.fft.rfftfreq(SIDE), 2 * np.pi * np.fft.fftfreq(SIDE))
+    phase = np.exp(-1j * (kx * 0.3 - ky * 0.2))
+    moved = np.fft.irfft2(np.fft.rfft2(image) * phase, s=image.shape)
+    stamps, offsets = np.stack([psf[1], psf[1]]), [[0.0, 0.0], [0.3, -0.2]]
+    transfer = cell_transfer(stamps, JAC, [0.1, 0.2], image.shape, offsets=offsets)
+    still = metadetect(image, cell_transfer(psf[1], JAC, 0.1, image.shape), seed=1)[0]
+    both = metadetect(np.stack([image, moved]), transfer, seed=1)[0]
+    bright = still.s2n > 20
+    assert bright.sum() == (both.s2n > 20).sum() == 8
+    np.testing.assert_allclose(both.x[both.s2n > 20], still.x[bright], atol=0.02)
+
+
+def test_masked_pixels_come_from_other_epochs_or_hide_what_is_near(psf):
+    image = draw_cell(psf[0], grid_of_pairs(), (0.0, 0.0))
+    noise = 0.2 * np.random.default_rng(1).standard_normal((2, SIDE, SIDE))
+    transfer = cell_transfer(np.stack([psf[1]] * 2), JAC, [0.2, 0.2], image.shape)
+    whole = metadetect(image + noise, transfer, seed=1)[2]
+    masks = np.random.default_rng(2).uniform(size=noise.shape) < 0.005
+    masks &= ~masks[::-1]
+    damaged = np.where(masks, np.nan, image + noise)
+    repaired = metadetect(damaged, transfer, seed=1, masks=masks)[2]
+    bright, same = whole.weight > 0.5, repaired.weight > 0.5
+    assert bright.sum() == same.sum()
+    np.testing.assert_allclose(repaired.e1[same], whole.e1[bright], atol=0.02)
+    # a saturated star in both epochs: nothing is left near it, all else is as before
+    y, x = np.mgrid[:SIDE, :SIDE]
+    star = np.hypot(x - whole.x[bright][0], y - whole.y[bright][0]) < 6
+    masks = np.stack([star, star])
+    blind = metadetect(np.where(masks, np.nan, image + noise), transfer, seed=1, masks=masks)[2]
+    assert (blind.weight > 0.5).sum() == bright.sum() - 1
+    near = np.hypot(blind.x - whole.x[bright][0], blind.y - whole.y[bright][0])
+    assert near.min() > 17
+
+
+def test_positions_of_the_unsheared_image_serve_all_types(psf):
+    image = draw_cell(psf[0], grid_of_pairs(), (0.0, 0.0))
+    transfer = cell_transfer(psf[1], JAC, 0.1, image.shape)
+    catalogues = metadetect(image, transfer, seed=1, redetect=False)
+    own = metadetect(image, transfer, seed=1)
+    for fixed in catalogues:
+        np.testing.assert_array_equal(fixed.x, catalogues[0].x)
+        np.testing.assert_array_equal(fixed.sharpness, catalogues[0].sharpness)
+    np.testing.assert_array_equal(catalogues[0].e1, own[0].e1)
+    assert not np.array_equal(catalogues[1].e1, catalogues[0].e1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"jacobian": np.zeros((2, 2))}, "singular"),
+        ({"jacobian": np.full((2, 2), np.nan)}, "singular"),
+        ({"jacobian": np.eye(3)}, "jacobian: wrong shape"),
+        ({"sigma": 0.0}, "needs its noise"),
+        ({"sigma": [1.0, 1.0]}, "needs its noise"),
+        ({"sigma": np.nan}, "needs its noise"),
+        ({"offsets": [[0.0, 0.0], [0.1, 0.1]]}, "offsets: wrong shape"),
+    ],
+)
+def test_epochs_of_cells_must_belong_together(psf, change, message):
+    arguments = {"jacobian": JAC, "sigma": 1.0} | change
+    with pytest.raises(DataError, match=message):
+        cell_transfer(psf[1], shape=(64, 64), **arguments)
+
+
+def test_masks_must_fit(psf):
+    transfer = cell_transfer(psf[1], JAC, 1.0, (64, 64))
+    with pytest.raises(DataError, match="masks do not fit"):
+        metadetect(np.zeros((64, 64)), transfer, seed=1, masks=np.zeros((2, 64, 64)))
+    hidden = metadetect(np.full((64, 64), np.nan), transfer, seed=1, masks=np.ones((64, 64)))
+    assert all(len(catalogue) == 0 for catalogue in hidden)
