@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.legacy.astromatic_files import (
+    RequestedColumn,
     content_lines,
     read_columns,
     read_filter,
@@ -229,11 +230,27 @@ def support(settings: Settings, cls: type[Any]) -> list[tuple[Setting, str, str]
     return rows
 
 
-def read_detect_config(settings: Settings) -> DetectConfig:
+def requested_columns(
+    settings: Settings, *, known: Sequence[str] | None = None, lenient: bool = False
+) -> list[RequestedColumn]:
+    """The columns that the .param file of a .sex file asks for; see `read_columns`."""
+    return read_columns(_find(settings, "PARAMETERS_NAME"), known=known, lenient=lenient)
+
+
+def read_detect_config(
+    settings: Settings, *, columns: Sequence[RequestedColumn] | None = None
+) -> DetectConfig:
     """The configuration of the detection that a .sex file and its files ask for.
 
     The .param and .conv files are found from the current folder, or beside the .sex file. What
     concerns files and the image (catalogue name, gain, ...) stays in `settings`.
+
+    Parameters
+    ----------
+    settings
+        The keywords.
+    columns
+        Columns of the catalogue; default: those of the .param file.
 
     Raises
     ------
@@ -256,8 +273,8 @@ def read_detect_config(settings: Settings) -> DetectConfig:
         found = read_filter(_find(settings, "FILTER_NAME"))
         given["filter"] = tuple(map(tuple, found.values.tolist()))
         given["filter_normalised"] = found.normalised
-    columns = read_columns(_find(settings, "PARAMETERS_NAME"))
-    given["columns"] = tuple(str(column) for column in columns)
+    columns = requested_columns(settings) if columns is None else columns
+    given["columns"] = tuple(column.name for column in columns)
     for column in columns:
         if column.name == "VIGNET":
             given["vignet"] = column.size if len(column.size) == 2 else (column.length, 1)

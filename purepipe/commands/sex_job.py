@@ -1,0 +1,258 @@
+"""What a command line of ``purepipe sex`` and its configuration file ask for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from purepipe.catalogue.columns_detect import COLUMNS
+from purepipe.errors import ConfigError, did_you_mean
+from purepipe.io.sex_images import ImageName, image_name, images_of
+from purepipe.legacy.astromatic import (
+    Settings,
+    parse_arguments,
+    read_detect_config,
+    read_settings,
+    requested_columns,
+)
+from purepipe.legacy.astromatic_files import RequestedColumn
+
+if TYPE_CHECKING:
+    from purepipe.config import DetectConfig
+    from purepipe.io.layout import HDULayout
+
+log = logging.getLogger(__name__)
+
+CATALOGUES = (
+    "NONE", "ASCII", "ASCII_HEAD", "ASCII_SKYCAT", "ASCII_VOTABLE", "FITS_LDAC", "FITS_TPX",
+    "FITS_1.0", "PARQUET",
+)  # fmt: skip
+CHECKS = (
+    "NONE", "IDENTICAL", "BACKGROUND", "BACKGROUND_RMS", "MINIBACKGROUND", "MINIBACK_RMS",
+    "-BACKGROUND", "FILTERED", "OBJECTS", "-OBJECTS", "SEGMENTATION", "APERTURES",
+)  # fmt: skip
+VERBOSITY = ("QUIET", "NORMAL", "WARN", "FULL")
+WEIGHTS = ("NONE", "BACKGROUND", "MAP_RMS", "MAP_VAR", "MAP_WEIGHT")
+_DEFAULT_FILE = "default.sex"
+# Vectors whose length the parameter file sets.
+VECTORS = frozenset({"FLUX_APER", "FLUXERR_APER", "MAG_APER", "MAGERR_APER", "FLUX_RADIUS"})
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """A FITS file and its images that take part."""
+
+    name: ImageName
+    images: tuple[HDULayout, ...]
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A kind of weighting (in SExtractor's words) and the map it needs, if any."""
+
+    kind: str
+    file: ImageFile | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Images, what is measured on them and how, and where the results go.
+
+    Attributes
+    ----------
+    settings
+        Keywords of the run.
+    config
+        Configuration of the detection.
+    columns
+        Columns of the catalogue, without repetition.
+    measured
+        The image to measure.
+    sought
+        The image on which objects are found, if it is another one.
+    weights
+        Of the detection and of the measurement image.
+    flags
+        Flag maps.
+    catalogue
+        Type and name of the catalogue.
+    checks
+        Type and name of each check-image.
+    """
+
+    settings: Settings
+    config: DetectConfig
+    columns: tuple[RequestedColumn, ...]
+    measured: ImageFile
+    sought: ImageFile | None
+    weights: tuple[WeightFile, WeightFile]
+    flags: tuple[ImageFile, ...]
+    catalogue: tuple[str, str]
+    checks: tuple[tuple[str, Path], ...]
+
+
+def read_job(arguments: Sequence[str]) -> Job:
+    """The job that a command line and its configuration file ask for.
+
+    Raises
+    ------
+    ConfigError
+        An unknown keyword, column or option, a value that is not understood, no image or too
+        many, names that do not fit the types.
+    InputFileError
+        A configuration file or an image cannot be read.
+    """
+    lenient = "--lenient" in arguments
+    words = [word for word in arguments if word != "--lenient"]
+    wrong = next((word for word in words if word.startswith("--")), None)
+    if wrong is not None:
+        raise ConfigError("unknown option", key=wrong, allowed="--lenient, --help, --version")
+    files, path, overrides = parse_arguments(words)
+    if path is None and Path(_DEFAULT_FILE).is_file():
+        path = _DEFAULT_FILE
+    settings = read_settings(path, "sex", overrides=overrides, lenient=lenient)
+    if path is None:
+        log.warning("%s not found: built-in values are used", _DEFAULT_FILE)
+    names = [word for file in files for word in file.split(",") if word]
+    if not 1 <= len(names) <= 2:
+        raise ConfigError(
+            "one image is needed, or one to detect and one to measure", got=" ".join(names) or None,
+            remedy="Call purepipe sex IMAGE.fits, or DETECTION.fits,MEASUREMENT.fits.",
+        )  # fmt: skip
+    _choice(settings, "VERBOSE_TYPE", VERBOSITY)
+    columns = _columns(settings, lenient)
+    opened = [_opened(image_name(name)) for name in names]
+    return Job(
+        settings=settings,
+        config=_sized(read_detect_config(settings, columns=columns), columns),
+        columns=columns,
+        measured=opened[-1],
+        sought=opened[0] if len(opened) == 2 else None,
+        weights=_weights(settings, dual=len(opened) == 2),
+        flags=_flags(settings, columns),
+        catalogue=_catalogue(settings),
+        checks=_checks(settings),
+    )
+
+
+def _opened(name: ImageName) -> ImageFile:
+    return ImageFile(name, images_of(name))
+
+
+def _choice(settings: Settings, key: str, allowed: Sequence[str]) -> str:
+    """The first word of a keyword, in capitals, if it is one of those allowed."""
+    word = settings.text(key).upper()
+    if word not in allowed:
+        raise ConfigError(
+            "unknown word", file=settings.file or None, key=settings[key].where, got=repr(word),
+            remedy=did_you_mean(word, allowed),
+        )  # fmt: skip
+    return word
+
+
+def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
+    known = [item.name for item in COLUMNS]
+    rows: dict[str, RequestedColumn] = {}
+    for column in requested_columns(settings, known=known, lenient=lenient):
+        if column.name in rows:
+            log.warning("%s is asked for twice; the first one counts", column.name)
+        else:
+            rows[column.name] = column
+    return tuple(rows.values())
+
+
+def _sized(config: DetectConfig, columns: Sequence[RequestedColumn]) -> DetectConfig:
+    """The configuration with as many apertures and stamps as columns ask for.
+
+    What is measured decides about flags and the order of the output.
+    """
+    circles = max((item.length for item in columns if item.name.endswith("_APER")), default=0)
+    fractions = max((item.length for item in columns if item.name == "FLUX_RADIUS"), default=1)
+    if circles > len(config.apertures) or fractions > len(config.flux_fraction):
+        log.warning(
+            "PHOT_APERTURES or PHOT_FLUXFRAC has fewer values than columns ask for; the others"
+            " are 0"
+        )
+    return replace(
+        config,
+        apertures=config.apertures[:circles] or (0.0,),
+        flux_fraction=config.flux_fraction[:fractions],
+        vignet=config.vignet if any(item.name == "VIGNET" for item in columns) else (1, 1),
+    )
+
+
+def _weights(settings: Settings, *, dual: bool) -> tuple[WeightFile, WeightFile]:
+    words = [word.upper() for word in settings.texts("WEIGHT_TYPE")] or ["NONE"]
+    for word in words:
+        if word not in WEIGHTS:
+            raise ConfigError(
+                "unknown word", file=settings.file or None, key=settings["WEIGHT_TYPE"].where,
+                got=repr(word), remedy=did_you_mean(word, WEIGHTS),
+            )  # fmt: skip
+    names = [image_name(word) for word in settings.texts("WEIGHT_IMAGE")]
+    kinds = (words[0], words[-1])
+    if any(kind.startswith("MAP") for kind in kinds) and not names:
+        raise ConfigError(
+            "a weight map is needed", file=settings.file or None,
+            key=settings["WEIGHT_IMAGE"].where, remedy="Name it, or set WEIGHT_TYPE NONE.",
+        )  # fmt: skip
+    opened = {name: _opened(name) for kind in kinds if kind.startswith("MAP") for name in names}
+    files = (names[0], names[-1]) if names else (None, None)
+    rows = [
+        WeightFile(kind, opened[name] if name is not None and kind.startswith("MAP") else None)
+        for kind, name in zip(kinds, files, strict=True)
+    ]
+    return rows[0], rows[1]
+
+
+def _flags(settings: Settings, columns: Sequence[RequestedColumn]) -> tuple[ImageFile, ...]:
+    """The flag maps; like the original, they are looked at only if a column needs them."""
+    if not any(item.name in ("IMAFLAGS_ISO", "NIMAFLAGS_ISO") for item in columns):
+        return ()
+    return tuple(_opened(image_name(word)) for word in settings.texts("FLAG_IMAGE"))
+
+
+def _catalogue(settings: Settings) -> tuple[str, str]:
+    kind = _choice(settings, "CATALOG_TYPE", CATALOGUES)
+    name = settings.text("CATALOG_NAME")
+    if name.upper() in ("STDOUT", "PIPE") and not kind.startswith("ASCII"):
+        raise ConfigError(
+            "only text catalogues go to the terminal", file=settings.file or None,
+            key=settings["CATALOG_NAME"].where, got=kind,
+        )  # fmt: skip
+    if kind == "PARQUET" and Path(name).suffix.lower() not in (".parquet", ".pq"):
+        raise ConfigError(
+            "the name of a Parquet catalogue ends in .parquet or .pq", file=settings.file or None,
+            key=settings["CATALOG_NAME"].where, got=name,
+        )  # fmt: skip
+    return kind, name
+
+
+def _checks(settings: Settings) -> tuple[tuple[str, Path], ...]:
+    kinds = [word.upper() for word in settings.texts("CHECKIMAGE_TYPE")]
+    for word in kinds:
+        if word not in CHECKS:
+            raise ConfigError(
+                "unknown word", file=settings.file or None,
+                key=settings["CHECKIMAGE_TYPE"].where, got=repr(word),
+                remedy=did_you_mean(word, CHECKS),
+            )  # fmt: skip
+    names = settings.texts("CHECKIMAGE_NAME")
+    if all(kind == "NONE" for kind in kinds):
+        return ()
+    if len(names) != len(kinds):
+        raise ConfigError(
+            "each check-image needs a name", file=settings.file or None,
+            key=settings["CHECKIMAGE_NAME"].where, got=f"{len(names)} names",
+            allowed=f"{len(kinds)}, as in CHECKIMAGE_TYPE",
+        )  # fmt: skip
+    pairs = [(kind, Path(name)) for kind, name in zip(kinds, names, strict=True) if kind != "NONE"]
+    if len({path for _, path in pairs}) < len(pairs):
+        raise ConfigError(
+            "two check-images have one name", file=settings.file or None,
+            key=settings["CHECKIMAGE_NAME"].where, got=", ".join(names),
+        )  # fmt: skip
+    return tuple(pairs)

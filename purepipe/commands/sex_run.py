@@ -1,0 +1,248 @@
+"""One image of ``purepipe sex``: from files to a table of objects and check-images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.table import Column, Table
+
+from purepipe.commands.sex_checks import write_checks
+from purepipe.commands.sex_job import VECTORS, ImageFile, Job, WeightFile
+from purepipe.detect import extract
+from purepipe.errors import DataError, InputFileError
+from purepipe.exposure import Exposure
+from purepipe.io.cards import find_card
+from purepipe.io.sex_images import (
+    WriteCheck,
+    companion_of,
+    override_cards,
+    read_external_header,
+    read_flag_image,
+    read_float_image,
+    read_image_cards,
+)
+from purepipe.wcs import WCS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from purepipe.io.layout import HDULayout
+
+_KINDS = {"MAP_RMS": "rms", "MAP_VAR": "variance", "MAP_WEIGHT": "relative"}
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The objects of one image.
+
+    Attributes
+    ----------
+    table
+        The columns that are wanted, in their order; ``meta`` holds the SEX* values.
+    cards
+        Header of the measured image.
+    number, total
+        Which image of how many, from 1.
+    shape
+        Lines and columns of the image.
+    external
+        Whether an external header was used.
+    finished
+        When.
+    seconds
+        Time taken.
+    """
+
+    table: Table
+    cards: Sequence[str]
+    number: int
+    total: int
+    shape: tuple[int, int]
+    external: bool
+    finished: datetime
+    seconds: float
+
+    @property
+    def identity(self) -> str:
+        """OBJECT of the header, or an empty text."""
+        place = find_card(self.cards, "OBJECT")
+        if place is None:
+            return ""
+        return self.cards[place][10:].strip().strip("'").partition("'")[0].strip()
+
+
+def process_image(
+    job: Job, number: int, before: Sequence[Found], writers: Mapping[str, WriteCheck]
+) -> Found:
+    """Find and measure the objects of one image, and write its check-images.
+
+    Parameters
+    ----------
+    job
+        Files and configuration.
+    number
+        Which image, from 0.
+    before
+        Results of the images before: numbers of parents run through the file.
+    writers
+        Of check-images, by type.
+
+    Raises
+    ------
+    PurepipeError
+        A file cannot be read, or the data cannot be used.
+    """
+    start = time.monotonic()
+    measured, cards, external = read_measured(job, number)
+    sought = _read_sought(job, number, measured)
+    detection = extract(measured, job.config, detection=sought, threads=_threads(job))
+    if writers:
+        write_checks(job, detection, measured, cards, writers)
+    table = wanted_columns(detection.table, job.columns)
+    if "EXT_NUMBER" in table.colnames:
+        table["EXT_NUMBER"][:] = number + 1
+    return Found(
+        table=table,
+        cards=cards,
+        number=number + 1,
+        total=len(job.measured.images),
+        shape=measured.shape,
+        external=external,
+        finished=datetime.now(UTC),
+        seconds=time.monotonic() - start,
+    )
+
+
+def _threads(job: Job) -> int:
+    import os
+
+    return int(job.settings.number("NTHREADS")) or os.cpu_count() or 1
+
+
+def read_measured(job: Job, number: int) -> tuple[Exposure, list[str], bool]:
+    """The image to measure with all that belongs to it, its header, and whether from outside.
+
+    Raises
+    ------
+    InputFileError
+        A file cannot be read, a map has another size, a header value is not a number.
+    """
+    file = job.measured
+    item = file.images[number]
+    cards = read_image_cards(file.name, item)
+    extra = read_external_header(file.name.path, job.settings.text("HEADER_SUFFIX"), number)
+    used = override_cards(cards, extra) if extra else cards
+    image = read_float_image(file.name, item)
+    weight, kind = _read_weight(job, job.weights[1], number, image.shape)
+    exposure = Exposure(
+        image=image,
+        weight=weight,
+        weight_kind=kind,
+        flags=_read_flags(job, number, image.shape),
+        wcs=_coordinates(used, image.shape),
+        gain=_calibration(job, used, "GAIN"),
+        saturation=_calibration(job, used, "SATUR"),
+        zero_point=job.settings.number("MAG_ZEROPOINT"),
+        name=f"{file.name.path}[{item.label}]",
+    )
+    return exposure, cards, bool(extra)
+
+
+def _read_sought(job: Job, number: int, measured: Exposure) -> Exposure | None:
+    """The image to search: None if it is the measured one, with the same weights."""
+    if job.sought is None and job.weights[0] == job.weights[1]:
+        return None
+    if job.sought is None:
+        image = measured.image
+    else:
+        image = read_float_image(job.sought.name, _companion(job, job.sought, number))
+        _require_size(job.sought, image.shape, measured.shape)
+    weight, kind = _read_weight(job, job.weights[0], number, measured.shape)
+    return measured.replace(
+        image=image, weight=weight, weight_kind=kind, flags=None,
+        name=measured.name if job.sought is None else str(job.sought.name),
+    )  # fmt: skip
+
+
+def _companion(job: Job, file: ImageFile, number: int) -> HDULayout:
+    return companion_of(file.name, file.images, number, job.measured.name, len(job.measured.images))
+
+
+def _require_size(file: ImageFile, shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if shape != wanted:
+        raise InputFileError(
+            "the map has another size than the image", file=file.name,
+            got=f"{shape[1]} x {shape[0]} pixels", allowed=f"{wanted[1]} x {wanted[0]} pixels",
+            remedy="Give the map that belongs to this image.",
+        )  # fmt: skip
+
+
+def _read_weight(
+    job: Job, weight: WeightFile, number: int, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32] | None, Any]:
+    if weight.file is None:
+        return None, None
+    array = read_float_image(weight.file.name, _companion(job, weight.file, number))
+    _require_size(weight.file, array.shape, shape)
+    return array, _KINDS[weight.kind]
+
+
+def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> NDArray[np.int32] | None:
+    if not job.flags:
+        return None
+    file = job.flags[0]
+    array = read_flag_image(file.name, _companion(job, file, number))
+    _require_size(file, array.shape, shape)
+    return array
+
+
+def _coordinates(cards: Sequence[str], shape: tuple[int, ...]) -> WCS | None:
+    """World coordinates; None where the header has none."""
+    try:
+        return WCS.from_header("".join(cards), (shape[0], shape[1]))
+    except DataError:
+        return None
+
+
+def _calibration(job: Job, cards: Sequence[str], what: str) -> float:
+    """Gain or saturation: from the header of the image, else the keyword's value."""
+    keyword = job.settings.text(f"{what}_KEY")
+    place = find_card(cards, keyword) if keyword else None
+    if place is None:
+        return job.settings.number("GAIN" if what == "GAIN" else "SATUR_LEVEL")
+    text = cards[place][10:].partition("/")[0].strip().strip("'").strip()
+    try:
+        return float(text.replace("D", "E"))
+    except ValueError:
+        raise InputFileError(
+            "the header value must be a number", file=job.measured.name, key=keyword,
+            got=repr(text), remedy=f"Correct the header, or name another keyword by {what}_KEY.",
+        ) from None  # fmt: skip
+
+
+def wanted_columns(table: Table, columns: Sequence[Any]) -> Table:
+    """The columns of a catalogue with the lengths of their vectors as asked for.
+
+    Values that were not measured are 0, as in the original.
+    """
+    wanted = Table(meta=table.meta)
+    for item in columns:
+        column = table[item.name]
+        values = np.asarray(column)
+        if item.name in VECTORS:
+            values = _resized(values, item.length)
+        wanted[item.name] = Column(values, unit=column.unit, description=column.description)
+    return wanted
+
+
+def _resized(values: NDArray[Any], length: int) -> NDArray[Any]:
+    flat = values.reshape(len(values), -1)
+    if flat.shape[1] < length:
+        extra = np.zeros((len(values), length - flat.shape[1]), values.dtype)
+        flat = np.concatenate([flat, extra], axis=1)
+    return flat[:, 0] if length == 1 else flat[:, :length]

@@ -1,0 +1,247 @@
+"""Images for ``purepipe sex``: every image of a file in turn, companions, check-images."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.errors import InputFileError
+from purepipe.io.atomic import atomic_write
+from purepipe.io.cards import (
+    bitpix,
+    card,
+    card_number,
+    change_card,
+    data_block,
+    find_card,
+    header_block,
+    split_cards,
+)
+from purepipe.io.images import card_text, header_at, read_pixels
+from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout
+
+_SELECTED = re.compile(r"(.+)\[(\d+)\]")
+WriteCheck = Callable[[NDArray[Any], Sequence[str]], None]
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """A FITS file and, as in ``file.fits[2]``, the number of one HDU of it."""
+
+    path: Path
+    hdu: int | None = None
+
+    def __str__(self) -> str:
+        """As on the command line."""
+        return str(self.path) if self.hdu is None else f"{self.path}[{self.hdu}]"
+
+
+def image_name(text: str) -> ImageName:
+    """The file and the HDU that a word like ``file.fits[2]`` names."""
+    match = _SELECTED.fullmatch(text)
+    if match is None or Path(text).exists():
+        return ImageName(Path(text))
+    return ImageName(Path(match[1]), int(match[2]))
+
+
+def images_of(name: ImageName) -> tuple[HDULayout, ...]:
+    """The images to be processed: the selected HDU, or all HDUs with two-dimensional images.
+
+    Raises
+    ------
+    InputFileError
+        The file is missing, truncated or not FITS; the HDU is absent; there is no image.
+    """
+    layout = fits_layout(name.path)
+    if name.hdu is not None:
+        chosen: tuple[HDULayout, ...] = (find_hdu(layout, name.hdu, name.path),)
+    else:
+        chosen = layout
+    images = tuple(item for item in chosen if item.image_shape)
+    if not images:
+        raise InputFileError(
+            "no HDU holds a two-dimensional image", file=name.path, hdu=name.hdu,
+            got=", ".join(f"HDU {item.label}: {item.kind}" for item in chosen),
+            remedy="Give the image, not a catalogue made from it.",
+        )  # fmt: skip
+    return images
+
+
+def companion_of(
+    name: ImageName, images: Sequence[HDULayout], number: int, of: ImageName, total: int
+) -> HDULayout:
+    """The HDU of a weight, flag or detection file that belongs to image `number` (from 0).
+
+    `images` are those of the file; `of` is the image file, in which `total` images are processed.
+
+    Raises
+    ------
+    InputFileError
+        The file holds fewer images.
+    """
+    if len(images) == 1 and total == 1:
+        return images[0]
+    if name.hdu is None and of.hdu is not None:
+        # One HDU was chosen of the image only: the same one of the other file.
+        return next((item for item in images if item.index == of.hdu), images[0])
+    if number >= len(images):
+        raise InputFileError(
+            f"too few images for {of}", file=name.path, got=len(images), allowed=total,
+            remedy="Give a file with one image for each image.",
+        )  # fmt: skip
+    return images[number]
+
+
+def read_image_cards(name: ImageName, item: HDULayout) -> list[str]:
+    """The cards of the header of an image, untouched."""
+    return split_cards(card_text(header_at(name.path, item)))
+
+
+def read_float_image(name: ImageName, item: HDULayout) -> NDArray[np.float32]:
+    """The pixels of an image, scaled, as float32."""
+    return np.asarray(read_pixels(name.path, item)[0], np.float32)
+
+
+def read_flag_image(name: ImageName, item: HDULayout) -> NDArray[np.int32]:
+    """The pixels of a flag map.
+
+    Raises
+    ------
+    InputFileError
+        The numbers are not whole, or have more than 31 bits.
+    """
+    from purepipe.io.exposures import whole_numbers
+
+    return whole_numbers(read_pixels(name.path, item)[0], name.path)
+
+
+def read_external_header(path: Path, suffix: str, number: int) -> list[str]:
+    """The cards of ``image.head`` for image `number` (from 0); none without such a file.
+
+    Each image has its own part of the file, closed by END.
+
+    Raises
+    ------
+    InputFileError
+        The file cannot be read, or has too few parts.
+    """
+    head = (
+        path.with_suffix(suffix) if suffix.startswith(".") else path.with_name(path.stem + suffix)
+    )
+    if not suffix or not head.is_file() or head == path:
+        return []
+    try:
+        lines = head.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError as error:
+        raise InputFileError(
+            f"the external header cannot be read: {error.strerror}", file=head
+        ) from error
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if line.rstrip() == "END":
+            parts.append([])
+        elif line.strip():
+            parts[-1].append(line[:CARD].ljust(CARD))
+    if not parts[-1]:
+        parts.pop()
+    if number >= len(parts):
+        raise InputFileError(
+            "the external header has too few parts", file=head, got=len(parts),
+            allowed=f"{number + 1} or more, each closed by END",
+        )  # fmt: skip
+    return parts[number]
+
+
+def override_cards(cards: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """Header cards with those of an external header put in place or added at the end."""
+    merged = list(cards)
+    for line in extra:
+        keyword = line[:8].rstrip()
+        place = find_card(merged, keyword) if keyword else None
+        if place is not None:
+            merged[place] = line
+        elif line[8:9] == "=":
+            merged.append(line)
+    return merged
+
+
+def mesh_cards(cards: Sequence[str], mesh: tuple[int, int]) -> list[str]:
+    """The header of an image of background meshes: coordinates of one value per mesh."""
+    changed = list(cards)
+    for axis, size in enumerate(mesh, start=1):
+        reference = card_number(changed, f"CRPIX{axis}")
+        if reference is not None:
+            value = (reference - 0.5) / size + 0.5
+            change_card(changed, f"CRPIX{axis}", value, form="20.12E")
+        # The scale stands in CDELT beside PC, or in the columns of CD.
+        for keyword in (f"CDELT{axis}", *(f"CD{row}_{axis}" for row in (1, 2))):
+            step = card_number(changed, keyword)
+            if step is not None:
+                change_card(changed, keyword, step * size, form="20.12E")
+    return changed
+
+
+@contextmanager
+def check_writer(path: str | os.PathLike[str], *, extensions: int = 0) -> Iterator[WriteCheck]:
+    """A function ``write(array, cards)`` for the check-images of one file, in their order.
+
+    Parameters
+    ----------
+    path
+        Final name; the file is complete or absent.
+    extensions
+        Number of images to come as extensions; 0 for one image in the primary HDU.
+
+    Raises
+    ------
+    StoreError
+        The folder is missing or cannot be written.
+    """
+    with atomic_write(path, durable=False) as scratch, scratch.open("wb") as stream:
+        if extensions:
+            first = [
+                card("SIMPLE", True, "FITS standard"),
+                card("BITPIX", 8),
+                card("NAXIS", 0),
+                card("EXTEND", True, "images follow"),
+                card("NEXTEND", extensions, "number of images"),
+            ]
+            stream.write(header_block(first))
+
+        def write(array: NDArray[Any], cards: Sequence[str]) -> None:
+            stream.write(header_block(_described(array, cards, extension=extensions > 0)))
+            stream.write(data_block(array))
+
+        yield write
+
+
+def _described(array: NDArray[Any], cards: Sequence[str], *, extension: bool) -> list[str]:
+    """The cards of an image header, made to describe this array."""
+    # The last three describe an array that is not this one.
+    gone = (
+        "SIMPLE  ", "XTENSION", "BITPIX  ", "NAXIS", "PCOUNT  ", "GCOUNT  ", "BLANK   ", "CHECKSUM",
+        "DATASUM ",
+    )  # fmt: skip
+    kept = [line for line in cards if not line.startswith(gone)]
+    for keyword, value in (("BZERO", 0.0), ("BSCALE", 1.0)):
+        change_card(kept, keyword, value, form="20.8f")
+    height, width = array.shape
+    start = card("XTENSION", "IMAGE", "image") if extension else card("SIMPLE", True, "FITS")
+    first = [
+        start,
+        card("BITPIX", bitpix(array)),
+        card("NAXIS", 2),
+        card("NAXIS1", width),
+        card("NAXIS2", height),
+    ]
+    if extension:
+        first += [card("PCOUNT", 0), card("GCOUNT", 1)]
+    return [*first, *kept]
