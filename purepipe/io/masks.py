@@ -1,8 +1,12 @@
-"""Masks as FITS images."""
+"""Masks as FITS images, written from memory or drawn straight from the files of a CCD."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +14,33 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.config.mask import MaskConfig
 from purepipe.errors import DataError, InputFileError
+from purepipe.exposure import WeightKind
 from purepipe.io.images import clean_header, quiet, read_image, write_image
-from purepipe.mask.build import storage_dtype
-from purepipe.mask.report import report_mask
+from purepipe.io.layout import HDUName
+from purepipe.io.nebulae import read_configured_nebulae
+from purepipe.io.rows import ImageRows, image_by_rows, open_rows
+from purepipe.mask.build import refuse_missing, storage_dtype
+from purepipe.mask.plan import MaskPlan, PixelRows, draw_rows, plan_mask, strips
+from purepipe.mask.regions import Region
+from purepipe.mask.report import (
+    MaskReport,
+    count_pixels,
+    report_counts,
+    report_mask,
+    rule_values,
+)
+from purepipe.mask.rules import missing_fraction
+from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
-    from purepipe.config import MaskConfig
+    from astropy.table import Table
+
     from purepipe.exposure import Exposure
 
 PathName = str | os.PathLike[str]
+_TYPES = {"image": np.float32, "weight": np.float32, "flags": np.int32}
 
 
 def write_mask(
@@ -63,9 +84,175 @@ def write_mask(
         )  # fmt: skip
     values = values.astype(np.int32)
     header = _header(exposure)
-    for keyword, value, comment in report_mask(values, config, image=exposure.image).cards():
-        header.set(keyword, value, comment)
+    _set_cards(header, report_mask(values, config, image=exposure.image))
     write_image(path, values.astype(storage_dtype(values)), header, compress=compress)
+
+
+def mask_files(
+    output: PathName,
+    image: PathName,
+    weight: PathName | None = None,
+    flags: PathName | None = None,
+    *,
+    stars: Table | None = None,
+    config: MaskConfig | None = None,
+    regions: Sequence[Region] = (),
+    weight_kind: WeightKind | str = WeightKind.INVERSE_VARIANCE,
+    saturation: float = np.inf,
+    hdu: HDUName | None = None,
+    durable: bool = True,
+) -> MaskReport:
+    """Draw the mask of an image from its files into a file, some rows at a time.
+
+    The same mask as `purepipe.mask.build_mask` makes, in a few megabytes of memory however large
+    the image is. What no rule asks for is not read.
+
+    Parameters
+    ----------
+    output
+        Uncompressed FITS image with the header of `image` and what each rule did: int16, or int32
+        when a rule or `flags` may set bits above 14. An earlier file is replaced.
+    image, weight, flags
+        FITS files; `weight` and `flags` are optional.
+    stars, regions
+        As for `build_mask`.
+    config
+        Which rules, and how; catalogues of nebulae that it names are read.
+    weight_kind
+        What the weights mean.
+    saturation
+        Level at which pixels saturate, ADU; for ``config.saturated``.
+    hdu
+        HDU number or EXTNAME in all three files; the first image when not given.
+    durable
+        As for `purepipe.io.atomic.atomic_write`.
+
+    Returns
+    -------
+    What every rule did.
+
+    Raises
+    ------
+    InputFileError
+        A file is missing or damaged.
+    DataError
+        The files do not fit together, or what a rule needs is missing.
+    ConfigError, NothingToDo
+        As `build_mask`.
+    StoreError
+        The mask cannot be written.
+    """
+    config = config or MaskConfig()
+    with ExitStack() as stack:
+        opened = {
+            name: stack.enter_context(open_rows(path, hdu))
+            for name, path in (("image", image), ("weight", weight), ("flags", flags))
+            if path is not None
+        }
+        _require_fit(opened, {"weight": weight, "flags": flags}, image)
+        frame = opened["image"]
+        missing = _missing(frame, config) if config.missing.make else None
+        if missing is not None:
+            refuse_missing(missing, config, name=str(image))
+        plan = plan_mask(
+            frame.shape, _coordinates(frame), stars, config, regions=regions, name=str(image),
+            **read_configured_nebulae(config),
+        )  # fmt: skip
+        header = clean_header(frame.header)
+        values = rule_values(config)
+        counts = np.zeros(len(values), np.int64)
+        n_cards = len(report_counts(counts, 1, config, missing=missing).cards())
+        limits = PixelRows(0, weight_kind=WeightKind(weight_kind), saturation=saturation)
+        with image_by_rows(
+            output,
+            frame.shape,
+            _stored_type(plan, opened.get("flags")),
+            header,
+            more_cards=n_cards,
+            durable=durable,
+        ) as write:
+            for drawn in _draw(plan, opened, limits):
+                counts += count_pixels(drawn, values)
+                write(drawn)
+            n_pixels = frame.shape[0] * frame.shape[1]
+            report = report_counts(counts, n_pixels, config, missing=missing)
+            _set_cards(header, report)
+    return report
+
+
+def _require_fit(
+    opened: dict[str, ImageRows], paths: dict[str, PathName | None], image: PathName
+) -> None:
+    for name, path in paths.items():
+        if name in opened and opened[name].shape != opened["image"].shape:
+            (ny, nx), (rows, columns) = opened[name].shape, opened["image"].shape
+            raise DataError(
+                f"the {name} map has another size than the image {image}", file=path,
+                got=f"{nx} x {ny}", allowed=f"{columns} x {rows}",
+            )  # fmt: skip
+    if "flags" in opened and opened["flags"].read(0, 1).dtype.kind not in "iu":
+        raise DataError("a flag map must hold integers", file=paths["flags"])
+
+
+def _missing(image: ImageRows, config: MaskConfig) -> float:
+    """Fraction of missing pixels."""
+    compat = config.compat == "shapepipe"
+    total = sum(
+        missing_fraction(image.read(first, last), compat=compat) * (last - first)
+        for first, last in strips(image.shape)
+    )
+    return total / image.shape[0]
+
+
+def _coordinates(frame: ImageRows) -> WCS | None:
+    try:
+        return WCS.from_header(frame.header, frame.shape)
+    except DataError:
+        return None
+
+
+def _draw(
+    plan: MaskPlan, opened: dict[str, ImageRows], limits: PixelRows
+) -> Iterator[NDArray[np.int32]]:
+    """The mask, some rows at a time; what is yielded is only valid until the next."""
+    # ShapePipe looks at no pixel of the image itself.
+    skipped = "image" if plan.config.compat == "shapepipe" else ""
+
+    def read(part: tuple[int, int]) -> PixelRows:
+        pixels: dict[str, Any] = {
+            name: rows.read(*part).astype(_TYPES[name], copy=False)
+            for name, rows in opened.items()
+            if name != skipped
+        }
+        return replace(limits, first=part[0], **pixels)
+
+    parts = list(strips(plan.shape))
+    drawn = np.empty((parts[0][1], plan.shape[1]), np.int32)
+    # The next rows are read while these are drawn.
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(read, parts[0])
+        for (first, last), following in zip(parts, [*parts[1:], None], strict=True):
+            rows = ahead.result()
+            if following is not None:
+                ahead = reader.submit(read, following)
+            part = drawn[: last - first]
+            part[...] = 0
+            draw_rows(plan, rows, part)
+            yield part
+
+
+def _stored_type(plan: MaskPlan, flags: ImageRows | None) -> type[np.generic]:
+    if plan.config.compat == "shapepipe":
+        return np.int16
+    wide = any(value >= 2**15 for value in rule_values(plan.config)[:-1])
+    if flags is not None:
+        wide |= np.iinfo(flags.read(0, 1).dtype).max >= 2**15
+    return np.int32 if wide else np.int16
+
+
+def _set_cards(header: fits.Header, report: MaskReport) -> None:
+    for keyword, value, comment in report.cards():
+        header.set(keyword, value, comment)
 
 
 def read_mask(path: PathName, hdu: int | str | None = None) -> NDArray[np.int32]:

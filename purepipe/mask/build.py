@@ -70,7 +70,8 @@ def build_mask(
     OR-ed). Its inverted removal of images with missing data is not reproduced.
     """
     config = config or MaskConfig()
-    _refuse_missing(exposure, config)
+    if config.missing.remove:
+        refuse_missing(rules.missing_fraction(exposure.image), config, name=exposure.name)
     plan = plan_mask(
         exposure.shape, exposure.wcs, stars, config,
         regions=regions, messier=messier, ngc=ngc, name=exposure.name,
@@ -93,14 +94,18 @@ def _rows(exposure: Exposure, first: int, last: int) -> PixelRows:
     )
 
 
-def _refuse_missing(exposure: Exposure, config: MaskConfig) -> None:
+def refuse_missing(fraction: float, config: MaskConfig, *, name: str) -> None:
+    """Refuse an image of which too much is missing.
+
+    Raises
+    ------
+    NothingToDo
+        ``config.missing.remove`` is set and the fraction reaches its limit.
+    """
     missing = config.missing
-    if not (missing.make and missing.remove):
-        return
-    fraction = rules.missing_fraction(exposure.image)
-    if fraction >= missing.remove_fraction:
+    if missing.make and missing.remove and fraction >= missing.remove_fraction:
         raise NothingToDo(
-            "too much of the image is missing", file=exposure.name,
+            "too much of the image is missing", file=name,
             got=f"{fraction:.3f}", allowed=f"less than {missing.remove_fraction}",
             remedy="Raise mask.missing.remove_fraction to keep it.",
         )  # fmt: skip

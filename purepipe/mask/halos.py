@@ -28,11 +28,11 @@ _FAINTEST = 50.0
 
 def star_regions(
     exposure: Exposure, stars: Table | None, config: MaskConfig | None = None
-) -> dict[str, list[NDArray[np.float64]]]:
+) -> dict[str, NDArray[np.float64]]:
     """The polygons around the stars that reach an image, under ``"halo"`` and ``"spike"``.
 
-    Each is an (n, 2) array of 0-based vertices; `purepipe.mask.regions.format_ds9` writes them.
-    Parameters and errors are those of `build_mask`.
+    Each is a (stars, n, 2) array of 0-based vertices; `purepipe.mask.regions.format_ds9` writes
+    them. Parameters and errors are those of `build_mask`.
     """
     config = config or MaskConfig()
     return outline_stars(exposure.wcs, exposure.shape, stars, config, name=exposure.name)
@@ -45,7 +45,7 @@ def outline_stars(
     config: MaskConfig,
     *,
     name: str,
-) -> dict[str, list[NDArray[np.float64]]]:
+) -> dict[str, NDArray[np.float64]]:
     """The polygons of `star_regions`, for an image of which only the frame is known."""
     kinds: tuple[tuple[str, HaloConfig | SpikeConfig], ...] = (
         ("halo", config.halo),

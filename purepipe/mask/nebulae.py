@@ -35,6 +35,11 @@ def messier() -> Table:
     81 galaxies, globular clusters and nebulae; most open clusters are left out on purpose. The
     extents are full ones. From ShapePipe (MIT licence), in single precision there.
     """
+    return _messier().copy()
+
+
+@cache
+def _messier() -> Table:
     from astropy.table import Table
 
     text = (files("purepipe.mask") / "data" / "messier.csv").read_text(encoding="ascii")

@@ -56,6 +56,14 @@ class MaskPlan:
     nebulae: tuple[tuple[nebulae.Ellipses, int], ...]
     regions: PackedRegions | None
 
+    @property
+    def largest(self) -> int:
+        """Sum of the values of all rules: no pixel can have more, but for external flags."""
+        config = self.config
+        rules_of_stars = config.halo.flag + config.spike.flag
+        rest = config.border_flag + config.messier.flag + config.ngc.flag + config.weight.flag
+        return rules_of_stars + rest
+
 
 @dataclass(frozen=True, eq=False)
 class PixelRows:
@@ -152,20 +160,19 @@ def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
 def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
     config = plan.config
     if config.border_make:
-        rules.mark_border(
-            out, config.border_width, config.border_flag, rows=plan.shape[0], first_row=rows.first
-        )
+        for part in _border(plan, config.border_width, rows.first, out):
+            part |= config.border_flag
     for polygons in plan.stars:
         paint(polygons, out, rows.first)
     for ellipses, value in plan.nebulae:
         _or_plane(_inside(ellipses, out, rows.first), value, out)
     if rows.weight is not None:
         limits = config.weight
-        plane = rules.bad_weight(
-            rows.weight, rows.weight_kind,
-            minimum=limits.minimum, maximum=limits.maximum, mask_zero=limits.mask_zero,
-        )  # fmt: skip
-        _or_plane(plane, limits.flag, out)
+        if rows.weight_kind in (WeightKind.VARIANCE, WeightKind.RMS):
+            _or_plane(rules.bad_weight(rows.weight, rows.weight_kind), limits.flag, out)
+        else:
+            good = rules.good_range(limits.minimum, limits.maximum, mask_zero=limits.mask_zero)
+            rules.or_outside(rows.weight, *good, limits.flag, out)
     if rows.image is not None:
         plane = rules.missing(rows.image, zeros=config.missing.mask_zeros)
         _or_plane(plane, int(MaskFlag.MISSING), out)
@@ -186,23 +193,28 @@ def _draw_as_shapepipe(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) 
             paint(polygons, out, rows.first)
         if rows.weight is not None:
             limits = config.weight
-            plane = rules.outside_range(rows.weight, limits.minimum, limits.maximum)
-            _or_plane(plane, limits.flag, out)
+            rules.or_outside(rows.weight, limits.minimum, limits.maximum, limits.flag, out)
             values.append(limits.flag)
         if 128 <= max(values) < 32768:
             out &= 255
     if config.border_make:
         # The slice of -0 pixels is the whole axis; and the configured value is never read.
-        edge = np.zeros_like(out)
-        width = config.border_width or max(plan.shape)
-        rules.mark_border(edge, width, 4, rows=plan.shape[0], first_row=rows.first)
-        out += edge
+        for part in _border(plan, config.border_width or max(plan.shape), rows.first, out):
+            part += 4
     for ellipses, value in plan.nebulae:
         out += np.int32(value) * _inside(ellipses, out, rows.first)
     if rows.flags is not None:
         out += rows.flags
-    # The original adds 16-bit integers, which wrap.
-    out[...] = out.astype(np.int16)
+    if rows.flags is not None or plan.largest >= 2**15:
+        # The original adds 16-bit integers, which wrap.
+        out <<= 16
+        out >>= 16
+
+
+def _border(
+    plan: MaskPlan, width: int, first_row: int, out: NDArray[np.int32]
+) -> Iterator[NDArray[np.int32]]:
+    return rules.border_parts(out, width, n_rows=plan.shape[0], first_row=first_row)
 
 
 def _inside(

@@ -17,7 +17,7 @@ _FARTHEST = 1e9
 
 
 def rasterise(
-    polygons: Sequence[Any],
+    polygons: Sequence[Any] | NDArray[np.float64],
     shape: tuple[int, int],
     *,
     rule: str = "weightwatcher",
@@ -32,8 +32,8 @@ def rasterise(
     ----------
     polygons
         Each an (n, 2) array of vertices x, y; or a tuple of such arrays, which together bound one
-        polygon by the even-odd rule (a polygon with holes). They are closed here; vertices may lie
-        anywhere, also outside the image.
+        polygon by the even-odd rule (a polygon with holes). Or one (m, n, 2) array. They are
+        closed here; vertices may lie anywhere, also outside the image.
     shape
         (ny, nx) of the map.
     rule
@@ -75,12 +75,13 @@ class PackedPolygons:
     y: NDArray[np.float64]
     contours: NDArray[np.int64]
     polygons: NDArray[np.int64]
+    bounds: NDArray[np.float64]
     values: NDArray[np.int32]
     weightwatcher: bool
 
 
 def pack(
-    polygons: Sequence[Any],
+    polygons: Sequence[Any] | NDArray[np.float64],
     value: int | ArrayLike = 1,
     *,
     rule: str,
@@ -95,7 +96,12 @@ def pack(
             )
     if origin not in (0, 1):
         raise ConfigError("unknown pixel origin", key="origin", got=origin, allowed="0, 1")
-    rings = [_contours(polygon, number) for number, polygon in enumerate(polygons)]
+    rings: list[tuple[NDArray[np.float64], ...]]
+    if isinstance(polygons, np.ndarray) and polygons.ndim == 3 and polygons.shape[2] == 2:
+        rings = [(polygon,) for polygon in polygons.astype(np.float64, copy=False)]
+    else:
+        rings = [_contours(polygon, number) for number, polygon in enumerate(polygons)]
+    _require_finite(rings)
     values = np.asarray(value, dtype=np.int32)
     if overlap == "even-odd":
         if values.ndim:
@@ -105,14 +111,34 @@ def pack(
         raise DataError(
             "one value for each polygon is needed", got=values.shape, allowed=len(rings)
         )
+    return _packed(rings, np.broadcast_to(values, (len(rings),)), rule, origin)
+
+
+def _packed(
+    rings: Sequence[Sequence[NDArray[np.float64]]],
+    values: NDArray[np.int32],
+    rule: str,
+    origin: int,
+) -> PackedPolygons:
     contours = [contour for polygon in rings for contour in polygon]
     x, y = _pixels(np.concatenate([np.empty((0, 2)), *contours]), rule, origin).T
+    contour_starts = _starts([len(contour) for contour in contours])
+    polygon_starts = _starts([len(polygon) for polygon in rings])
+    bounds = np.zeros((len(rings), 3))
+    first = contour_starts[polygon_starts]
+    drawn = np.flatnonzero(np.diff(first))
+    if len(drawn):
+        for column, (extreme, axis) in enumerate(
+            ((np.minimum, y), (np.maximum, y), (np.minimum, x))
+        ):
+            bounds[drawn, column] = extreme.reduceat(axis, first[drawn])
     return PackedPolygons(
         np.ascontiguousarray(x),
         np.ascontiguousarray(y),
-        _starts([len(contour) for contour in contours]),
-        _starts([len(polygon) for polygon in rings]),
-        np.ascontiguousarray(np.broadcast_to(values, (len(rings),))),
+        contour_starts,
+        polygon_starts,
+        bounds,
+        np.ascontiguousarray(values),
         rule == "weightwatcher",
     )
 
@@ -123,7 +149,7 @@ def paint(packed: PackedPolygons, out: NDArray[np.int32], first_row: int = 0) ->
 
     if len(packed.values):
         fill_polygons(
-            packed.x, packed.y, packed.contours, packed.polygons, packed.values,
+            packed.x, packed.y, packed.contours, packed.polygons, packed.bounds, packed.values,
             packed.weightwatcher, first_row, out,
         )  # fmt: skip
 
@@ -140,19 +166,31 @@ def _output(shape: tuple[int, int], out: NDArray[np.int32] | None) -> NDArray[np
 
 
 def _contours(polygon: Any, number: int) -> tuple[NDArray[np.float64], ...]:
-    """The closed lines of one polygon as checked (n, 2) float64 arrays."""
+    """The closed lines of one polygon as (n, 2) float64 arrays."""
     lines = polygon if isinstance(polygon, tuple) and np.ndim(polygon[0]) == 2 else (polygon,)
-    contours = []
-    for line in lines:
-        vertices = np.asarray(line, dtype=np.float64)
-        if vertices.ndim != 2 or vertices.shape[1] != 2 or not np.isfinite(vertices).all():
-            raise DataError(
-                f"polygon {number}: the vertices must be a finite (n, 2) array",
-                got=f"shape {vertices.shape}",
-                remedy="Leave out polygons whose sky position has no place on this image.",
-            )
-        contours.append(vertices)
-    return tuple(contours)
+    contours = tuple(np.asarray(line, dtype=np.float64) for line in lines)
+    for vertices in contours:
+        if vertices.ndim != 2 or vertices.shape[1] != 2:
+            raise _bad_vertices(number, vertices)
+    return contours
+
+
+def _require_finite(rings: Sequence[Sequence[NDArray[np.float64]]]) -> None:
+    contours = [contour for polygon in rings for contour in polygon]
+    if not contours or np.isfinite(np.concatenate(contours)).all():
+        return
+    for number, polygon in enumerate(rings):
+        for vertices in polygon:
+            if not np.isfinite(vertices).all():
+                raise _bad_vertices(number, vertices)
+
+
+def _bad_vertices(number: int, vertices: NDArray[np.float64]) -> DataError:
+    return DataError(
+        f"polygon {number}: the vertices must be a finite (n, 2) array",
+        got=f"shape {vertices.shape}",
+        remedy="Leave out polygons whose sky position has no place on this image.",
+    )
 
 
 def _pixels(vertices: NDArray[np.float64], rule: str, origin: int) -> NDArray[np.float64]:

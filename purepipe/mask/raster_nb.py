@@ -40,6 +40,7 @@ def fill_polygons(
     y: NDArray[np.float64],
     contours: NDArray[np.int64],
     polygons: NDArray[np.int64],
+    bounds: NDArray[np.float64],
     values: NDArray[np.int32],
     weightwatcher: bool,
     first_row: int,
@@ -48,18 +49,15 @@ def fill_polygons(
     """OR ``values[p]`` into the pixels of `out` inside polygon p (even-odd rule).
 
     Contour c has the vertices ``contours[c]:contours[c + 1]``, polygon p the contours
-    ``polygons[p]:polygons[p + 1]``; contours are closed here. `out` holds the rows of an image
-    from `first_row` on.
+    ``polygons[p]:polygons[p + 1]``, its smallest y, largest y and smallest x ``bounds[p]``;
+    contours are closed here. `out` holds the rows of an image from `first_row` on.
     """
     n_rows, nx = out.shape
     for p in range(values.size):
         begin, end = polygons[p], polygons[p + 1]
-        first, last = contours[begin], contours[end]
-        if last - first < 3:
-            continue
-        low = max(int(np.floor(y[first:last].min())) + 1, first_row)
-        high = min(int(np.floor(y[first:last].max())), first_row + n_rows - 1)
-        if high < low or x[first:last].min() > nx:
+        low = max(int(np.floor(bounds[p, 0])) + 1, first_row)
+        high = min(int(np.floor(bounds[p, 1])), first_row + n_rows - 1)
+        if high < low or bounds[p, 2] > nx or contours[end] - contours[begin] < 3:
             continue
         starts = _crossing_starts(y, contours, begin, end, low, high)
         columns = _crossings(x, y, contours, begin, end, low, high, starts, weightwatcher, nx)
@@ -174,14 +172,15 @@ def fill_ellipses(
 
 
 @kernel
-def fill_outside_range(
-    weight: NDArray[np.float32], low: float, high: float, out: NDArray[np.bool_]
+def or_outside_range(
+    weight: NDArray[np.float32], low: np.float32, high: np.float32, value: int, out: NDArray[Any]
 ) -> None:
-    """True below `low` or above `high`; a pixel that is not finite counts as -1e30."""
+    """OR `value` where the weight is below `low`, above `high` (a finite number), or NaN."""
     for j in range(weight.shape[0]):
-        for i in range(weight.shape[1]):
-            value = float(weight[j, i]) if np.isfinite(weight[j, i]) else -1e30
-            out[j, i] = value < low or value > high
+        pixels, line = weight[j], out[j]
+        for i in range(line.size):
+            good = pixels[i] >= low and pixels[i] <= high
+            line[i] |= np.int32(value) * np.int32(not good)
 
 
 @kernel
@@ -206,10 +205,12 @@ def count_values(mask: NDArray[np.int32], values: NDArray[np.int64]) -> NDArray[
         while start < line.size:
             length = _run_length(line[start:])
             pixel = np.int64(line[start])
+            start += length
+            if pixel == 0:
+                continue
             for k in range(values.size):
                 if pixel & values[k]:
                     counts[k] += length
-            start += length
     return counts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,6 +16,8 @@ from purepipe.mask.raster import PackedPolygons, pack, paint
 
 # A variance from here on means no information (SExtractor's limit).
 _BIG = 1e30
+# What a weight that is not a finite number counts as.
+_NOT_A_WEIGHT = -1e30
 
 
 def border(shape: tuple[int, int], width: int) -> NDArray[np.bool_]:
@@ -31,22 +33,22 @@ def border(shape: tuple[int, int], width: int) -> NDArray[np.bool_]:
             "the border cannot be negative", key="width", got=width, allowed="0 or more"
         )
     plane = np.zeros(shape, bool)
-    mark_border(plane, width, True, rows=shape[0])
+    for part in border_parts(plane, width, n_rows=shape[0]):
+        part[...] = True
     return plane
 
 
-def mark_border(
-    out: NDArray[Any], width: int, value: int, *, rows: int, first_row: int = 0
-) -> None:
-    """OR `value` into the border of an image of `rows` rows, of which `out` holds some."""
-    nx = out.shape[1]
-    out[: max(width - first_row, 0)] |= value
-    out[max(rows - width - first_row, 0) :] |= value
-    if 2 * width < nx:
-        out[:, :width] |= value
-        out[:, nx - width :] |= value
-    else:
-        out |= value
+def border_parts(
+    rows: NDArray[Any], width: int, *, n_rows: int, first_row: int = 0
+) -> Iterator[NDArray[Any]]:
+    """Views, without overlap, of the border in the `rows` from `first_row` on of `n_rows`."""
+    count, nx = rows.shape
+    below = min(max(width - first_row, 0), count)
+    above = max(min(n_rows - width - first_row, count), below)
+    yield rows[:below]
+    yield rows[above:]
+    yield rows[below:above, :width]
+    yield rows[below:above, max(nx - width, width) :]
 
 
 def star_polygons(
@@ -58,7 +60,7 @@ def star_polygons(
     scale: float,
     mag_pivot: float,
     invert: bool = False,
-) -> list[NDArray[np.float64]]:
+) -> NDArray[np.float64]:
     """The model polygon around each star, scaled with its magnitude.
 
     The size is ``s = 1 - scale (mag - mag_pivot)`` times the model. Stars so faint that s is not
@@ -80,13 +82,13 @@ def star_polygons(
 
     Returns
     -------
-    (n, 2) arrays of 0-based vertices, one for each star that has a polygon.
+    (stars, n, 2) array of 0-based vertices, of the stars that have a polygon.
     """
     offsets = np.asarray(model, dtype=np.float64)
     size = 1.0 - scale * (np.asarray(mag, dtype=np.float64) - mag_pivot)
     centres = np.stack([np.asarray(x, np.float64), np.asarray(y, np.float64)], axis=-1)
     usable = np.isfinite(centres).all(axis=-1) & (np.isfinite(size) if invert else size > 0)
-    return [centres[k] + size[k] * offsets for k in np.flatnonzero(usable)]
+    return centres[usable, None, :] + size[usable, None, None] * offsets
 
 
 def polygon_reach(model: ArrayLike, mag: ArrayLike, *, scale: float, mag_pivot: float) -> float:
@@ -97,7 +99,7 @@ def polygon_reach(model: ArrayLike, mag: ArrayLike, *, scale: float, mag_pivot: 
 
 
 def stars(
-    shape: tuple[int, int], polygons: Sequence[NDArray[np.float64]], *, compat: bool = False
+    shape: tuple[int, int], polygons: NDArray[np.float64], *, compat: bool = False
 ) -> NDArray[np.bool_]:
     """True inside the polygons of `star_polygons`.
 
@@ -109,14 +111,11 @@ def stars(
     return drawn > 0
 
 
-def pack_stars(
-    polygons: Sequence[NDArray[np.float64]], value: int, *, compat: bool
-) -> PackedPolygons:
+def pack_stars(polygons: NDArray[np.float64], value: int, *, compat: bool) -> PackedPolygons:
     """The polygons of stars, to be painted as `stars` says."""
     if compat:
         # 0-based position + 0.5 is written to a file that is read as 1-based.
-        shifted = [vertices + 0.5 for vertices in polygons]
-        return pack(shifted, value, rule="weightwatcher", origin=1)
+        return pack(np.asarray(polygons) + 0.5, value, rule="weightwatcher", origin=1)
     return pack(polygons, value, rule="centre")
 
 
@@ -137,8 +136,7 @@ def bad_weight(
     kind = WeightKind(kind)
     if kind in (WeightKind.VARIANCE, WeightKind.RMS):
         return ~((weight >= 0) & (weight < _BIG))
-    low = max(minimum, float(np.finfo(np.float32).smallest_subnormal) if mask_zero else 0.0)
-    return outside_range(weight, low, min(maximum, _BIG))
+    return outside_range(weight, *good_range(minimum, maximum, mask_zero=mask_zero))
 
 
 def outside_range(weight: NDArray[np.float32], minimum: float, maximum: float) -> NDArray[np.bool_]:
@@ -147,11 +145,34 @@ def outside_range(weight: NDArray[np.float32], minimum: float, maximum: float) -
     What is not finite counts as -1e30; single-precision pixels are compared with
     double-precision limits.
     """
-    from purepipe.mask.raster_nb import fill_outside_range
+    plane = np.zeros(weight.shape, np.uint8)
+    or_outside(weight, minimum, maximum, 1, plane)
+    return plane.view(np.bool_)
 
-    plane = np.empty(weight.shape, bool)
-    fill_outside_range(weight, float(minimum), float(maximum), plane)
-    return plane
+
+def good_range(minimum: float, maximum: float, *, mask_zero: bool) -> tuple[float, float]:
+    """The range of weights, which are inverse variances or proportional to them, that are good."""
+    smallest = float(np.finfo(np.float32).smallest_subnormal) if mask_zero else 0.0
+    return max(minimum, smallest), min(maximum, _BIG)
+
+
+def or_outside(
+    weight: NDArray[np.float32], minimum: float, maximum: float, value: int, out: NDArray[Any]
+) -> None:
+    """OR `value` into `out` where `outside_range` is true."""
+    from purepipe.mask.raster_nb import or_outside_range
+
+    if minimum <= _NOT_A_WEIGHT <= maximum:
+        weight = np.where(np.isfinite(weight), weight, np.float32(_NOT_A_WEIGHT))
+    largest = float(np.finfo(np.float32).max)
+    # Limits between two single-precision numbers are the same as the next one inside.
+    low = np.float32(np.clip(minimum, -largest, largest))
+    high = np.float32(np.clip(maximum, -largest, largest))
+    if low < minimum:
+        low = np.nextafter(low, np.float32(np.inf))
+    if high > maximum:
+        high = np.nextafter(high, np.float32(-np.inf))
+    or_outside_range(weight, low, high, value, out)
 
 
 def missing(image: NDArray[np.float32], *, zeros: bool = False) -> NDArray[np.bool_]:

@@ -6,12 +6,12 @@ from astropy.io import fits
 from astropy.table import Table
 
 from purepipe.config import MaskConfig
-from purepipe.errors import DataError, InputFileError, StoreError
+from purepipe.errors import DataError, InputFileError, NothingToDo, StoreError
 from purepipe.exposure import Exposure
 from purepipe.flags import MaskFlag
 from purepipe.io.exposures import read_exposure
 from purepipe.io.images import write_image
-from purepipe.io.masks import mask_name, read_mask, write_mask
+from purepipe.io.masks import mask_files, mask_name, read_mask, write_mask
 from purepipe.io.nebulae import read_configured_nebulae, read_nebulae
 from purepipe.mask import build_mask
 from purepipe.mask.nebulae import messier
@@ -159,3 +159,113 @@ def test_nebulae_that_cannot_be_used(tmp_path):
     )
     with pytest.raises(InputFileError, match="in m; allowed: numbers in arcmin"):
         read_nebulae(tmp_path / "m.ecsv")
+
+
+def ccd_files(folder, *, dtype=np.int16, shape=(300, 1500), seed=3):
+    """Image, weight and flag files of one CCD, and the exposure that they make."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=shape).astype(np.float32)
+    image[7, 8] = np.nan
+    weight = rng.choice(np.array([1, 1, 1, 0, -1, np.nan, 1e31], np.float32), shape)
+    flags = rng.choice(np.array([0, 0, 1, 4, 64], dtype), shape)
+    header = coordinates()
+    for name, plane in (("image", image), ("weight", weight), ("flags", flags)):
+        fits.writeto(folder / f"{name}.fits", plane, header)
+    made = Exposure(
+        image, weight, "inverse variance", flags.astype(np.int32),
+        wcs=WCS.from_header(header, shape), name="a",
+    )  # fmt: skip
+    return [folder / f"{name}.fits" for name in ("image", "weight", "flags")], made
+
+
+def bright_stars(made, count=40):
+    rng = np.random.default_rng(1)
+    ra, dec = made.wcs.pixel_to_sky(rng.uniform(0, 1500, count), rng.uniform(0, 300, count))
+    return Table({"ra": ra, "dec": dec, "mag": rng.uniform(12, 17.9, count)})
+
+
+@pytest.mark.parametrize("compat", ["none", "shapepipe"])
+def test_a_mask_drawn_from_files_is_that_drawn_in_memory(tmp_path, compat):
+    files, made = ccd_files(tmp_path)
+    config = MaskConfig.exposure(compat=compat, border_width=9)
+    stars = bright_stars(made)
+    expected = build_mask(made, stars, config)
+    report = mask_files(tmp_path / "mask.fits", *files, stars=stars, config=config)
+    with fits.open(tmp_path / "mask.fits") as hdus:
+        hdus.verify("exception")
+        assert hdus[0].header["BITPIX"] == 16
+        np.testing.assert_array_equal(hdus[0].data, expected)
+        cards = {key: hdus[0].header[key] for key, _, _ in report.cards()}
+        assert cards == {key: value for key, value, _ in report.cards()}
+        assert WCS.from_header(hdus[0].header).pixel_scale == pytest.approx(0.18)
+    assert report.n_masked == np.count_nonzero(expected)
+    assert {rule.name: rule.pixels for rule in report.rules}["border"] == np.count_nonzero(
+        expected & 4
+    )
+
+
+def test_a_mask_drawn_from_compressed_and_scaled_files(tmp_path):
+    files, made = ccd_files(tmp_path, dtype=np.uint16)
+    write_image(tmp_path / "weight.fits.fz", made.weight, compress=True)
+    config = MaskConfig.exposure(halo={"make": False}, spike={"make": False})
+    mask_files(tmp_path / "m.fits", files[0], tmp_path / "weight.fits.fz", files[2], config=config)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.fits"), build_mask(made, None, config))
+    assert fits.getheader(tmp_path / "m.fits")["BITPIX"] == 32
+
+
+def test_a_mask_drawn_from_files_needs_little_memory(tmp_path):
+    import tracemalloc
+
+    shape = (3000, 2000)
+    fits.writeto(tmp_path / "image.fits", np.ones(shape, np.float32), coordinates())
+    mask_files(tmp_path / "mask.fits", tmp_path / "image.fits", config=CONFIG)
+    tracemalloc.start()
+    mask_files(tmp_path / "mask.fits", tmp_path / "image.fits", config=CONFIG, durable=False)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12e6  # the image alone has 24 MB
+
+
+def test_files_that_make_no_mask(tmp_path):
+    files, _ = ccd_files(tmp_path)
+    other = tmp_path / "other.fits"
+    fits.writeto(other, np.ones((30, 20), np.float32))
+    out = tmp_path / "mask.fits"
+    with pytest.raises(DataError, match=r"weight map has another size .*got 20 x 30.*1500 x 300"):
+        mask_files(out, files[0], other, config=CONFIG)
+    with pytest.raises(DataError, match="flag map must hold integers"):
+        mask_files(out, files[0], None, files[1], config=CONFIG)
+    with pytest.raises(InputFileError, match="does not exist"):
+        mask_files(out, tmp_path / "none.fits", config=CONFIG)
+    with pytest.raises(DataError, match="no world coordinates"):
+        mask_files(out, other, config=CONFIG)
+    removed = MaskConfig.exposure(
+        halo={"make": False}, spike={"make": False},
+        missing={"make": True, "remove": True, "remove_fraction": 0.0},
+    )  # fmt: skip
+    with pytest.raises(NothingToDo, match="too much of the image is missing"):
+        mask_files(out, files[0], config=removed)
+    assert not out.exists()
+
+
+def test_missing_data_of_files_are_reported(tmp_path):
+    files, made = ccd_files(tmp_path)
+    config = MaskConfig.exposure(
+        halo={"make": False}, spike={"make": False}, missing={"make": True, "flag_fraction": 0.5}
+    )
+    report = mask_files(tmp_path / "m.fits", files[0], config=config)
+    assert report.missing == pytest.approx(1 / made.image.size)
+    assert not fits.getheader(tmp_path / "m.fits")["MFLAG"]
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path):
+    from purepipe.io.rows import open_rows
+
+    path = tmp_path / "image.fits"
+    fits.writeto(path, np.ones((300, 200), np.float32))
+    with open_rows(path) as rows:
+        assert rows.read(0, 10).shape == (10, 200)
+        with path.open("r+b") as stream:
+            stream.truncate(2880 + 100 * 800)
+        with pytest.raises(InputFileError, match="shorter while it was read"):
+            rows.read(90, 120)
