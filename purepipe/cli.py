@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from purepipe.errors import ConfigError, ExitCode, MissingPackageError, PurepipeError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from purepipe.config import SurveyConfig
 
 app = typer.Typer(
     name="purepipe",
@@ -26,6 +31,20 @@ Workers = Annotated[
     int | None, typer.Option("--workers", "-j", help="Worker processes; default: all cores.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Tell every unit, and why it is done again.")
+]
+Threads = Annotated[
+    bool, typer.Option("--threads", help="Threads of this process instead of processes.")
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(help="Workers of a Dask cluster: address of its scheduler, or scheduler file."),
+]
+MPI = Annotated[
+    bool, typer.Option("--mpi", help="Ranks of mpiexec -n N python -m mpi4py.futures -m purepipe.")
+]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.")]
 
 
 # These take the original programs' arguments, which no option parser of ours would understand.
@@ -36,10 +55,18 @@ ORIGINALS = {
     "ww": "Combine weight and flag maps as ww does: -c default.ww -KEY value ...",
 }
 
+# These take files and folders, and check their arguments themselves.
+TOOLS = {
+    "find": "Name the images that touch an area: FILE... --cone RA,DEC,R | --box ... | --polygon",
+    "match": "Add the columns of an external catalogue: CATALOGUE EXTERNAL --out FILE",
+    "merge": "Join the catalogues of tiles: CATALOGUE|RUN... --out FILE --names v1|v2|purepipe",
+    "randoms": "Draw random points in the unmasked area: RUN|MASK... --out FILE --density D",
+}
+
 
 def main() -> None:
     """Entry point: errors become one message on standard error and an exit code."""
-    if len(sys.argv) > 1 and sys.argv[1] in ORIGINALS:
+    if len(sys.argv) > 1 and sys.argv[1] in {**ORIGINALS, **TOOLS}:
         command = import_module(f"purepipe.commands.{sys.argv[1]}")
         sys.exit(command.main(sys.argv[2:]))
     try:
@@ -52,12 +79,36 @@ def main() -> None:
 
 @contextmanager
 def _resumable() -> Iterator[None]:
-    """Say after Ctrl-C that nothing is lost."""
+    """Say after Ctrl-C, or the end of a batch job's time, that nothing is lost."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         print("\npurepipe: interrupted; run the same command again to resume", file=sys.stderr)
         raise typer.Exit(130) from None
+
+
+def _survey(config: Path, out: Path | None) -> SurveyConfig:
+    """The survey of a file; `out` overrides the folder of the run."""
+    from dataclasses import replace
+
+    from purepipe.pipeline import load_survey
+
+    survey = load_survey(config)
+    return survey if out is None else replace(survey, out=out.resolve())
+
+
+def _executor(dask: str | None, mpi: bool, threads: bool) -> Executor | None:
+    """The executor that the options ask for; None for workers of this machine."""
+    from purepipe.pipeline import dask_executor, mpi_executor
+
+    if (dask is not None) + mpi + threads > 1:
+        raise ConfigError("choose one", key="--dask, --mpi, --threads", got="several")
+    if dask is not None:
+        return dask_executor(dask)
+    return mpi_executor() if mpi else None
 
 
 @app.callback(invoke_without_command=True)
@@ -72,9 +123,10 @@ def _version(
 
 
 def _register_originals() -> None:
-    """List the commands of `ORIGINALS` in the help; `main` runs them."""
-    for name, sentence in ORIGINALS.items():
-        app.command(name, help=sentence, rich_help_panel="Programs replaced")(lambda: None)
+    """List the commands of `ORIGINALS` and `TOOLS` in the help; `main` runs them."""
+    for panel, commands in (("Programs replaced", ORIGINALS), ("Catalogues", TOOLS)):
+        for name, sentence in commands.items():
+            app.command(name, help=sentence, rich_help_panel=panel)(lambda: None)
 
 
 _register_originals()
@@ -87,21 +139,31 @@ def run(
         Path | None, typer.Option(help="Folder of the run; overrides the configuration.")
     ] = None,
     workers: Workers = None,
+    threads: Threads = False,
+    dask: Dask = None,
+    mpi: MPI = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="i/n: this process is the i-th of n that work on the same folder."),
+    ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the whole chain over a survey; run it again to resume."""
-    from dataclasses import replace
-
-    from purepipe.pipeline import load_survey, make_progress, summary_lines
+    from purepipe.pipeline import make_progress, parse_shard, summary_lines
     from purepipe.pipeline import run as run_survey
     from purepipe.report import write_report
 
-    survey = load_survey(config)
-    if out is not None:
-        survey = replace(survey, out=out.resolve())
-    with _resumable(), make_progress(quiet=quiet) as progress:
-        summary = run_survey(survey, workers=workers, progress=progress)
+    survey = _survey(config, out)
+    part = None if shard is None else parse_shard(shard)
+    with _resumable(), make_progress(quiet=quiet, verbose=verbose) as progress:
+        summary = run_survey(
+            survey, executor=_executor(dask, mpi, threads), workers=workers, threads=threads,
+            shard=part, progress=progress,
+        )  # fmt: skip
     print("\n".join(summary_lines(summary.outcomes)))
+    for line in summary.guards:
+        print(f"guard: {line}")
     report = write_report(summary.root)
     if summary.objects:
         print(f"\n{summary.objects:,} objects in {summary.root / 'catalogue' / 'final_cat.fits'}")
@@ -143,15 +205,65 @@ def simulate(
 
 
 @app.command()
-def status(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
-    """Show what is done and what failed; works while the run goes on."""
-    from purepipe.pipeline import open_run, summary_lines
+def plan(
+    config: Annotated[Path, typer.Argument(help="Survey configuration (TOML).")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; overrides the configuration.")
+    ] = None,
+    workers: Workers = None,
+) -> None:
+    """Tell what a run will take: units, CPU hours, memory, disk. Nothing is run."""
+    from purepipe.pipeline import estimate_lines, estimate_run, make_executor
 
-    print("\n".join(summary_lines(open_run(run).outcomes)))
+    with make_executor(workers) as pool:
+        estimate, planned = estimate_run(_survey(config, out), executor=pool)
+    print("\n".join(estimate_lines(estimate, planned, workers=workers)))
+    raise typer.Exit(ExitCode.SOME_FAILED if planned.problems else ExitCode.OK)
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="Folder of a run.")]) -> None:
+def status(run: RunFolder) -> None:
+    """Show what is done, what failed and the time left; works while the run goes on."""
+    from purepipe.pipeline import run_status, status_lines, summary_lines
+
+    state = run_status(run)
+    print("\n".join([*status_lines(state), *summary_lines(state.outcomes)]))
+
+
+@app.command()
+def diff(a: RunFolder, b: RunFolder) -> None:
+    """Compare two runs: configuration, columns in units of their errors, flags.
+
+    The exit code is 0 when the catalogues are identical, else 1.
+    """
+    from purepipe.pipeline import compare_runs, difference_lines
+
+    difference = compare_runs(a, b)
+    print("\n".join(difference_lines(difference)))
+    raise typer.Exit(ExitCode.OK if difference.identical else ExitCode.SOME_FAILED)
+
+
+@app.command()
+def rerun(
+    capsule: Annotated[Path, typer.Argument(help="The capsule.json of a run.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run.")],
+    workers: Workers = None,
+    quiet: Quiet = False,
+) -> None:
+    """Repeat the run of a capsule and name the first difference; exit code 0 when there is none."""
+    from purepipe.pipeline import make_progress
+    from purepipe.pipeline import rerun as rerun_capsule
+
+    with _resumable(), make_progress(quiet=quiet) as progress:
+        again = rerun_capsule(capsule, out.resolve(), workers=workers, progress=progress)
+    for note in again.notes:
+        print(f"not as it was: {note}")
+    print(f"first difference: {again.difference}" if again.difference else "every product is equal")
+    raise typer.Exit(ExitCode.SOME_FAILED if again.difference else ExitCode.OK)
+
+
+@app.command()
+def report(run: RunFolder) -> None:
     """Write the HTML report of a run."""
     from purepipe.report import write_report
 

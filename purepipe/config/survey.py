@@ -169,6 +169,30 @@ class ShearConfig:
 
 
 @dataclass(frozen=True)
+class RunConfig:
+    """How a run goes about its work; nothing here changes a result."""
+
+    timeout: float | None = option(
+        None, "Longest time of one unit; no limit when not given.", unit="s", minimum=0.1,
+        original="shapepipe:TIMEOUT",
+    )  # fmt: skip
+    max_failed_units: float = option(
+        0.5, "Share of the units of one kind that may fail before the run counts as failed.",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    max_failed_objects: float = option(
+        0.5, "Share of its objects that a step may lose before the run counts as failed.",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    logs: str = option(
+        "all", "Which units leave a log file.", choices=("all", "failed")
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class SurveyConfig:
     """One run over a survey."""
 
@@ -181,6 +205,7 @@ class SurveyConfig:
     ccd: CCDConfig = option(CCDConfig, "The steps on one CCD.")
     tile: TileConfig = option(TileConfig, "The steps on one tile.")
     shear: ShearConfig = option(ShearConfig, "Which objects enter the mean shear.")
+    run: RunConfig = option(RunConfig, "How the run goes about its work.")
 
     def __post_init__(self) -> None:
         check(self)

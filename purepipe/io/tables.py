@@ -74,7 +74,7 @@ def write_table(
     StoreError
         The folder is missing or cannot be written.
     """
-    known = {**_known_flags(table), **(flags or {})}
+    known = {**known_flags(table), **(flags or {})}
     if Path(path).suffix.lower() in _PARQUET:
         _write_parquet(path, table, known)
         return
@@ -127,7 +127,8 @@ def read_table(path: PathName, hdu: HDUName | None = None) -> Table:
     return table
 
 
-def _known_flags(table: Table) -> dict[str, type[DocumentedFlag]]:
+def known_flags(table: Table) -> dict[str, type[DocumentedFlag]]:
+    """The list of flags that explains each flag column of a table, by the columns' usual names."""
     found = {}
     for name in table.colnames:
         for pattern, flag_class in _FLAG_COLUMNS:

@@ -1,17 +1,21 @@
-"""Executors: serial in this process, or local worker processes."""
+"""Executors: this process, worker processes, threads, a Dask cluster, MPI."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from purepipe.errors import ConfigError
+from purepipe.errors import ConfigError, MissingPackageError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_UNKNOWN = 512  # units in flight where the number of workers is not known
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -45,11 +49,18 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def make_executor(workers: int | None = None) -> Executor:
+def make_executor(workers: int | None = None, *, threads: bool = False) -> Executor:
     """An executor with `workers` processes (default: all cores); one worker means serial.
 
     Workers start from a clean server process that has the libraries loaded, never as a copy of a
-    process with running threads. Libraries inside them use one thread each.
+    process with running threads. Libraries inside them use one thread each. They end when this
+    process dies, whatever kills it.
+
+    Parameters
+    ----------
+    threads
+        Threads of this process instead: no start-up and shared memory, but only compiled code
+        runs side by side.
 
     Raises
     ------
@@ -59,6 +70,8 @@ def make_executor(workers: int | None = None) -> Executor:
     workers = cpu_count() if workers is None else workers
     if workers < 1:
         raise ConfigError("out of range", key="workers", got=workers, allowed="1 or more")
+    if threads:
+        return ThreadPoolExecutor(workers, thread_name_prefix="purepipe")
     if workers == 1:
         return SerialExecutor()
     methods = multiprocessing.get_all_start_methods()
@@ -69,7 +82,7 @@ def make_executor(workers: int | None = None) -> Executor:
     saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=limit_threads)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=prepare_worker)
         pool.submit(os.getpid).result()
     finally:
         for name, value in saved.items():
@@ -80,14 +93,102 @@ def make_executor(workers: int | None = None) -> Executor:
     return pool
 
 
-def limit_threads() -> None:
-    """Let the numerical libraries of a worker use one thread; leave Ctrl-C to the main process."""
+def prepare_worker() -> None:
+    """Leave Ctrl-C to the main process, use one thread in libraries, end with the main process.
+
+    A worker that outlived its run could overwrite the products of the next one.
+    """
     import signal
+    import threading
 
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _keep.append(threadpool_limits(limits=1))
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def dask_executor(address: str) -> Executor:
+    """The workers of a Dask cluster, by the address of its scheduler or its scheduler file.
+
+    Whoever reaches the scheduler can run any code as its user: Dask's messages are pickled Python.
+    Keep its ports inside a trusted network, or use TLS (``tls://``) with certificates.
+
+    Raises
+    ------
+    MissingPackageError
+        Dask is not installed.
+    ConfigError
+        No scheduler answers.
+    """
+    if find_spec("distributed") is None:
+        raise MissingPackageError(
+            "Dask is not installed", key="--dask", remedy="Install purepipe[dask]."
+        )
+    import distributed
+
+    connect: Any = distributed.Client
+    is_file = "://" not in address and Path(address).suffix == ".json"
+    if is_file and not Path(address).is_file():
+        raise ConfigError(
+            "the scheduler file does not exist", file=address, key="--dask",
+            remedy="Start the scheduler with --scheduler-file, or give its address.",
+        )  # fmt: skip
+    where = {"scheduler_file": address} if is_file else {"address": address}
+    try:
+        client = connect(**where, timeout=20, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:  # OSError includes time-outs
+        raise ConfigError(
+            f"no Dask scheduler answers: {error}", key="--dask", got=address,
+            allowed="tcp://HOST:PORT, tls://HOST:PORT, or a scheduler file (.json)",
+        ) from error  # fmt: skip
+    executor: Executor = client.get_executor(pure=False, retries=0)
+    return executor
+
+
+def mpi_executor() -> Executor:
+    """The ranks of an MPI job that was started with ``mpiexec -n N python -m mpi4py.futures``.
+
+    Raises
+    ------
+    MissingPackageError
+        mpi4py is not installed, or has no MPI library.
+    ConfigError
+        The job has one rank only, so there are no workers.
+    """
+    if find_spec("mpi4py") is None:
+        raise MissingPackageError(
+            "mpi4py is not installed", key="--mpi", remedy="Install purepipe[mpi]."
+        )
+    try:
+        from mpi4py import MPI
+        from mpi4py.futures import MPIPoolExecutor
+    except (ImportError, RuntimeError) as error:
+        raise MissingPackageError(
+            f"mpi4py finds no MPI library: {error}", key="--mpi", remedy="Load the MPI module."
+        ) from error
+    if MPI.COMM_WORLD.Get_size() < 2:
+        raise ConfigError(
+            "an MPI job of one rank has no workers", key="--mpi", allowed="2 ranks or more",
+            remedy="Start: mpiexec -n N python -m mpi4py.futures -m purepipe run FILE --mpi.",
+        )  # fmt: skip
+    executor: Executor = MPIPoolExecutor()
+    return executor
+
+
+def capacity(executor: Executor) -> int:
+    """How many units to hand out at a time: enough to keep the workers busy, few to lose."""
+    if isinstance(executor, SerialExecutor):
+        return 1
+    workers = getattr(executor, "_max_workers", None)
+    return 2 * workers if isinstance(workers, int) else _UNKNOWN
 
 
 _keep: list[Any] = []

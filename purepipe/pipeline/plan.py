@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from purepipe.config import MaskConfig, SurveyConfig, from_mapping, to_mapping
+from purepipe.config import MaskConfig, SurveyConfig, from_mapping
 from purepipe.config.survey import InputConfig
-from purepipe.errors import ConfigError, PurepipeError
+from purepipe.errors import ConfigError, NothingToDo, PurepipeError
 from purepipe.io.config_file import read_toml
 from purepipe.io.exposures import check_ccd_files
-from purepipe.io.images import list_ccds, read_header
+from purepipe.io.images import header_at, select_image
+from purepipe.io.layout import fits_layout
+from purepipe.io.paths import safe_name
 from purepipe.io.stars import read_star_catalogue
-from purepipe.pipeline.store import Outcome, content_key, file_identity
-from purepipe.pipeline.units import (
-    CCDReference,
-    CCDTask,
-    ShapesTask,
-    TileTask,
-    Unit,
-    ccd_unit,
-    tile_unit,
-)
-from purepipe.survey import CCD, exposures_of_tile
-
-if TYPE_CHECKING:
-    from astropy.io.fits import Header
+from purepipe.pipeline.cost import DEFAULT_COSTS, CostModel
+from purepipe.pipeline.headers import ExposureFiles, ExposureHeaders, read_headers
+from purepipe.pipeline.store import Outcome
+from purepipe.pipeline.units import CCDReference, CCDTask, TileTask, Unit, ccd_unit, tile_unit
+from purepipe.survey import exposures_of_tile
 
 
 @dataclass(frozen=True)
@@ -40,10 +35,13 @@ class Plan:
         CCDs and tiles; the units of a tile's objects follow when they are known.
     problems
         Files that cannot be used, as outcomes of units that never start.
+    fresh
+        Headers that were read, by exposure, for the next plan of the same files.
     """
 
     units: tuple[Unit, ...]
     problems: tuple[Outcome, ...]
+    fresh: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def load_survey(path: Path) -> SurveyConfig:
@@ -82,10 +80,25 @@ def _resolved_mask(mask: MaskConfig, folder: Path) -> MaskConfig:
     return mask
 
 
-def make_plan(config: SurveyConfig) -> Plan:
+def make_plan(
+    config: SurveyConfig,
+    *,
+    executor: Executor | None = None,
+    known: Callable[[str], tuple[str, str] | None] | None = None,
+    costs: CostModel = DEFAULT_COSTS,
+) -> Plan:
     """Find the files of a survey and the units that they call for.
 
     Files that cannot be used become problems; the rest of the survey is planned without them.
+
+    Parameters
+    ----------
+    executor
+        Reads headers side by side.
+    known
+        Headers read before, as `read_headers` takes them.
+    costs
+        From which the cost of every unit is guessed.
 
     Raises
     ------
@@ -104,27 +117,79 @@ def make_plan(config: SurveyConfig) -> Plan:
     else:
         _require_star_catalogue(stars)
     problems: list[Outcome] = []
-    references: dict[str, list[CCDReference]] = {}
     units: list[Unit] = []
+    exposures = _exposures(inputs, problems)
+    headers, fresh = read_headers(exposures, inputs, known=known, executor=executor)
+    references: dict[str, list[CCDReference]] = {}
+    for files in exposures:
+        _plan_exposure(files, headers[files.number], stars, (units, problems, references), costs)
+    for number, image in find_files(inputs.tile_image, inputs.tile_number).items():
+        try:
+            safe_name(number, file=image, key="inputs.tile_number")
+            task = _tile_task(number, image, config, stars, references)
+        except PurepipeError as error:
+            problems.append(_problem(f"tile {number}", error))
+            continue
+        units.append(tile_unit(task, costs))
+    return Plan(tuple(units), tuple(problems), fresh)
+
+
+def _exposures(inputs: InputConfig, problems: list[Outcome]) -> list[ExposureFiles]:
+    """The files of every exposure; numbers that cannot name a folder become problems."""
+    found = []
     for number, image in find_files(inputs.image, inputs.exposure_number).items():
         try:
-            ccds = _exposure_ccds(number, image, inputs, stars)
+            safe_name(number, file=image, key="inputs.exposure_number")
         except PurepipeError as error:
             problems.append(_problem(f"exposure {number}", error))
             continue
-        for task in ccds:
-            units.append(ccd_unit(task))
-            try:
-                references.setdefault(number, []).append(_reference(task, inputs))
-            except PurepipeError as error:
-                units.pop()
-                problems.append(_problem(f"ccd {number}-{task.ccd}", error))
-    for number, image in find_files(inputs.tile_image, inputs.tile_number).items():
-        try:
-            units.append(tile_unit(_tile_task(number, image, config, stars, references)))
-        except PurepipeError as error:
-            problems.append(_problem(f"tile {number}", error))
-    return Plan(tuple(units), tuple(problems))
+        weight = Path(inputs.weight.replace("{number}", number))
+        flag = Path(inputs.flag.replace("{number}", number)) if inputs.flag else None
+        found.append(ExposureFiles(number, image, weight, flag))
+    return found
+
+
+def _plan_exposure(
+    files: ExposureFiles,
+    headers: ExposureHeaders,
+    stars: Path | None,
+    into: tuple[list[Unit], list[Outcome], dict[str, list[CCDReference]]],
+    costs: CostModel,
+) -> None:
+    """Add the units of an exposure, the CCDs that tiles may refer to, and what is wrong."""
+    units, problems, references = into
+    if headers.problem:
+        problems.append(
+            Outcome(f"exposure {files.number}", "exposure", headers.status, headers.problem)
+        )
+    for index, ccd in enumerate(headers.ccds):
+        if ccd.problem:
+            name = f"ccd {files.number}-{index}"
+            problems.append(Outcome(name, "ccd", ccd.status, ccd.problem))
+            continue
+        task = CCDTask(
+            files.number, index, ccd.hdu, ccd.weight_hdu, ccd.flag_hdu, files.image, files.weight,
+            files.flag, stars,
+        )  # fmt: skip
+        units.append(ccd_unit(task, ccd.shape, costs))
+        reference = CCDReference(task, ccd.cards, ccd.shape)
+        references.setdefault(files.number, []).append(reference)
+
+
+def require_units(plan: Plan, config: SurveyConfig) -> None:
+    """Refuse a plan of nothing.
+
+    Raises
+    ------
+    NothingToDo
+        No exposure and no tile matches the patterns.
+    """
+    if not plan.units and not plan.problems:
+        raise NothingToDo(
+            "no exposure and no tile found", key="inputs",
+            got=f"{config.inputs.image}, {config.inputs.tile_image}",
+            remedy="Check the folders and patterns in [inputs].",
+        )  # fmt: skip
 
 
 def find_files(pattern: str, number: str) -> dict[str, Path]:
@@ -139,43 +204,6 @@ def find_files(pattern: str, number: str) -> dict[str, Path]:
             if match:
                 found[match.group(1)] = file
     return dict(sorted(found.items()))
-
-
-def unit_key(unit: Unit, config: SurveyConfig, needed: list[str]) -> str:
-    """The content key of a unit: code, configuration of its steps, inputs, keys of its needs."""
-    task, inputs = unit.task, config.inputs
-    files: list[Path | None] = []
-    settings: list[Any]
-    if isinstance(task, CCDTask):
-        files = [task.image, task.weight, task.flag, task.stars, *_nebulae(config.ccd.mask)]
-        # The limits of the PSF's use decide whether the unit counts as done.
-        settings = [to_mapping(config.ccd), to_mapping(config.tile.psf), inputs.weight_kind]
-        settings += [_scales(inputs), task.hdu, task.weight_hdu, task.flag_hdu]
-    elif isinstance(task, TileTask):
-        files = [task.image, task.weight, task.flag, task.stars, *_nebulae(config.tile.mask)]
-        headers = [(ref.task.exposure, ref.task.ccd, ref.cards) for ref in task.ccds]
-        steps = [config.tile.mask, config.tile.detect, config.tile.epochs]
-        settings = [[to_mapping(step) for step in steps], inputs.tile_weight_kind]
-        settings += [_scales(inputs), headers, list(task.missing)]
-    elif isinstance(task, ShapesTask):
-        kinds = [inputs.weight_kind, inputs.tile_weight_kind]
-        settings = [to_mapping(config.tile), _scales(inputs), kinds, task.start, task.stop]
-    else:
-        settings = [len(task.blocks)]
-    return content_key(
-        unit.name, config.seed, settings, [file_identity(file) for file in files], needed
-    )
-
-
-def _nebulae(mask: MaskConfig) -> list[Path | None]:
-    return [mask.messier.catalogue, mask.ngc.catalogue]
-
-
-def _scales(inputs: InputConfig) -> list[Any]:
-    """What turns ADU into magnitudes and electrons."""
-    return [
-        inputs.zero_point, inputs.gain_keys, inputs.saturation_keys, inputs.flux_scale_keys
-    ]  # fmt: skip
 
 
 def _refuse_star_masks(config: SurveyConfig) -> None:
@@ -198,42 +226,6 @@ def _require_star_catalogue(path: Path) -> None:
         )
 
 
-def _exposure_ccds(
-    number: str, image: Path, inputs: InputConfig, stars: Path | None
-) -> list[CCDTask]:
-    """The CCDs of one exposure whose three files fit together."""
-    weight = Path(inputs.weight.replace("{number}", number))
-    flag = Path(inputs.flag.replace("{number}", number)) if inputs.flag else None
-    ccds = check_ccd_files(image, weight, flag)
-    weights = [hdu for hdu, _ in list_ccds(weight)]
-    flags = [None] * len(ccds) if flag is None else [hdu for hdu, _ in list_ccds(flag)]
-    return [
-        CCDTask(number, index, hdu, weights[index], flags[index], image, weight, flag, stars)
-        for index, (hdu, _) in enumerate(ccds)
-    ]
-
-
-def _reference(task: CCDTask, inputs: InputConfig) -> CCDReference:
-    header = read_header(task.image, task.hdu)
-    header["FSCALE"] = _flux_scale(header, task, inputs)
-    cards = header.tostring(padding=False, endcard=False)
-    try:
-        ccd = CCD.from_header(task.exposure, task.ccd, cards)
-    except PurepipeError as error:
-        error.file, error.hdu = str(task.image), str(task.hdu)
-        raise
-    return CCDReference(task, cards, ccd.shape)
-
-
-def _flux_scale(header: Header, task: CCDTask, inputs: InputConfig) -> float:
-    """The scale as `read_exposure` finds it: in the HDU, else in the primary header, else 1."""
-    for source in (header, read_header(task.image, 0)):
-        for key in inputs.flux_scale_keys:
-            if key in source:
-                return float(source[key])
-    return 1.0
-
-
 def _tile_task(
     number: str,
     image: Path,
@@ -245,11 +237,13 @@ def _tile_task(
     weight = Path(inputs.tile_weight.replace("{number}", number))
     flag = Path(inputs.tile_flag.replace("{number}", number)) if inputs.tile_flag else None
     check_ccd_files(image, weight, flag)
-    header = read_header(image, None)
+    item = select_image(fits_layout(image), None, image)
+    header = header_at(image, item)
     exposures = exposures_of_tile(header.tostring(padding=False), config.tile.epochs)
     ccds = tuple(ref for name in exposures for ref in references.get(name, ()))
     missing = tuple(name for name in exposures if name not in references)
-    return TileTask(number, image, weight, flag, stars, ccds, missing)
+    shape = item.image_shape or (0, 0)
+    return TileTask(number, image, weight, flag, stars, ccds, missing, shape)
 
 
 def _problem(name: str, error: PurepipeError) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -51,17 +52,21 @@ class Silent:
 
 
 class Lines(Silent):
-    """One line for each failure, and one for every tenth of the work; for logs."""
+    """One line for each failure, and one for every tenth of the work; for logs.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    When verbose, one line for each unit.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
         self._stream = stream or sys.stderr
+        self._verbose = verbose
         self._total = self._ended = self._failed = self._skipped = self._told = 0
         self._start = time.monotonic()
 
     def __exit__(self, *_: object) -> None:
         """Tell what stood from an earlier run."""
         if self._skipped:
-            self._say(f"{self._skipped} of {self._total} units stood from an earlier run")
+            self._say(f"{self._skipped} of {self._total} units stood, or another shard did them")
 
     def total(self, units: int) -> None:
         """Remember the number of units."""
@@ -82,6 +87,8 @@ class Lines(Silent):
         if not outcome.done:
             self._failed += 1
             self._say(failure_line(outcome))
+        elif self._verbose:
+            self._say(f"{outcome.name}: done in {outcome.seconds:.1f} s")
         tenth = 10 * self._ended // max(self._total, 1)
         if tenth > self._told or self._ended == self._total:
             self._told = tenth
@@ -174,8 +181,14 @@ def failure_line(outcome: Outcome) -> str:
     return f"{outcome.name}: {outcome.status}: {message}"
 
 
-def make_progress(*, quiet: bool = False) -> Silent:
-    """Bars when standard error is a terminal, else lines; nothing when quiet."""
+def make_progress(*, quiet: bool = False, verbose: bool = False) -> Silent:
+    """Bars when standard error is a terminal, else lines; nothing when quiet.
+
+    When verbose, lines that tell every unit, and why it is done again.
+    """
     if quiet:
         return Silent()
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        return Lines(verbose=True)
     return Bars() if sys.stderr.isatty() else Lines()

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from purepipe.config import SurveyConfig, to_mapping
-from purepipe.errors import ExitCode, NothingToDo
-from purepipe.pipeline.executors import make_executor
-from purepipe.pipeline.plan import make_plan
+from purepipe.errors import ConfigError, ExitCode
+from purepipe.pipeline.capsule import provenance, write_capsule
+from purepipe.pipeline.cost import fit_costs
+from purepipe.pipeline.executors import capacity, make_executor
+from purepipe.pipeline.guards import guard_lines
+from purepipe.pipeline.keys import code_version
+from purepipe.pipeline.limits import can_limit
+from purepipe.pipeline.locks import Shard
+from purepipe.pipeline.plan import Plan, make_plan, require_units
 from purepipe.pipeline.progress import Progress, Silent
 from purepipe.pipeline.results import merge_catalogues
 from purepipe.pipeline.schedule import Schedule
-from purepipe.pipeline.store import Outcome, code_version, forget_others, open_store, set_fact
+from purepipe.pipeline.store import (
+    Outcome,
+    Store,
+    fact,
+    forget_others,
+    keep_headers,
+    kept_headers,
+    open_store,
+    outcomes,
+    set_facts,
+)
 from purepipe.pipeline.units import WorkContext
 
 
@@ -28,15 +47,18 @@ class RunSummary:
     outcomes
         One per unit, in the order of the names.
     skipped
-        Units that stood from an earlier run.
+        Units that stood from an earlier run, or were done by another shard.
     objects
         Rows of the merged catalogue.
+    guards
+        One line for each kind of unit or step that failed too often.
     """
 
     root: Path
     outcomes: tuple[Outcome, ...]
     skipped: int
     objects: int
+    guards: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
@@ -45,10 +67,10 @@ class RunSummary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 all fine, 1 some units failed, 3 no object in the final catalogue."""
+        """0 all fine, 1 some units or a guard failed, 3 no object in the final catalogue."""
         if self.objects == 0:
             return ExitCode.NOTHING_USABLE
-        return ExitCode.SOME_FAILED if self.failures else ExitCode.OK
+        return ExitCode.SOME_FAILED if self.failures or self.guards else ExitCode.OK
 
 
 def run(
@@ -56,6 +78,8 @@ def run(
     *,
     executor: Executor | None = None,
     workers: int | None = None,
+    threads: bool = False,
+    shard: Shard | None = None,
     progress: Progress | None = None,
 ) -> RunSummary:
     """Run the whole chain over a survey and return what became of every unit.
@@ -69,44 +93,115 @@ def run(
         of them dies.
     workers
         Number of local processes; default: all cores.
+    threads
+        Use threads of this process instead of processes.
+    shard
+        This process is one of several on the same store; each takes what no other has taken, and
+        returns when all units have ended.
     progress
         Told about every unit; default: silence.
 
     Raises
     ------
+    ConfigError
+        The star catalogue does not exist; a time limit is set where none can be kept; shards
+        that work now have another configuration.
     NothingToDo
         No exposure and no tile matches the patterns.
     StoreError
-        The folder of the run cannot be written.
+        The folder of the run cannot be written, is full, or another run works in it.
     """
-    plan = make_plan(config)
-    if not plan.units and not plan.problems:
-        raise NothingToDo(
-            "no exposure and no tile found", key="inputs",
-            got=f"{config.inputs.image}, {config.inputs.tile_image}",
-            remedy="Check the folders and patterns in [inputs].",
-        )  # fmt: skip
-    store = open_store(config.out, lock=True)
-    schedule = Schedule(
-        store, WorkContext(config.out, config), progress or Silent(),
-        executor or make_executor(workers), own_pool=executor is None, workers=workers,
-        problems=len(plan.problems),
-    )  # fmt: skip
+    store = open_store(config.out, lock=True, shard=shard)
+    pool = executor
+    schedule: Schedule | None = None
     try:
-        set_fact(store, "config", to_mapping(config))
-        set_fact(store, "code", code_version())
-        schedule.progress.total(len(plan.units) + len(plan.problems))
-        for problem in plan.problems:
-            schedule.report(problem)
-        schedule.run(plan.units)
-        forget_others(store, [*schedule.units, *(problem.name for problem in plan.problems)])
-        outcomes = sorted([*plan.problems, *schedule.ended.values()], key=lambda o: o.name)
-        objects = merge_catalogues(config.out, outcomes)
-        return RunSummary(config.out, tuple(outcomes), schedule.skipped, objects)
+        _join_campaign(store, config)
+        pool = executor or make_executor(workers, threads=threads)
+        _require_limit(config, pool)
+        costs = fit_costs(outcomes(store))
+        plan = make_plan(
+            config, executor=pool, known=lambda name: kept_headers(store, name), costs=costs
+        )
+        keep_headers(store, plan.fresh)
+        require_units(plan, config)
+        schedule = Schedule(
+            store, WorkContext(config.out, config, provenance(config)), progress or Silent(),
+            pool, own_pool=executor is None, workers=workers, problems=len(plan.problems),
+            costs=costs, preference=_preference(shard),
+        )  # fmt: skip
+        return _work(schedule, plan, shard)
     except KeyboardInterrupt:
-        schedule.drain()
+        if schedule is not None:
+            schedule.drain()
         raise
     finally:
-        if schedule.own_pool:
-            schedule.pool.shutdown(cancel_futures=True)
+        if executor is None and pool is not None:
+            (schedule.pool if schedule else pool).shutdown(cancel_futures=True)
         store.close()
+
+
+def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:
+    """Do the units of a plan, then join their catalogues."""
+    store, config = schedule.store, schedule.context.config
+    counts = Counter(unit.kind for unit in plan.units)
+    workers = max(capacity(schedule.pool) // 2, 1)
+    set_facts(store, {"planned": counts, f"workers {store.owner}": workers})
+    schedule.progress.total(len(plan.units) + len(plan.problems))
+    for problem in plan.problems:
+        schedule.report(problem)
+    schedule.run(plan.units)
+    if shard is None:  # another shard may have planned what this one could not read
+        forget_others(store, [*schedule.units, *(problem.name for problem in plan.problems)])
+    ended = sorted([*plan.problems, *schedule.ended.values()], key=lambda o: o.name)
+    objects = merge_catalogues(config.out, ended)
+    guards = guard_lines(ended, config.run)
+    write_capsule(store, config, ended, _inputs(plan))
+    set_facts(store, {"guards": list(guards), "objects": objects, "finished": store.campaign})
+    return RunSummary(config.out, tuple(ended), schedule.skipped, objects, guards)
+
+
+def _preference(shard: Shard | None) -> int:
+    """Where in the order of names a shard begins; 0 for the longest units first."""
+    return 0 if shard is None else 1 + 1024 * (shard.index - 1) // shard.count
+
+
+def _join_campaign(store: Store, config: SurveyConfig) -> None:
+    """Note the configuration and the code, or compare with those of the shards at work."""
+    own = {"config": to_mapping(config), "code": code_version()}
+    if store.hold is not None and not store.hold.alone:
+        theirs = {name: fact(store, name) for name in own}
+        if theirs["config"] is not None:
+            _require_equal(own, theirs)
+            return
+    set_facts(store, own)
+
+
+def _require_equal(own: dict[str, Any], theirs: dict[str, Any]) -> None:
+    from purepipe.pipeline.compare import differing_keys
+
+    keys = differing_keys(theirs["config"], own["config"])
+    if keys or own["code"] != theirs["code"]:
+        what = ", ".join(key for key, _, _ in keys) or "version of purepipe"
+        raise ConfigError(
+            "the shards that work now have another configuration", key=what,
+            remedy="Start all shards with the same file and version, or wait for them to end.",
+        )  # fmt: skip
+
+
+def _require_limit(config: SurveyConfig, pool: Executor) -> None:
+    if config.run.timeout is not None and not can_limit(pool):
+        raise ConfigError(
+            "a time limit needs worker processes", key="run.timeout", got=type(pool).__name__,
+            remedy="Leave --threads or --dask out, or the time limit.",
+        )  # fmt: skip
+
+
+def _inputs(plan: Plan) -> Iterable[Path]:
+    """Every file that the units of a plan read."""
+    found: set[Path] = set()
+    for unit in plan.units:
+        for name in ("image", "weight", "flag", "stars"):
+            path = getattr(unit.task, name, None)
+            if path is not None:
+                found.add(path)
+    return sorted(found)

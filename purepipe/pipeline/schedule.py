@@ -1,22 +1,43 @@
-"""Units in parallel, each as soon as those it waits for have ended."""
+"""Units in parallel, each as soon as those it waits for have ended; the longest first."""
 
 from __future__ import annotations
 
+import heapq
 import logging
+import queue
+import time
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from zlib import crc32
 
-from purepipe.pipeline.executors import SerialExecutor, cpu_count, make_executor
-from purepipe.pipeline.plan import unit_key
+from purepipe.errors import StoreError
+from purepipe.pipeline.cost import DEFAULT_COSTS, CostModel
+from purepipe.pipeline.executors import SerialExecutor, capacity, make_executor
+from purepipe.pipeline.keys import Settings, file_identity, settings_of, unit_key, unit_parts
+from purepipe.pipeline.limits import timeout_error
 from purepipe.pipeline.progress import Progress
-from purepipe.pipeline.store import Outcome, Store, record, still_valid
+from purepipe.pipeline.store import (
+    Outcome,
+    Store,
+    attempts,
+    ended_since,
+    exchange,
+    outcome_of,
+    release_dead,
+    still_valid,
+)
 from purepipe.pipeline.units import TileTask, Unit, WorkContext, block_units
 from purepipe.pipeline.warm import warm_up
 from purepipe.pipeline.work import clear, execute
 
 log = logging.getLogger(__name__)
+
+_POLL = 1.0  # seconds between looks at what other shards have done
 
 
 @dataclass
@@ -31,28 +52,50 @@ class Schedule:
     progress: Progress
     pool: Executor
     own_pool: bool
-    workers: int | None
+    workers: int | None = None
+    problems: int = 0
+    costs: CostModel = DEFAULT_COSTS
+    preference: int = 0  # of a shard: where in the list of units it begins
     waiting: dict[str, set[str]] = field(default_factory=dict)
     dependents: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     units: dict[str, Unit] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     ended: dict[str, Outcome] = field(default_factory=dict)
     working: dict[Future[Outcome], Unit] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     suspects: list[Unit] = field(default_factory=list)
-    ready: list[Unit] = field(default_factory=list)
-    problems: int = 0
+    ready: list[tuple[int, float, str]] = field(default_factory=list)  # a heap
+    foreign: set[str] = field(default_factory=set)  # units that other shards work on
+    fresh: list[Outcome] = field(default_factory=list)  # not in the ledger yet
+    events: queue.SimpleQueue[Future[Outcome]] = field(default_factory=queue.SimpleQueue)
     skipped: int = 0
+    serial: int = 0
     warm: bool = False
+    identities: dict[Path, list[Any] | None] = field(default_factory=dict)
+    alone_since: float = 0.0  # when a suspect was started
+    looked: float = 0.0  # when other shards were looked at
+    full: Outcome | None = None  # the unit that found no room for its products
+    settings: Settings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = settings_of(self.context.config)
 
     def run(self, units: Iterable[Unit]) -> None:
-        """Work until every unit, and every unit that follows from them, has ended."""
+        """Work until every unit, and every unit that follows from them, has ended.
+
+        Raises
+        ------
+        StoreError
+            There is no room for products or the ledger; what has ended before is kept.
+        """
         self.add(units)
-        while self.ready or self.suspects or self.working:
-            self.start_ready()
-            finished, _ = wait(self.working, return_when=FIRST_COMPLETED)
-            for future in finished:
-                self.finish(future)
+        while self.ready or self.suspects or self.working or self.foreign or self.fresh:
+            self.hand_out()
+            self.collect()
+            if self.full is not None:
+                self.drain()
+                raise StoreError(f"the run stops: {self.full.name}: {self.full.message}")
 
     def drain(self) -> None:
         """Let the units that work come to their end, and start no other; for an interruption."""
@@ -62,7 +105,11 @@ class Schedule:
         for future in list(self.working):
             unit = self.working.pop(future)
             if future.done() and not future.cancelled() and future.exception() is None:
-                record(self.store, replace(future.result(), key=self.keys[unit.name]))
+                outcome = future.result()
+                if outcome.status != "not written":
+                    self.fresh.append(replace(outcome, key=self.keys[unit.name]))
+        ended, self.fresh = self.fresh, []
+        exchange(self.store, ended, {}, parts=self.parts)
 
     def add(self, units: Iterable[Unit]) -> None:
         """Take in new units; those whose needs have ended become ready."""
@@ -83,50 +130,108 @@ class Schedule:
         """Queue a unit, or let its earlier outcome stand."""
         ends = [(self.keys.get(name, ""), self.ended[name]) for name in unit.needs]
         needed = [f"{key} {end.status} {sorted(end.products)}" for key, end in ends]
-        key = unit_key(unit, self.context.config, needed)
-        self.keys[unit.name] = key
-        valid, reason = still_valid(self.store, unit.name, key)
+        parts = unit_parts(unit, self.settings, needed, identify=self.identify)
+        key = unit_key(parts)
+        self.keys[unit.name], self.parts[unit.name] = key, parts
+        valid, reason = still_valid(self.store, unit.name, key, parts)
         if valid is not None:
-            self.skipped += 1
-            self.progress.skipped(1)
-            self.settle(unit, valid)
+            self.stand(unit, valid)
             return
         log.info("%s: %s", unit.name, reason)
-        self.ready.append(unit)
+        self.queue_up(unit)
 
-    @property
-    def room(self) -> int:
-        """How many units may be handed out: enough to keep the workers busy, few to lose."""
-        if not self.own_pool:
-            return max(len(self.ready), 1)
-        if isinstance(self.pool, SerialExecutor):
-            return 1 - len(self.working)
-        return 2 * (self.workers or cpu_count()) - len(self.working)
+    def identify(self, path: Path) -> list[Any] | None:
+        """The identity of an input as first seen; a later change is found by the next run."""
+        if path not in self.identities:
+            self.identities[path] = file_identity(path)
+        return self.identities[path]
 
-    def start_ready(self) -> None:
-        """Hand out ready units, the longest first; suspects of a worker's death go alone."""
-        if self.suspects:
-            if not self.working:
-                self.start(self.suspects.pop(0))
-            return
-        self.ready.sort(key=lambda unit: (-unit.cost, unit.name))
-        count = max(self.room, 0)
-        batch, self.ready = self.ready[:count], self.ready[count:]
-        if batch and not self.warm and self.own_pool:
-            self.warm = True
-            if not isinstance(self.pool, SerialExecutor):
-                # Side by side now, instead of the same kernels in every worker.
-                self.progress.stage("preparing kernels")
-                warm_up(self.pool)
+    def queue_up(self, unit: Unit) -> None:
+        """Let a unit wait for a worker."""
+        # Shards begin at different units, so that they seldom want the same one at once.
+        turn = (crc32(unit.name.encode()) + self.preference) % 1024 if self.preference else 0
+        heapq.heappush(self.ready, (turn, -unit.cost, unit.name))
+
+    def stand(self, unit: Unit, outcome: Outcome) -> None:
+        """Take over an outcome from the ledger."""
+        self.skipped += 1
+        self.parts.pop(unit.name, None)
+        self.progress.skipped(1)
+        self.settle(unit, outcome)
+
+    def hand_out(self) -> None:
+        """Record what has ended, claim ready units and give them to workers.
+
+        Suspects of a worker's death go alone.
+        """
+        batch: list[Unit] = []
+        if not self.suspects:
+            room = max(capacity(self.pool) - len(self.working), 0)
+            while self.ready and len(batch) < room:
+                batch.append(self.units[heapq.heappop(self.ready)[2]])
+        ended, self.fresh = self.fresh, []
+        wanted = {unit.name: self.keys[unit.name] for unit in batch}
+        if ended or wanted:
+            claims = exchange(self.store, ended, wanted, parts=self.parts)
+            for outcome in ended:
+                self.parts.pop(outcome.name, None)
+            self.foreign |= claims.taken
+            batch = [unit for unit in batch if unit.name in claims.mine]
+            for name, outcome in claims.ended.items():
+                self.stand(self.units[name], outcome)
+        self.warm_once(bool(batch))
         for unit in batch:
             self.start(unit)
+        if self.suspects and not self.working:
+            self.alone_since = time.monotonic()
+            self.start(self.suspects.pop(0))
+
+    def warm_once(self, needed: bool) -> None:
+        """Compile the kernels side by side, instead of the same ones in every worker."""
+        if needed and not self.warm and self.own_pool:
+            self.warm = True
+            if not isinstance(self.pool, SerialExecutor | ThreadPoolExecutor):
+                self.progress.stage("preparing kernels")
+                warm_up(self.pool)
 
     def start(self, unit: Unit) -> None:
         """Give one unit to the executor."""
         try:
-            self.working[self.pool.submit(execute, unit, self.context)] = unit
+            future = self.pool.submit(execute, unit, self.context)
         except BrokenExecutor:
             self.lose([unit])
+            return
+        self.working[future] = unit
+        future.add_done_callback(self.events.put)
+
+    def collect(self) -> None:
+        """Wait until a unit has ended, here or in another shard, and take in all that have."""
+        if self.working or (self.foreign and not self.ready):
+            with suppress(queue.Empty):
+                self.finish(self.events.get(timeout=_POLL if self.foreign else None))
+        while not self.events.empty():
+            self.finish(self.events.get())
+        if self.foreign and time.monotonic() - self.looked > _POLL / 2:
+            self.looked = time.monotonic()
+            self.look_around()
+
+    def look_around(self) -> None:
+        """Take over what other shards have ended, and what dead ones have left."""
+        names, self.serial = ended_since(self.store, self.serial)
+        for name in self.foreign & names.keys():
+            self.foreign.discard(name)
+            outcome = outcome_of(self.store, name)
+            if outcome is not None and outcome.key == self.keys[name]:
+                self.stand(self.units[name], outcome)
+            else:
+                self.queue_up(self.units[name])
+        for name in self.foreign & set(release_dead(self.store)):
+            self.foreign.discard(name)
+            self.queue_up(self.units[name])
+        still = {name for name, _, _ in attempts(self.store)}
+        for name in self.foreign - still:  # given free by somebody else
+            self.foreign.discard(name)
+            self.queue_up(self.units[name])
 
     def finish(self, future: Future[Outcome]) -> None:
         """Take in what a worker has done."""
@@ -143,6 +248,9 @@ class Schedule:
         except Exception as error:
             # An executor may fail in ways of its own; that costs the unit, not the run.
             outcome = Outcome(unit.name, unit.kind, "failed", f"{type(error).__name__}: {error}")
+        if outcome.status == "not written":
+            self.full = outcome
+            return
         self.end(unit, outcome)
 
     def lose(self, units: list[Unit]) -> None:
@@ -156,22 +264,29 @@ class Schedule:
                 self.suspects.append(unit)
                 continue
             clear(unit.task, self.context.root)
-            outcome = Outcome(
-                unit.name, unit.kind, "failed",
-                "the worker process died; the machine may be short of memory. Run the same command"
-                " again with fewer workers to resume.",
-            )  # fmt: skip
-            self.end(unit, outcome)
+            self.end(unit, self.obituary(unit))
+
+    def obituary(self, unit: Unit) -> Outcome:
+        """The outcome of a unit whose worker died, also when it worked alone."""
+        limit = self.context.config.run.timeout
+        if limit is not None and self.own_pool and time.monotonic() - self.alone_since > limit:
+            error = timeout_error(limit)
+            return Outcome(unit.name, unit.kind, error.status, str(error))
+        return Outcome(
+            unit.name, unit.kind, "failed",
+            "the worker process died; the machine may be short of memory. Run the same command"
+            " again with fewer workers to resume.",
+        )  # fmt: skip
 
     def end(self, unit: Unit, outcome: Outcome) -> None:
-        """Record the outcome of a unit, then wake its dependents."""
+        """Note the outcome of a unit for the ledger, then wake its dependents."""
         outcome = replace(outcome, key=self.keys[unit.name])
         self.report(outcome)
         self.settle(unit, outcome)
 
     def report(self, outcome: Outcome) -> None:
-        """Write an outcome to the ledger and tell the user."""
-        record(self.store, outcome)
+        """Note an outcome for the ledger and tell the user."""
+        self.fresh.append(outcome)
         self.progress.ended(outcome)
 
     def settle(self, unit: Unit, outcome: Outcome) -> None:
@@ -179,7 +294,8 @@ class Schedule:
         self.ended[unit.name] = outcome
         if isinstance(unit.task, TileTask) and outcome.complete:
             objects = next(step.n_out for step in outcome.steps if step.step == "detect")
-            self.add(block_units(unit.task, objects, self.context.config.block_size))
+            size = self.context.config.block_size
+            self.add(block_units(unit.task, objects, size, self.costs))
         for name in self.dependents.pop(unit.name, ()):
             missing = self.waiting[name]
             missing.discard(unit.name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from purepipe.config import SurveyConfig
+from purepipe.pipeline.cost import DEFAULT_COSTS, CostModel
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class TileTask:
     stars: Path | None
     ccds: tuple[CCDReference, ...]
     missing: tuple[str, ...]
+    shape: tuple[int, int] = (0, 0)
 
     @property
     def folder(self) -> str:
@@ -103,7 +106,7 @@ class Unit:
     """A task with its name and the units that must have ended before it starts.
 
     A unit starts whatever the fate of those it waits for: a failed CCD leaves a flag at its
-    objects, not a hole in the catalogue.
+    objects, not a hole in the catalogue. `cost` is a guess of its CPU seconds.
     """
 
     name: str
@@ -115,23 +118,34 @@ class Unit:
 
 @dataclass(frozen=True)
 class WorkContext:
-    """What is the same for all units of a run."""
+    """What is the same for all units of a run.
+
+    Attributes
+    ----------
+    provenance
+        Header cards of the tables: version, seed, configuration.
+    """
 
     root: Path
     config: SurveyConfig
+    provenance: Mapping[str, str | int] = field(default_factory=dict)
 
 
-def ccd_unit(task: CCDTask) -> Unit:
-    """The unit of a CCD."""
-    return Unit(f"ccd {task.exposure}-{task.ccd}", "ccd", task, cost=4.0)
+def ccd_unit(task: CCDTask, shape: tuple[int, int], costs: CostModel = DEFAULT_COSTS) -> Unit:
+    """The unit of a CCD of (ny, nx) pixels."""
+    return Unit(
+        f"ccd {task.exposure}-{task.ccd}", "ccd", task, cost=costs.seconds("ccd", pixels(shape))
+    )
 
 
-def tile_unit(task: TileTask) -> Unit:
+def tile_unit(task: TileTask, costs: CostModel = DEFAULT_COSTS) -> Unit:
     """The unit of a tile's detection; the longest of all, so it starts first."""
-    return Unit(f"tile {task.tile}", "tile", task, cost=20.0)
+    return Unit(f"tile {task.tile}", "tile", task, cost=costs.seconds("tile", pixels(task.shape)))
 
 
-def block_units(task: TileTask, objects: int, block_size: int) -> list[Unit]:
+def block_units(
+    task: TileTask, objects: int, block_size: int, costs: CostModel = DEFAULT_COSTS
+) -> list[Unit]:
     """The units of the shape measurement of a tile, and that of its catalogue."""
     ccds = tuple(f"ccd {ref.task.exposure}-{ref.task.ccd}" for ref in task.ccds)
     blocks = tuple(
@@ -144,7 +158,7 @@ def block_units(task: TileTask, objects: int, block_size: int) -> list[Unit]:
             "shapes",
             block,
             needs=(f"tile {task.tile}", *ccds),
-            cost=(block.stop - block.start) / 100,
+            cost=costs.seconds("shapes", block.stop - block.start),
         )
         for block in blocks
     ]
@@ -153,5 +167,11 @@ def block_units(task: TileTask, objects: int, block_size: int) -> list[Unit]:
         "catalogue",
         CatalogueTask(task, blocks),
         needs=(f"tile {task.tile}", *(unit.name for unit in units)),
+        cost=costs.seconds("catalogue", objects),
     )
     return [*units, catalogue]
+
+
+def pixels(shape: tuple[int, int]) -> float:
+    """Megapixels of an image."""
+    return shape[0] * shape[1] / 1e6

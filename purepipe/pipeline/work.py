@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,11 +20,11 @@ from purepipe.catalogue import assemble_catalogue
 from purepipe.config import MaskConfig, PSFInterpolationConfig
 from purepipe.config.survey import InputConfig
 from purepipe.detect import extract
-from purepipe.errors import AlgorithmError, DataError, PurepipeError
+from purepipe.errors import AlgorithmError, DataError, PurepipeError, StoreError
 from purepipe.exposure import Exposure
-from purepipe.io.atomic import write_text
 from purepipe.io.background import write_background
 from purepipe.io.exposures import HeaderKeywords, read_exposure
+from purepipe.io.images import card_text, read_header
 from purepipe.io.ldac import read_ldac, write_ldac
 from purepipe.io.masks import write_mask
 from purepipe.io.nebulae import read_configured_nebulae
@@ -33,7 +33,9 @@ from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import read_table, write_table
 from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
-from purepipe.pipeline.store import Outcome, StepRecord, file_identity
+from purepipe.pipeline.keys import file_identity, fingerprint
+from purepipe.pipeline.limits import collected_log, one_thread, time_limit, write_log
+from purepipe.pipeline.store import Outcome, StepRecord
 from purepipe.pipeline.units import (
     CatalogueTask,
     CCDTask,
@@ -46,7 +48,8 @@ from purepipe.pipeline.units import (
 from purepipe.psf import PSFModel, attach_psfs, fit_psf, psf_summary, sky_positions, validate_psf
 from purepipe.select import find_stars
 from purepipe.shapes import measure_shapes
-from purepipe.survey import epoch_tables, find_epochs, gather_stamps
+from purepipe.survey import area_meta, epoch_tables, find_epochs, gather_stamps, tile_area
+from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -96,32 +99,37 @@ def execute(unit: Unit, context: WorkContext) -> Outcome:
     """Run one unit and say how it ended; never raises for what is wrong with its data."""
     start = time.perf_counter()
     recorder = Recorder(context.root)
-    status, message = "done", ""
-    try:
-        clear(unit.task, context.root)
-        _WORK[type(unit.task)](unit.task, context, recorder)
-        message = " ".join([*recorder.notes, *recorder.remarks])
-        if recorder.notes:
-            status = "nothing to do"
-    except PurepipeError as error:
-        _locate(error, unit.task)
-        status, message = error.status, str(error)
-    except Exception as error:
-        # The one place where any fault of one unit is kept from ending the survey.
-        status, message = "failed", f"{type(error).__name__}: {error} (see the log of the unit)"
-        with suppress(OSError, PurepipeError):
-            folder = context.root / "logs"
-            folder.mkdir(parents=True, exist_ok=True)
-            write_text(folder / f"{unit.name.replace(' ', '-')}.log", traceback.format_exc())
-    products = {
-        str(path.relative_to(context.root)): path.stat().st_size
-        for path in recorder.products
-        if path.is_file()
+    trace = ""
+    with collected_log() as messages, one_thread():
+        try:
+            with time_limit(context.config.run.timeout):
+                clear(unit.task, context.root)
+                _WORK[type(unit.task)](unit.task, context, recorder)
+            status = "nothing to do" if recorder.notes else "done"
+            message = " ".join([*recorder.notes, *recorder.remarks])
+        except StoreError as error:
+            # No room, or no permission, is no fault of this unit: the run has to stop.
+            status = "not written" if isinstance(error.__cause__, OSError) else error.status
+            message = str(error)
+        except PurepipeError as error:
+            _locate(error, unit.task)
+            status, message = error.status, str(error)
+        except Exception as error:
+            # The one place where any fault of one unit is kept from ending the survey.
+            status, message = "failed", f"{type(error).__name__}: {error} (see the log of the unit)"
+            trace = traceback.format_exc()
+    written = {
+        str(path.relative_to(context.root)): path for path in recorder.products if path.is_file()
     }
-    return Outcome(
-        name=unit.name, kind=unit.kind, status=status, message=message, products=products,
+    outcome = Outcome(
+        name=unit.name, kind=unit.kind, status=status, message=message,
+        products={name: path.stat().st_size for name, path in written.items()},
+        digests={name: fingerprint(path) for name, path in written.items()},
         steps=tuple(recorder.steps), seconds=time.perf_counter() - start, peak_mb=_peak_memory(),
     )  # fmt: skip
+    if context.config.run.logs == "all" or not outcome.done:
+        write_log(context.root, outcome, messages, trace)
+    return outcome
 
 
 def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
@@ -166,6 +174,7 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
         )  # fmt: skip
         counts.n_out = len(table)
         counts.facts = psf_summary(table)
+        table.meta.update(context.provenance)
         write_table(recorder.product(f"{task.folder}/validation.fits"), table)
     # Last, because its presence tells the tiles that this CCD is complete.
     write_psf(recorder.product(f"{task.folder}/psf.psf"), model)
@@ -193,8 +202,9 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
         counts.n_out = int(np.count_nonzero(epochs.n_epoch))
         counts.facts = {"missing exposures": list(task.missing)}
         write_ldac(
-            recorder.product(f"{task.folder}/objects.fits"), objects, epochs=epoch_tables(epochs)
-        )
+            recorder.product(f"{task.folder}/objects.fits"), objects, _cards(task),
+            epochs=epoch_tables(epochs),
+        )  # fmt: skip
     if not task.ccds:
         recorder.notes.append(_no_exposures(task))
     elif task.missing:
@@ -233,6 +243,7 @@ def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> No
         counts.n_out = int(np.count_nonzero(shapes["NGMIX_MCAL_FLAGS"] == 0))
         counts.facts = block.flag_counts(shapes["NGMIX_MCAL_FLAGS"])
     table = block.block_table(objects, epochs, stamps, task.tile, spread, shapes)
+    table.meta.update(context.provenance)
     write_table(recorder.product(task.product), table, extname="OBJECTS")
 
 
@@ -245,8 +256,11 @@ def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder)
         final = assemble_catalogue(
             objects, measured, tile=task.tile.tile, columns=block.block_columns()
         )
+        area = tile_area(task.tile.tile, WCS.from_header(read_header(task.tile.image, None)))
+        final.meta.update(area_meta(area))
         counts.n_out = len(final)
         counts.facts = {"objects of failed blocks": int(np.count_nonzero(final["FLAGS_UNIT"]))}
+        final.meta.update(context.provenance)
         write_table(recorder.product(task.product), final)
 
 
@@ -288,6 +302,11 @@ def _keywords(inputs: InputConfig) -> HeaderKeywords:
         saturation=inputs.saturation_keys,
         flux_scale=inputs.flux_scale_keys,
     )
+
+
+def _cards(task: TileTask) -> str:
+    """The header of the tile, with the HISTORY that names its exposures."""
+    return card_text(read_header(task.image, None))
 
 
 def _remark_defaults(exposure: Exposure, inputs: InputConfig, recorder: Recorder) -> None:

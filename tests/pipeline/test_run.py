@@ -126,7 +126,8 @@ def test_a_failed_block_leaves_flagged_rows(finished, tmp_path, monkeypatch):
     (failure,) = summary.failures
     assert failure.kind == "shapes"
     assert "cosmic accident" in failure.message
-    assert "Traceback" in next((other.out / "logs").iterdir()).read_text()
+    log = other.out / "logs" / f"{failure.name.replace(' ', '-')}.log"
+    assert "Traceback" in log.read_text()
     final = open_run(other.out).catalogue()
     lost = np.asarray(final["FLAGS_UNIT"]) == 1
     assert len(final) == summary.objects

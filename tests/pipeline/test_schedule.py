@@ -36,7 +36,6 @@ class LosesWorkers(SerialExecutor):
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     monkeypatch.setattr(schedules, "execute", work)
-    monkeypatch.setattr(schedules, "unit_key", lambda unit, config, needed: str(needed))
     monkeypatch.setattr(schedules, "warm_up", lambda pool: None)
     monkeypatch.setattr(schedules, "clear", lambda task, root: None)
     store = open_store(tmp_path)

@@ -4,6 +4,7 @@ import sqlite3
 import pytest
 
 from purepipe.errors import StoreError
+from purepipe.pipeline import keys
 from purepipe.pipeline import store as stores
 from purepipe.pipeline.store import Outcome, StepRecord, open_store, record
 
@@ -98,19 +99,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_keys_depend_on_content_only():
-    key = stores.content_key({"b": 1, "a": [1.0, None]}, "x")
-    assert key == stores.content_key({"a": [1.0, None], "b": 1}, "x")
-    assert key != stores.content_key({"a": [1.5, None], "b": 1}, "x")
+    key = keys.content_hash({"b": 1, "a": [1.0, None]}, "x")
+    assert key == keys.content_hash({"a": [1.0, None], "b": 1}, "x")
+    assert key != keys.content_hash({"a": [1.5, None], "b": 1}, "x")
 
 
 def test_file_identity_changes_with_the_file(tmp_path):
     path = tmp_path / "a"
     path.write_text("1")
-    first = stores.file_identity(path)
+    first = keys.file_identity(path)
     path.write_text("22")
-    assert stores.file_identity(path) != first
-    assert stores.file_identity(tmp_path / "none") == ["none", None, None]
-    assert stores.file_identity(None) is None
+    assert keys.file_identity(path) != first
+    assert keys.file_identity(tmp_path / "none") == ["none", None, None]
+    assert keys.file_identity(None) is None
 
 
 def test_the_ledger_is_plain_sqlite(store):

@@ -1,0 +1,150 @@
+"""What surrounds a unit in its worker: a time limit, one thread in libraries, its own log."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import multiprocessing
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from purepipe.errors import PurepipeError
+from purepipe.pipeline.executors import SerialExecutor
+from purepipe.pipeline.keys import code_version
+from purepipe.pipeline.store import Outcome
+
+GRACE = 10.0  # seconds after which a worker that does not heed the limit is ended
+
+
+class UnitTimeoutError(PurepipeError):
+    """A unit took longer than run.timeout."""
+
+    status = "timed out"
+
+
+class _Alarm(BaseException):
+    """Not an `Exception`, so that no step takes it for a fault of its own."""
+
+
+def can_limit(executor: Executor) -> bool:
+    """True when units run in the main thread of a process, where a time limit can strike."""
+    known = isinstance(executor, SerialExecutor | ProcessPoolExecutor)
+    return known or type(executor).__name__ == "MPIPoolExecutor"
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """End the block with an error after `seconds`.
+
+    The alarm strikes between two steps of Python. Compiled code that never returns is ended with
+    its process a moment later, if that is a worker.
+
+    Raises
+    ------
+    UnitTimeoutError
+        The block took longer.
+    """
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    worker = multiprocessing.parent_process() is not None
+    previous = signal.signal(signal.SIGALRM, _strike)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    if worker:
+        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
+    try:
+        yield
+    except _Alarm:
+        raise timeout_error(seconds) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+        if worker:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def timeout_error(seconds: float) -> UnitTimeoutError:
+    """The error of a unit that took longer than `seconds`."""
+    return UnitTimeoutError(
+        "the unit took longer than its time limit", key="run.timeout", allowed=f"{seconds:g} s",
+        remedy="Look at its log for the step; raise the limit, or lower block_size.",
+    )  # fmt: skip
+
+
+def _strike(*_: object) -> None:
+    raise _Alarm
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the numerical libraries use one thread: sums do not depend on the number of cores."""
+    with _controller().limit(limits=1):
+        yield
+
+
+@lru_cache(maxsize=1)
+def _controller() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+class _Collector(logging.Handler):
+    """Keeps the messages of one thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+        self._thread = threading.get_ident()
+        self.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a message of the unit's own thread."""
+        if record.thread == self._thread:
+            self.lines.append(self.format(record))
+
+
+@contextmanager
+def collected_log() -> Iterator[list[str]]:
+    """The messages that are logged in the block, those of warnings among them."""
+    collector = _Collector()
+    loggers = [logging.getLogger(name) for name in ("purepipe", "py.warnings")]
+    level = loggers[0].level
+    if loggers[0].getEffectiveLevel() > logging.INFO:
+        loggers[0].setLevel(logging.INFO)
+    for logger in loggers:
+        logger.addHandler(collector)
+    try:
+        yield collector.lines
+    finally:
+        for logger in loggers:
+            logger.removeHandler(collector)
+        loggers[0].setLevel(level)
+
+
+def write_log(root: Path, outcome: Outcome, messages: list[str], trace: str) -> None:
+    """Write the log of a unit to ``logs/``; a disk that is full costs the log only."""
+    lines = [
+        f"{outcome.name}: {outcome.status} after {outcome.seconds:.2f} s,"
+        f" {outcome.peak_mb:.0f} MB at most",
+        f"{time.strftime('%Y-%m-%d %H:%M:%S')} purepipe {code_version()} on {platform.node()}",
+    ]
+    lines += [
+        f"  {step.step:<10}{step.n_in:>12,} -> {step.n_out:,} {step.what},"
+        f" {step.seconds:.3f} s {step.facts or ''}".rstrip()
+        for step in outcome.steps
+    ]
+    lines += [text for text in (outcome.message, *messages, trace) if text]
+    folder = root / "logs"
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{outcome.name.replace(' ', '-')}.log"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
