@@ -74,10 +74,10 @@ def header_block(cards: Sequence[str]) -> bytes:
     return text.encode("ascii", "replace").ljust(-(-len(text) // BLOCK) * BLOCK)
 
 
-def data_block(array: NDArray[Any]) -> bytes:
-    """An array in FITS byte order, padded with zeros."""
-    data = np.ascontiguousarray(array, array.dtype.newbyteorder(">")).tobytes()
-    return data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0")
+def data_blocks(array: NDArray[Any]) -> tuple[memoryview, bytes]:
+    """An array in FITS byte order, and the zeros that fill its last block."""
+    data = np.ascontiguousarray(array, array.dtype.newbyteorder(">"))
+    return data.reshape(-1).view(np.uint8).data, b"\0" * (-data.nbytes % BLOCK)
 
 
 def bitpix(array: NDArray[Any]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from purepipe.io.atomic import atomic_write
-from purepipe.io.cards import card, data_block, header_block
+from purepipe.io.cards import card, data_blocks, header_block
 from purepipe.io.layout import CARD
 from purepipe.io.ldac import HEADER_COLUMN
 from purepipe.io.sex_formats import comment_of, display_format, unit_of
@@ -17,6 +17,7 @@ from purepipe.io.sex_formats import comment_of, display_format, unit_of
 if TYPE_CHECKING:
     from astropy.table import Table
 
+Buffer = bytes | memoryview
 _LETTERS = {"i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 
 
@@ -82,7 +83,7 @@ def _start(width: int, rows: int, fields: int, name: str) -> list[str]:
     ]
 
 
-def _image_header(header: Sequence[str], family: str) -> Iterator[bytes]:
+def _image_header(header: Sequence[str], family: str) -> Iterator[Buffer]:
     """The table that holds the image header: LDAC in one row, TPX in one row per card."""
     text = "".join([*header, "END".ljust(CARD)])
     count = len(text) // CARD
@@ -92,10 +93,10 @@ def _image_header(header: Sequence[str], family: str) -> Iterator[bytes]:
     if family == "LDAC":
         cards.append(card("TDIM1", f"({CARD}, {count})"))
     yield header_block(cards)
-    yield data_block(np.frombuffer(text.encode("ascii", "replace"), np.uint8))
+    yield from data_blocks(np.frombuffer(text.encode("ascii", "replace"), np.uint8))
 
 
-def _objects(table: Table, name: str) -> Iterator[bytes]:
+def _objects(table: Table, name: str) -> Iterator[Buffer]:
     columns = [(key, np.asarray(table[key])) for key in table.colnames]
     row = np.dtype([(key, v.dtype.newbyteorder(">"), v.shape[1:]) for key, v in columns])
     cards = _start(row.itemsize, len(table), len(columns), name)
@@ -113,4 +114,4 @@ def _objects(table: Table, name: str) -> Iterator[bytes]:
     for key, values in columns:
         rows[key] = values
     yield header_block(cards)
-    yield data_block(rows.view(np.uint8).reshape(-1))
+    yield from data_blocks(rows.view(np.uint8).reshape(-1))

@@ -20,14 +20,16 @@ from purepipe.io.cards import (
     card,
     card_number,
     change_card,
-    data_block,
+    data_blocks,
     find_card,
     header_block,
     split_cards,
 )
+from purepipe.io.exposures import whole_numbers
 from purepipe.io.images import card_text, header_at, read_pixels
-from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout
+from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout, open_input
 
+_TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _SELECTED = re.compile(r"(.+)\[(\d+)\]")
 WriteCheck = Callable[[NDArray[Any], Sequence[str]], None]
 
@@ -85,13 +87,16 @@ def companion_of(
     Raises
     ------
     InputFileError
-        The file holds fewer images.
+        The file holds fewer images, or several for one image.
     """
     if len(images) == 1 and total == 1:
         return images[0]
-    if name.hdu is None and of.hdu is not None:
-        # One HDU was chosen of the image only: the same one of the other file.
-        return next((item for item in images if item.index == of.hdu), images[0])
+    if total == 1 and name.hdu is None:
+        # The original takes the first one here, whichever HDU of the image was chosen.
+        raise InputFileError(
+            f"the file holds several images, and one is needed for {of}", file=name.path,
+            got=f"{len(images)} images", remedy=f"Choose one, as in {name.path}[1].",
+        )  # fmt: skip
     if number >= len(images):
         raise InputFileError(
             f"too few images for {of}", file=name.path, got=len(images), allowed=total,
@@ -107,7 +112,7 @@ def read_image_cards(name: ImageName, item: HDULayout) -> list[str]:
 
 def read_float_image(name: ImageName, item: HDULayout) -> NDArray[np.float32]:
     """The pixels of an image, scaled, as float32."""
-    return np.asarray(read_pixels(name.path, item)[0], np.float32)
+    return np.asarray(_pixels(name, item), np.float32)
 
 
 def read_flag_image(name: ImageName, item: HDULayout) -> NDArray[np.int32]:
@@ -118,9 +123,24 @@ def read_flag_image(name: ImageName, item: HDULayout) -> NDArray[np.int32]:
     InputFileError
         The numbers are not whole, or have more than 31 bits.
     """
-    from purepipe.io.exposures import whole_numbers
+    pixels = _pixels(name, item)
+    if np.can_cast(pixels.dtype, np.int32):
+        return np.asarray(pixels, np.int32)
+    return whole_numbers(pixels, name.path)
 
-    return whole_numbers(read_pixels(name.path, item)[0], name.path)
+
+def _pixels(name: ImageName, item: HDULayout) -> NDArray[Any]:
+    """The pixels of an image; plain ones are read without the detour over the FITS library."""
+    cards = read_image_cards(name, item)
+    code = int(card_number(cards, "BITPIX") or 0)
+    scaled = any(find_card(cards, keyword) is not None for keyword in ("BSCALE", "BZERO", "BLANK"))
+    if item.kind != "image" or scaled or code not in _TYPES:
+        return read_pixels(name.path, item)[0]
+    with open_input(name.path) as stream:
+        stream.seek(item.data_start)
+        raw = np.frombuffer(stream.read(item.data_size), _TYPES[code])
+    shape = item.image_shape or (0, 0)
+    return raw.astype(raw.dtype.newbyteorder("=")).reshape(shape)
 
 
 def read_external_header(path: Path, suffix: str, number: int) -> list[str]:
@@ -218,7 +238,7 @@ def check_writer(path: str | os.PathLike[str], *, extensions: int = 0) -> Iterat
 
         def write(array: NDArray[Any], cards: Sequence[str]) -> None:
             stream.write(header_block(_described(array, cards, extension=extensions > 0)))
-            stream.write(data_block(array))
+            stream.writelines(data_blocks(array))
 
         yield write
 
@@ -226,10 +246,12 @@ def check_writer(path: str | os.PathLike[str], *, extensions: int = 0) -> Iterat
 def _described(array: NDArray[Any], cards: Sequence[str], *, extension: bool) -> list[str]:
     """The cards of an image header, made to describe this array."""
     # The last three describe an array that is not this one.
-    gone = (
+    gone: tuple[str, ...] = (
         "SIMPLE  ", "XTENSION", "BITPIX  ", "NAXIS", "PCOUNT  ", "GCOUNT  ", "BLANK   ", "CHECKSUM",
         "DATASUM ",
     )  # fmt: skip
+    if not extension:
+        gone += ("EXTNAME ",)
     kept = [line for line in cards if not line.startswith(gone)]
     for keyword, value in (("BZERO", 0.0), ("BSCALE", 1.0)):
         change_card(kept, keyword, value, form="20.8f")

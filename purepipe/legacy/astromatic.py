@@ -40,7 +40,6 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # SExtractor's and PSFEx's words that purepipe calls otherwise.
 _SEX_WORDS: dict[str, dict[str, Any]] = {
     "WEIGHT_TYPE": {"map_rms": "map", "map_var": "map", "map_weight": "map"},
-    "INTERP_TYPE": {"none": False, "var_only": True, "all": True},
 }
 
 
@@ -261,20 +260,14 @@ def read_detect_config(
     """
     from purepipe.config import DetectConfig
 
-    for key in ("DETECT_THRESH", "ANALYSIS_THRESH"):
-        if len(settings.texts(key)) > 1:
-            raise ConfigError(
-                "thresholds in surface brightness are not supported", file=settings.file,
-                key=settings[key].where, got=", ".join(settings.texts(key)),
-                remedy="Give one number, in units of the noise or in ADU.",
-            )  # fmt: skip
     given: dict[str, Any] = {"filter": None, "filter_normalised": True}
+    given |= _thresholds(settings) | _interpolation(settings)
     if settings.flag("FILTER"):
         found = read_filter(_find(settings, "FILTER_NAME"))
         given["filter"] = tuple(map(tuple, found.values.tolist()))
         given["filter_normalised"] = found.normalised
     columns = requested_columns(settings) if columns is None else columns
-    given["columns"] = tuple(column.name for column in columns)
+    given["columns"] = tuple(map(str, columns))
     for column in columns:
         if column.name == "VIGNET":
             given["vignet"] = column.size if len(column.size) == 2 else (column.length, 1)
@@ -286,6 +279,44 @@ def read_detect_config(
     return config_from_originals(
         DetectConfig, "sex", entries, given=given, words=_SEX_WORDS, file=settings.file
     )
+
+
+def _thresholds(settings: Settings) -> dict[str, Any]:
+    """Thresholds; a second value makes the first one a surface brightness, of this zero-point."""
+    given: dict[str, Any] = {}
+    for key, name, zero_point in (
+        ("DETECT_THRESH", "threshold", "threshold_zero_point"),
+        ("ANALYSIS_THRESH", "analysis_threshold", "analysis_zero_point"),
+    ):
+        setting = settings[key]
+        if not 1 <= len(setting.values) <= 2:
+            raise ConfigError(
+                "one or two numbers are needed", file=settings.file, key=setting.where,
+                got=" ".join(setting.values) or "none",
+                allowed="a threshold, or a surface brightness and its zero-point",
+            )  # fmt: skip
+        numbers = [convert(word, float, setting, settings.file) for word in setting.values]
+        given[name] = numbers[0]
+        if len(numbers) == 2:
+            given[zero_point] = numbers[1]
+    return given
+
+
+def _interpolation(settings: Settings) -> dict[str, Any]:
+    """What is done to bad pixels: of the detection image, and with a second word of the other."""
+    setting = settings["INTERP_TYPE"]
+    words = [word.casefold() for word in setting.values] or ["all"]
+    for word in words:
+        if word not in ("none", "var_only", "all"):
+            raise ConfigError(
+                "unknown word", file=settings.file, key=setting.where, got=repr(word),
+                remedy=did_you_mean(word, ("NONE", "VAR_ONLY", "ALL")),
+            )  # fmt: skip
+    return {
+        "interpolate": words[0] != "none",
+        "interpolate_image": words[0] != "var_only",
+        "interpolate_measured": len(words) > 1 and words[1] != "none",
+    }
 
 
 def read_psf_config(settings: Settings) -> PSFConfig:

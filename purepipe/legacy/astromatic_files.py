@@ -17,6 +17,13 @@ from purepipe.errors import ConfigError, InputFileError, did_you_mean
 
 log = logging.getLogger(__name__)
 
+# Without a size these hold one element, where a configuration means all that can be had.
+_ARRAYS = frozenset(
+    {
+        "FLUX_APER", "FLUXERR_APER", "MAG_APER", "MAGERR_APER", "FLUX_RADIUS", "FLUX_GROWTH",
+        "MAG_GROWTH", "VECTOR_ASSOC", "IMAFLAGS_ISO", "NIMAFLAGS_ISO", "VIGNET", "VIGNET_SHIFT",
+    }
+)  # fmt: skip
 _COLUMN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\(([\d,\s]*)\))?")
 
 
@@ -34,8 +41,9 @@ class RequestedColumn:
         return int(np.prod(self.size)) if self.size else 1
 
     def __str__(self) -> str:
-        """As in the file: ``FLUX_APER(3)``."""
-        return f"{self.name}({','.join(map(str, self.size))})" if self.size else self.name
+        """As in the file, but with the size of every array: ``FLUX_APER(3)``."""
+        size = self.size or ((1,) if self.name in _ARRAYS else ())
+        return f"{self.name}({','.join(map(str, size))})" if size else self.name
 
 
 def read_columns(

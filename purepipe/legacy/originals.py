@@ -102,9 +102,7 @@ def config_from_originals(
         values = setting.values[used.get(key, 0) :] or setting.values[-1:]
         translated = [words.get(key, {}).get(word.casefold(), word) for word in values]
         value, count = _convert(translated, hint, setting, file)
-        if isinstance(value, str):
-            choices = field.metadata["choices"] or ()
-            value = next((word for word in choices if word == value.casefold()), value)
+        value = _in_choices(value, field.metadata["choices"] or ())
         used[key] = used.get(key, 0) + count
         _place(mapping, path, value)
     try:
@@ -191,6 +189,15 @@ def _convert(values: list[Any], hint: Any, setting: Setting, file: object) -> tu
 
 def _word(word: Any, hint: Any, setting: Setting, file: object) -> Any:
     return convert(word, hint, setting, file) if isinstance(word, str) else word
+
+
+def _in_choices(value: Any, choices: tuple[str, ...]) -> Any:
+    """Words in the spelling of the choices; other values as they are."""
+    if isinstance(value, tuple):
+        return tuple(_in_choices(item, choices) for item in value)
+    if isinstance(value, str):
+        return next((word for word in choices if word == value.casefold()), value)
+    return value
 
 
 def _require_value(setting: Setting, hint: Any, file: object) -> None:

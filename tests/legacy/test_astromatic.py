@@ -206,12 +206,34 @@ def test_detect_config(folder):
     assert astromatic.read_detect_config(off).filter is None
 
 
-def test_surface_brightness_thresholds_are_refused(folder):
-    settings = astromatic.read_settings(
-        folder / "my.sex", "sex", overrides={"DETECT_THRESH": "24,30"}
+def detect_config(folder, **overrides):
+    return astromatic.read_detect_config(
+        astromatic.read_settings(folder / "my.sex", "sex", overrides=overrides)
     )
-    with pytest.raises(ConfigError, match=r"DETECT_THRESH \(command line\): .*surface brightness"):
-        astromatic.read_detect_config(settings)
+
+
+def test_thresholds_of_surface_brightness(folder):
+    config = detect_config(folder, DETECT_THRESH="24,30")
+    assert (config.threshold, config.threshold_zero_point) == (24, 30)
+    assert config.analysis_zero_point is None
+    with pytest.raises(ConfigError, match=r"DETECT_THRESH \(command line\): one or two numbers"):
+        detect_config(folder, DETECT_THRESH="1,2,3")
+
+
+def test_two_words_are_for_detection_and_measurement(folder):
+    config = detect_config(
+        folder, WEIGHT_TYPE="BACKGROUND,MAP_RMS", THRESH_TYPE="ABSOLUTE,RELATIVE",
+        INTERP_TYPE="VAR_ONLY,ALL", FLAG_TYPE="Or,MOST",
+    )  # fmt: skip
+    assert (config.detection_weight_type, config.weight_type) == ("background", "map")
+    assert config.threshold_type == "absolute"
+    assert config.analysis_threshold_type == "relative"
+    assert config.interpolate
+    assert not config.interpolate_image
+    assert config.interpolate_measured
+    assert config.flag_type == ("or", "most")
+    with pytest.raises(ConfigError, match=r"INTERP_TYPE .*unknown word .*Did you mean 'ALL'"):
+        detect_config(folder, INTERP_TYPE="AL")
 
 
 PROGRAMS = {"sex": "source-extractor", "psfex": "psfex", "ww": "weightwatcher"}
