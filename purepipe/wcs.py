@@ -100,6 +100,29 @@ class WCS:
         ra, dec = self._astropy.all_pix2world(_flat(x), _flat(y), 0)
         return np.asarray(ra).reshape(np.shape(x)), np.asarray(dec).reshape(np.shape(x))
 
+    def tangent_plane(
+        self, x: ArrayLike, y: ArrayLike
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Projected coordinates (degrees) of 0-based pixel positions, zero at CRVAL.
+
+        The linear part of the transformation only: distortions are left out.
+        """
+        offset = np.stack([np.asarray(x), np.asarray(y)]) + 1.0
+        offset -= self._astropy.wcs.crpix.reshape(2, *[1] * (offset.ndim - 1))
+        first, second = np.tensordot(self._astropy.pixel_scale_matrix, offset, 1)
+        return first, second
+
+    @property
+    def longitude_first(self) -> bool:
+        """Whether the first world axis is the longitude, as usual."""
+        return int(self._astropy.wcs.lng) == 0
+
+    @property
+    def equinox(self) -> float:
+        """Equinox of the celestial coordinates, years; 2000 when the header gives none."""
+        year = float(self._astropy.wcs.equinox)
+        return year if np.isfinite(year) else 2000.0
+
     def sky_to_pixel(
         self, ra: ArrayLike, dec: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,6 +6,11 @@ _MANUAL = "SExtractor manual"
 _BERTIN = "Bertin & Arnouts (1996), A&AS 117, 393"
 
 _ISO = "isophotal footprint"
+_SYSTEMS = (
+    ("SKY", ", in the system of the header"),
+    ("J2000", ", FK5 J2000"),
+    ("B1950", ", FK4 B1950"),
+)
 
 
 def _f4(name: str, unit: str, definition: str, source: str = "") -> Column:
@@ -58,6 +63,9 @@ _SHAPE = tuple(
         ("CYY_IMAGE", "pix-2", "Ellipse coefficient of dy^2."),
         ("CXY_IMAGE", "pix-2", "Ellipse coefficient of dx dy."),
         ("POLAR_IMAGE", "", "(A^2 - B^2) / (A^2 + B^2)."),
+        ("POLAR_WORLD", "", "The same on the sky."),
+        ("POLARWIN_IMAGE", "", "The same of the windowed moments."),
+        ("POLARWIN_WORLD", "", "The same of the windowed moments, on the sky."),
         ("ELONGATION", "", "A_IMAGE / B_IMAGE."),
         ("ELLIPTICITY", "", "1 - B_IMAGE / A_IMAGE."),
     )
@@ -72,10 +80,7 @@ def _ellipses(before: str, after: str, what: str) -> tuple[Column, ...]:
             _f4(f"{before}A{after}_IMAGE", "pix", f"Rms along the major axis of the {what}."),
             _f4(f"{before}B{after}_IMAGE", "pix", f"Rms along the minor axis of the {what}."),
             _f4(f"{before}THETA{after}_IMAGE", "deg", f"Position angle of the {what}."),
-            *(
-                _f4(f"{before}{name}{after}_IMAGE", "pix-2", f"Ellipse coefficient of the {what}.")
-                for name in ("CXX", "CYY", "CXY")
-            ),
+            *_coefficients(before, after, "IMAGE", "pix-2", what),
         ]
     rows += [
         _f8(f"{before}{name}{after}_WORLD", "deg2", f"Second moment {name} of the {what}.")
@@ -85,15 +90,45 @@ def _ellipses(before: str, after: str, what: str) -> tuple[Column, ...]:
         _f4(f"{before}A{after}_WORLD", "deg", f"Rms along the major axis of the {what}."),
         _f4(f"{before}B{after}_WORLD", "deg", f"Rms along the minor axis of the {what}."),
         _f4(f"{before}THETA{after}_WORLD", "deg", f"Position angle of the {what}, from axis 1."),
-        _f4(f"{before}THETA{after}_J2000", "deg", f"Position angle of the {what}, east of north."),
+        *_coefficients(before, after, "WORLD", "deg-2", what),
     ]
+    rows += [
+        _f4(
+            f"{before}THETA{after}_{system}", "deg",
+            f"Position angle of the {what}, east of north{words}.",
+        )
+        for system, words in _SYSTEMS
+    ]  # fmt: skip
     return tuple(rows)
+
+
+def _coefficients(before: str, after: str, system: str, unit: str, what: str) -> tuple[Column, ...]:
+    return tuple(
+        _f4(f"{before}{name}{after}_{system}", unit, f"Ellipse coefficient of the {what}.")
+        for name in ("CXX", "CYY", "CXY")
+    )
+
+
+def _sky_positions(kind: str, what: str) -> tuple[Column, ...]:
+    """Celestial and focal-plane coordinates of one kind of position."""
+    return (
+        _f8(f"X{kind}_WORLD", "deg", f"{what}, first world axis.", _MANUAL),
+        _f8(f"Y{kind}_WORLD", "deg", f"{what}, second world axis.", _MANUAL),
+        *(
+            _f8(f"{name}{kind}_{system}", "deg", f"{angle} of the {what.lower()}{words}.", _MANUAL)
+            for system, words in _SYSTEMS
+            for name, angle in (("ALPHA", "Right ascension"), ("DELTA", "Declination"))
+        ),
+        _f8(f"X{kind}_FOCAL", "", f"{what}, first coordinate of the tangent plane.", _MANUAL),
+        _f8(f"Y{kind}_FOCAL", "", f"{what}, second coordinate of the tangent plane.", _MANUAL),
+    )
 
 
 _COUNTS = tuple(
     Column(name, "i4", unit, sentence, _MANUAL)
     for name, unit, sentence in (
         ("NUMBER", "", "Running number of the object in this catalogue, from 1."),
+        ("NUMBER_ASSOC", "", "Number of catalogue entries associated with the object."),
         ("ID_PARENT", "", "Running number of the component before deblending."),
         ("ISOAREA_IMAGE", "pix2", "Pixels of the footprint above the analysis threshold."),
         ("ISOAREAF_IMAGE", "pix2", "Pixels of the footprint."),
@@ -129,10 +164,8 @@ COLUMNS: tuple[Column, ...] = (
     *_photometry("WIN", "under the Gaussian window", f"{_MANUAL}, 'Windowed positions'"),
     *_photometry("APER", "within the circular apertures", f"{_MANUAL}, 'Aperture flux'"),
     *_photometry("ISO", f"within the {_ISO}", f"{_MANUAL}, 'Isophotal flux'"),
-    _f4("FLUX_ISOCOR", "adu", "Isophotal flux corrected for the wings.", _BERTIN),
-    _f4("MAG_ISOCOR", "mag", "Isophotal magnitude corrected for the wings.", _BERTIN),
-    _f4("FLUX_BEST", "adu", "FLUX_AUTO, or FLUX_ISOCOR where crowded.", _BERTIN),
-    _f4("MAG_BEST", "mag", "MAG_AUTO, or MAG_ISOCOR where crowded.", _BERTIN),
+    *_photometry("ISOCOR", "within the footprint, corrected for the wings", _BERTIN),
+    *_photometry("BEST", "AUTO, or ISOCOR where crowded", _BERTIN),
     *_photometry("PETRO", "within the Petrosian ellipse", "Petrosian (1976), ApJ 209, L1"),
     _f4("KRON_RADIUS", "", "Size of the AUTO ellipse in units of A_IMAGE or B_IMAGE.", _MANUAL),
     _f4("PETRO_RADIUS", "", "Size of the PETRO ellipse in units of A_IMAGE or B_IMAGE.", _MANUAL),
@@ -141,14 +174,20 @@ COLUMNS: tuple[Column, ...] = (
     _f4("SNR_WIN", "", "FLUX_WIN / FLUXERR_WIN.", _MANUAL),
     _f4("BACKGROUND", "adu", "Background at the barycentre.", _MANUAL),
     _f4("THRESHOLD", "adu", "Detection threshold above the background.", _MANUAL),
+    _f4("THRESHOLDMAX", "adu", "Highest threshold at which it would be detected.", _MANUAL),
+    _f4("FLUX_GROWTH", "adu", "Flux within circles of growing radius, up to 6 A_IMAGE.", _MANUAL),
+    _f4("FLUX_GROWTHSTEP", "pix", "Step of the radii of FLUX_GROWTH.", _MANUAL),
+    _f4("MAG_GROWTH", "mag", "Magnitude within circles of growing radius; 99 likewise.", _MANUAL),
+    _f4("MAG_GROWTHSTEP", "pix", "Step of the radii of MAG_GROWTH.", _MANUAL),
     _f4("X_IMAGE", "pix", "Barycentre in x, from 1.", _BERTIN),
     _f4("Y_IMAGE", "pix", "Barycentre in y, from 1.", _BERTIN),
-    _f8("X_WORLD", "deg", "Barycentre, first world axis.", _MANUAL),
-    _f8("Y_WORLD", "deg", "Barycentre, second world axis.", _MANUAL),
+    _f8("X_IMAGE_DBL", "pix", "Barycentre in x, from 1, in double precision.", _BERTIN),
+    _f8("Y_IMAGE_DBL", "pix", "Barycentre in y, from 1, in double precision.", _BERTIN),
+    *_sky_positions("", "Barycentre"),
+    *_sky_positions("WIN", "Windowed position"),
+    *_sky_positions("PEAK", "Brightest pixel"),
     _f8("XWIN_IMAGE", "pix", "Windowed position in x, from 1.", f"{_MANUAL}, 'Windowed positions'"),
     _f8("YWIN_IMAGE", "pix", "Windowed position in y, from 1.", f"{_MANUAL}, 'Windowed positions'"),
-    _f8("XWIN_WORLD", "deg", "Windowed position, first world axis.", _MANUAL),
-    _f8("YWIN_WORLD", "deg", "Windowed position, second world axis.", _MANUAL),
     *_moments("", _ISO, _BERTIN),
     *_moments("WIN", "windowed profile", f"{_MANUAL}, 'Windowed positions'"),
     *_position_errors("", "barycentre", _MANUAL),
@@ -158,15 +197,19 @@ COLUMNS: tuple[Column, ...] = (
     *_ellipses("ERR", "", "error of the barycentre"),
     *_ellipses("", "WIN", "windowed profile"),
     *_ellipses("ERR", "WIN", "error of the windowed position"),
-    _f8("ALPHA_J2000", "deg", "Right ascension of the barycentre, J2000.", _MANUAL),
-    _f8("DELTA_J2000", "deg", "Declination of the barycentre, J2000.", _MANUAL),
-    _f8("ALPHAWIN_J2000", "deg", "Right ascension of the windowed position, J2000.", _MANUAL),
-    _f8("DELTAWIN_J2000", "deg", "Declination of the windowed position, J2000.", _MANUAL),
     _f4("MU_THRESHOLD", "mag/arcsec2", "Surface brightness of the analysis threshold.", _MANUAL),
     _f4("MU_MAX", "mag/arcsec2", "Surface brightness of the brightest pixel.", _MANUAL),
     _f4("FWHM_IMAGE", "pix", "Full width at half maximum of a Gaussian core.", _MANUAL),
     _f4("FWHM_WORLD", "deg", "Full width at half maximum of a Gaussian core.", _MANUAL),
+    _f4("CLASS_STAR", "", "Output of the star/galaxy network: 1 star, 0 galaxy.", _BERTIN),
+    _f4("ISOAREA_WORLD", "deg2", "ISOAREA_IMAGE on the sky.", _MANUAL),
+    _f4("ISOAREAF_WORLD", "deg2", "ISOAREAF_IMAGE on the sky.", _MANUAL),
+    _f4("DURATION_ANALYSIS", "s", "Mean time that the measurement of an object took."),
+    _f8("VECTOR_ASSOC", "", "Data of the catalogue entry associated with the object.", _MANUAL),
     _f4("VIGNET", "adu", "Stamp around the object; -1e30 where masked or off the image.", _MANUAL),
+    _f4(
+        "VIGNET_SHIFT", "adu", "VIGNET resampled so that the barycentre is at its centre.", _MANUAL
+    ),
 )
 
 # What ShapePipe asks of SExtractor, in its order (example/cfis/default.param, names only).

@@ -25,11 +25,11 @@ from purepipe.detect.pixels_nb import (
     covered_area,
     fetch,
     global_gain,
-    is_masked,
     local_gain,
     photon_variance,
 )
-from purepipe.detect.records_nb import BIG, Mask, Plane
+from purepipe.detect.records_nb import Mask, Plane
+from purepipe.detect.stamps_nb import cut_vignet, shift_vignet
 from purepipe.detect.window_nb import measure_window
 
 Array = NDArray[Any]
@@ -47,8 +47,12 @@ def aperture_flux(
     r: Number,
     lines: tuple[int, int],
     areas: Array,
+    offset: Number,
 ) -> tuple[Number, Number, bool]:
-    """Flux and error within a circle, and whether it was cut. Centre and radius in float32."""
+    """Flux and error within a circle, and whether it was cut. Centre and radius in float32.
+
+    `offset` is the local background, taken off once for the whole area.
+    """
     mx, my, r = np.float32(x), np.float32(y), np.float32(r)
     width = plane.image.shape[1]
     x0, x1, y0, y1, cut = circle_box(mx, my, r, width, lines)
@@ -60,7 +64,7 @@ def aperture_flux(
     weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
     local, once = local_gain(plane), global_gain(plane)
     squares = np.empty((2, 5), np.float32)
-    flux = variance = 0.0
+    flux = variance = area = 0.0
     for py in range(y0, y1):
         for px in range(x0, x1):
             dx, dy = np.float32(px - mx), np.float32(py - my)
@@ -75,30 +79,14 @@ def aperture_flux(
             if (weighted and var >= bad) or (owner != 0 and owner != label):
                 v, var = fetch(plane, mask, label, centre2, lines, py, px)
             flux += np.float64(w) * np.float64(v)
+            area += np.float64(w)
             variance += np.float64(w) * np.float64(var)
             variance += photon_variance(local, noise2, np.float64(v), np.float64(var))
+    if offset != 0:
+        flux -= area * np.float64(offset)
     if once > 0 and flux > 0:
         variance += flux / once
     return np.float32(flux), np.float32(math.sqrt(max(variance, 0.0))), cut
-
-
-@kernel
-def cut_vignet(
-    plane: Plane, mask: Mask, label: int, x: Number, y: Number, lines: tuple[int, int], out: Array
-) -> None:
-    """Stamp of the image around the object; -1e30 for masked pixels and beyond the image."""
-    h, w = out.shape
-    x0 = int(x + 0.49999) - w // 2
-    y0 = int(y + 0.49999) - h // 2
-    width = plane.image.shape[1]
-    for j in range(h):
-        for i in range(w):
-            py, px = y0 + j, x0 + i
-            inside = lines[0] <= py < lines[1] and 0 <= px < width
-            if inside and not is_masked(mask, label, py, px):
-                out[j, i] = plane.image[py, px]
-            else:
-                out[j, i] = -BIG
 
 
 @kernel
@@ -113,37 +101,49 @@ def measure_apertures(
     first: int,
     last: int,
     out: Array,
-    arrays: tuple[Array, Array, Array, Array],
+    arrays: tuple[Array, Array, Array, Array, Array, Array],
 ) -> None:
     """All aperture measurements of the objects that `source` names, into rows of `out`.
 
-    `settings` is (circle diameters, Kron settings, Petrosian settings, flux fractions); `arrays`
-    is (circle fluxes, circle errors, radii of the fractions, vignets).
+    `settings` is (circle diameters, Kron settings, Petrosian settings, flux fractions, whether
+    the Kron and Petrosian ellipses, the growth curve and the window are wanted); `arrays` is
+    (circle fluxes, circle errors, radii of the fractions, growth curves, vignets, shifted
+    vignets), with no columns for what is not wanted.
     """
-    diameters, kron, petro, fractions = settings
-    fluxes, errors, radii, vignets = arrays
+    diameters, kron, petro, fractions, wanted = settings
+    fluxes, errors, radii, curves, vignets, shifted = arrays
+    with_auto, with_petro, with_growth, with_window = wanted
     curve = np.empty(64)
     areas5, areas11 = area_steps(5), area_steps(11)
     for k in range(first, last):
         obj, row, label = objects[source[k]], out[k], source[k] + 2
         seen = (lines[k, 0], lines[k, 1])
+        offset = row.local_background
         row.flags = obj.flags
         for i in range(diameters.size):
             fluxes[k, i], errors[k, i], cut = aperture_flux(
-                plane, mask, label, obj.x, obj.y, diameters[i] / 2, seen, areas5
+                plane, mask, label, obj.x, obj.y, diameters[i] / 2, seen, areas5, offset
             )
             if cut:
                 row.flags |= APERTURE_CUT
-        measure_auto(obj, detection, plane, mask, label, kron, seen, row)
-        if petro[0] > 0:
+        if with_auto:
+            measure_auto(obj, detection, plane, mask, label, kron, seen, row)
+        if with_petro:
             measure_petro(obj, detection, plane, mask, label, petro, seen, row)
-        limit, cut = growth_curve(obj, plane, mask, label, kron[2], seen, curve)
-        if cut:
-            row.flags |= APERTURE_CUT
-        for i in range(fractions.size):
-            wanted = np.float64(np.float32(fractions[i])) * np.float64(row.auto_flux)
-            radii[k, i] = radius_of_flux(curve, limit, wanted)
-        half = abs(radius_of_flux(curve, limit, 0.5 * np.float64(row.auto_flux)))
-        row.half_light = np.float32(min(max(half, 0.5), limit))
-        measure_window(obj, plane, mask, label, row.half_light, seen, areas11, row)
+        if with_growth:
+            limit, cut = growth_curve(obj, plane, mask, label, kron[2], seen, curve)
+            if cut:
+                row.flags |= APERTURE_CUT
+            row.growth_limit = limit
+            for i in range(curves.shape[1]):
+                curves[k, i] = curve[i]
+            for i in range(fractions.size):
+                target = np.float64(np.float32(fractions[i])) * np.float64(row.auto_flux)
+                radii[k, i] = radius_of_flux(curve, limit, target)
+            half = abs(radius_of_flux(curve, limit, 0.5 * np.float64(row.auto_flux)))
+            row.half_light = np.float32(min(max(half, 0.5), limit))
+        if with_window:
+            measure_window(obj, plane, mask, label, row.half_light, seen, areas11, row)
         cut_vignet(plane, mask, label, obj.x, obj.y, seen, vignets[k])
+        if shifted.shape[1] > 0:
+            shift_vignet(plane, mask, label, obj.x, obj.y, seen, shifted[k])

@@ -103,6 +103,7 @@ def _ellipse_flux(
     k: float,
     smallest: float,
     lines: tuple[int, int],
+    offset: Number,
 ) -> tuple[float, float, bool, bool, bool]:
     """Flux and variance in an ellipse of whole pixels; crowded, cut, and circular or not."""
     cxx, cyy, cxy, k, circle = _aperture_shape(obj, k, smallest)
@@ -135,9 +136,34 @@ def _ellipse_flux(
             flux += np.float64(v)
             variance += np.float64(var)
             variance += photon_variance(local, noise2, np.float64(v), np.float64(var))
+    if offset != 0:
+        flux -= area * np.float64(offset)
     if once > 0 and flux > 0:
         variance += flux / once
     return flux, variance, _is_crowded(unusable, area), cut, circle
+
+
+@kernel
+def _scaled_ellipse(
+    obj: Record,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    radius: Number,
+    smallest: float,
+    lines: tuple[int, int],
+    out: Record,
+) -> tuple[Number, Number, Number]:
+    """Flux, its error and the radius to report for the ellipse of `radius` times the axes."""
+    flux, variance, crowded, cut, circle = _ellipse_flux(
+        obj, plane, mask, label, np.float64(radius), smallest, lines, out.local_background
+    )
+    if crowded:
+        out.flags |= CROWDED
+    if cut:
+        out.flags |= APERTURE_CUT
+    error = np.float32(math.sqrt(max(variance, 0.0)))
+    return np.float32(flux), error, F0 if circle or not flux > 0 else radius
 
 
 @kernel
@@ -159,19 +185,16 @@ def measure_auto(
     moment, total, crowded, cut = _kron_moment(
         obj, detection, mask, label, first_diameter / 2, lines
     )
+    if crowded:
+        out.flags |= CROWDED
+    if cut:
+        out.flags |= APERTURE_CUT
     radius = np.float32(least)
     if total > 0 and moment > 0:
         radius = np.float32(max(np.float32(factor * moment / total), np.float32(least)))
-    flux, variance, crowded2, cut2, circle = _ellipse_flux(
-        obj, plane, mask, label, np.float64(radius), second_diameter / 2, lines
+    out.auto_flux, out.auto_error, out.kron_radius = _scaled_ellipse(
+        obj, plane, mask, label, radius, second_diameter / 2, lines, out
     )
-    out.auto_flux = np.float32(flux)
-    out.auto_error = np.float32(math.sqrt(max(variance, 0.0)))
-    out.kron_radius = F0 if circle or not flux > 0 else radius
-    if crowded or crowded2:
-        out.flags |= CROWDED
-    if cut or cut2:
-        out.flags |= APERTURE_CUT
 
 
 @kernel
@@ -222,7 +245,7 @@ def measure_petro(
     Petrosian (1976), ApJ 209, L1: where the local surface brightness falls to a fifth of the
     mean within.
     """
-    factor, least, _, second_diameter = petro
+    factor, least, first_diameter, second_diameter = petro
     radius = np.float32(least)
     inner = 0.3
     middle = ring = disk = 0.0
@@ -235,14 +258,11 @@ def measure_petro(
         inner += 0.3
     if ring != 0 and disk != 0:
         radius = np.float32(max(factor * middle, least))
-    _, _, crowded, cut = _kron_moment(obj, detection, mask, label, petro[2] / 2, lines)
-    flux, variance, crowded2, cut2, circle = _ellipse_flux(
-        obj, plane, mask, label, np.float64(radius), second_diameter / 2, lines
-    )
-    out.petro_flux = np.float32(flux)
-    out.petro_error = np.float32(math.sqrt(max(variance, 0.0)))
-    out.petro_radius = F0 if circle or not flux > 0 else radius
-    if crowded or crowded2:
+    _, _, crowded, cut = _kron_moment(obj, detection, mask, label, first_diameter / 2, lines)
+    if crowded:
         out.flags |= CROWDED
-    if cut or cut2:
+    if cut:
         out.flags |= APERTURE_CUT
+    out.petro_flux, out.petro_error, out.petro_radius = _scaled_ellipse(
+        obj, plane, mask, label, radius, second_diameter / 2, lines, out
+    )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, objects_nb
 from purepipe.detect.background import in_threads
+from purepipe.detect.columns import wanted_measurements
 from purepipe.detect.footprints import Catalogued, Footprints, Thresholded
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import OBJECT
@@ -75,7 +76,7 @@ def _order_settings(
     mask_height = found.mask.shape[0]
     margin = max(1, (mask_height - 1) // 2 + 1) if filtered else 1
     late = mask_height // 2 + 1 if filtered else -height
-    reach = max((config.vignet[1] + 1) // 2, *(int((d + 1) / 2) + 1 for d in config.apertures))
+    reach = wanted_measurements(config).reach(config)
     return (
         height, config.buffer_lines, margin, late, reach, config.buffer_objects, config.clean,
         float(config.clean_efficiency), config.max_area,

@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import aperture_nb
 from purepipe.detect.background import in_threads
+from purepipe.detect.columns import Wanted, wanted_measurements
 from purepipe.detect.footprints import Catalogued
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import MEASURED, Mask
-from purepipe.detect.tabulate import Measurements
+
+Records = NDArray[Any]
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """Records of the catalogue rows; see `records_nb` for their fields.
+
+    Arrays of what was not asked for have no columns.
+
+    Attributes
+    ----------
+    objects, measured
+        Footprints, and apertures.
+    fluxes, errors
+        (rows, apertures) of the circles.
+    radii
+        (rows, fractions) of the flux.
+    curves
+        (rows, 64) cumulative flux up to the radius `growth_limit` of the record.
+    vignets, shifted
+        (rows, height, width) stamps.
+    seconds
+        Mean time that the measurement of an object took.
+    """
+
+    objects: Records
+    measured: Records
+    fluxes: Singles
+    errors: Singles
+    radii: Singles
+    curves: NDArray[np.float64]
+    vignets: Singles
+    shifted: Singles
+    seconds: float
 
 
 def measure_objects(
@@ -21,32 +62,57 @@ def measure_objects(
     *,
     threads: int = 1,
 ) -> Measurements:
-    """All aperture measurements of the catalogue rows."""
+    """All measurements of the catalogue rows that the columns of the configuration need."""
+    start = time.perf_counter()
     rows = catalogued.source.size
-    circles, fractions = len(config.apertures), len(config.flux_fraction)
-    out = np.zeros(rows, MEASURED)
-    fluxes, errors = (np.empty((rows, circles), np.float32) for _ in range(2))
-    radii = np.empty((rows, fractions), np.float32)
-    vignets = np.empty((rows, config.vignet[1], config.vignet[0]), np.float32)
+    wanted = wanted_measurements(config)
+    results = _blank(catalogued, wanted, config)
     mask = Mask(
         catalogued.labels, catalogued.visible, config.mask_type != "none",
         config.mask_type == "correct",
     )  # fmt: skip
-    kron = (config.kron_factor, config.kron_min_radius, *config.auto_apertures)
-    # The original measures, and flags, the Petrosian aperture only if a column needs it.
-    wanted = any("PETRO" in name for name in config.columns)
-    petro = (config.petro_factor if wanted else 0.0, config.petro_min_radius)
-    settings = (
-        np.array(config.apertures), kron, (*petro, *config.auto_apertures),
-        np.array(config.flux_fraction, np.float64),
+    settings = _settings(wanted, config)
+    arrays = (
+        results.fluxes, results.errors, results.radii, results.curves, results.vignets,
+        results.shifted,
     )  # fmt: skip
 
     def some(first: int, last: int) -> None:
         aperture_nb.measure_apertures(
             catalogued.footprints.objects, catalogued.source, catalogued.lines, sought.plane,
-            measured.plane, mask, settings, first, last, out, (fluxes, errors, radii, vignets),
+            measured.plane, mask, settings, first, last, results.measured, arrays,
         )  # fmt: skip
 
     in_threads(some, rows, threads)
-    objects = catalogued.footprints.objects[catalogued.source]
-    return Measurements(objects, out, fluxes, errors, radii, vignets)
+    return replace(results, seconds=(time.perf_counter() - start) / max(rows, 1))
+
+
+def _blank(catalogued: Catalogued, wanted: Wanted, config: DetectConfig) -> Measurements:
+    """Room for the measurements."""
+    rows = catalogued.source.size
+
+    def singles(*shape: int) -> Singles:
+        return np.empty((rows, *shape), np.float32)
+
+    return Measurements(
+        objects=catalogued.footprints.objects[catalogued.source],
+        measured=np.zeros(rows, MEASURED),
+        fluxes=singles(wanted.circles),
+        errors=singles(wanted.circles),
+        radii=singles(len(config.flux_fraction)),
+        curves=np.empty((rows, 64 if wanted.curve else 0)),
+        vignets=singles(wanted.vignet[1], wanted.vignet[0]),
+        shifted=singles(wanted.shifted[1], wanted.shifted[0]),
+        seconds=0.0,
+    )
+
+
+def _settings(wanted: Wanted, config: DetectConfig) -> tuple[Any, ...]:
+    """What the kernel is told; see `aperture_nb.measure_apertures`."""
+    kron = (config.kron_factor, config.kron_min_radius, *config.auto_apertures)
+    petro = (config.petro_factor, config.petro_min_radius, *config.auto_apertures)
+    return (
+        np.array(config.apertures[: wanted.circles], np.float64), kron, petro,
+        np.array(config.flux_fraction, np.float64),
+        (wanted.auto, wanted.petro, wanted.growth, wanted.window),
+    )  # fmt: skip

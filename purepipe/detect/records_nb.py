@@ -60,6 +60,7 @@ OBJECT = np.dtype(
 MEASURED = np.dtype(
     [
         ("flags", "i2"),
+        ("local_background", "f4"),  # above the background of the plane; 0 unless it is used
         ("auto_flux", "f4"),
         ("auto_error", "f4"),
         ("kron_radius", "f4"),
@@ -77,6 +78,7 @@ MEASURED = np.dtype(
         ("win_flags", "i2"),
         ("win_iterations", "i2"),
         ("half_light", "f4"),
+        ("growth_limit", "f8"),  # radius of the last point of the growth curve
         ("petro_flux", "f4"),
         ("petro_error", "f4"),
         ("petro_radius", "f4"),

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.catalogue.columns_detect import COLUMNS, SHAPEPIPE_COLUMNS
 from purepipe.catalogue.table import build_table
 from purepipe.config.detect import DetectConfig
-from purepipe.detect.derived import ellipse_columns, local_jacobian, world_columns
+from purepipe.detect.columns import Request, requested_columns
+from purepipe.detect.derived import (
+    Jacobian,
+    ellipse_columns,
+    local_jacobian,
+    polarisation,
+    world_columns,
+)
 from purepipe.detect.footprints import filter_mask
+from purepipe.detect.photometry import Measurements
 from purepipe.detect.planes import PreparedImage
-from purepipe.errors import ConfigError, did_you_mean
+from purepipe.detect.sky import is_on_sky, sky_positions
 from purepipe.exposure import Exposure
 from purepipe.flags import DetectFlag
-from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
+log = logging.getLogger(__name__)
+
 Values = NDArray[Any]
 NO_MAGNITUDE = np.float32(99)
 DEGREE = 3600.0  # arcsec
-
-
-@dataclass(frozen=True, eq=False)
-class Measurements:
-    """Records of the catalogue rows; see `records_nb` for their fields.
-
-    ``fluxes``, ``errors`` (rows, apertures), ``radii`` (rows, fractions) and ``vignets``
-    (rows, height, width) are float32.
-    """
-
-    objects: Values
-    measured: Values
-    fluxes: NDArray[np.float32]
-    errors: NDArray[np.float32]
-    radii: NDArray[np.float32]
-    vignets: NDArray[np.float32]
 
 
 def detection_table(
@@ -49,60 +43,84 @@ def detection_table(
     measured: PreparedImage,
     sought: PreparedImage,
     config: DetectConfig,
+    extra: Mapping[str, Values] = MappingProxyType({}),
 ) -> Table:
     """The catalogue with the columns that the configuration asks for.
+
+    `extra` holds columns that others have computed for these rows.
 
     Raises
     ------
     ConfigError
         A column is unknown.
     """
-    names = config.columns or SHAPEPIPE_COLUMNS
-    shapes = _shapes(results)
-    x, y = results.objects["x"], results.objects["y"]
+    requests = requested_columns(config)
+    names = [request.name for request in requests]
     values = {
-        **_positions(results, exposure.wcs),
-        **shapes,
-        **ellipse_columns(shapes),
-        **world_columns(shapes, exposure.wcs, x, y),
+        **_positions(results),
+        **_shapes(results),
         **_counts(results),
         **_photometry(results, exposure.zero_point),
-        **_surface_brightness(results, exposure, config),
+        **extra,
         "VIGNET": results.vignets,
+        "VIGNET_SHIFT": results.shifted,
+        "DURATION_ANALYSIS": np.full(results.objects.size, results.seconds),
     }
-    for name in names:
-        if name not in values:
-            known = [item.name for item in COLUMNS]
-            raise ConfigError(
-                "unknown column", key="detect.columns", got=name, remedy=did_you_mean(name, known)
-            )
+    if any(name not in values for name in names):
+        values |= ellipse_columns(values)
+    if any(map(is_on_sky, names)) or any(name.startswith("MU_") for name in names):
+        values |= _on_sky(results, values, exposure, config)
+    if any("GROWTH" in name for name in names):
+        values |= growth_columns(results, requests, exposure.zero_point)
     return build_table(
-        {name: values[name] for name in names},
+        {request.name: _sized(values[request.name], request) for request in requests},
         rows=results.objects.size,
         meta=_metadata(results, exposure, measured, sought, config),
     )
 
 
-def _positions(results: Measurements, wcs: WCS | None) -> dict[str, Values]:
+def _sized(values: Values, request: Request) -> Values:
+    """An array column of the length that is asked for; what was not measured is missing."""
+    if values.ndim != 2:
+        return values
+    length = request.size[0] if request.size else values.shape[1]
+    if length == 1:
+        return values[:, 0]
+    if length > values.shape[1]:
+        log.warning("%s(%d): only %d are configured", request.name, length, values.shape[1])
+        rest = np.full((len(values), length - values.shape[1]), np.nan, values.dtype)
+        values = np.concatenate([values, rest], axis=1)
+    return values[:, :length]
+
+
+def _positions(results: Measurements) -> dict[str, Values]:
     objects, measured = results.objects, results.measured
-    x_world, y_world = _world(wcs, objects["x"], objects["y"])
-    xwin_world, ywin_world = _world(wcs, measured["win_x"], measured["win_y"])
     return {
         "X_IMAGE": objects["x"] + 1,
         "Y_IMAGE": objects["y"] + 1,
-        "X_WORLD": x_world,
-        "Y_WORLD": y_world,
+        "X_IMAGE_DBL": objects["x"] + 1,
+        "Y_IMAGE_DBL": objects["y"] + 1,
         "XWIN_IMAGE": measured["win_x"] + 1,
         "YWIN_IMAGE": measured["win_y"] + 1,
-        "XWIN_WORLD": xwin_world,
-        "YWIN_WORLD": ywin_world,
-        "ALPHA_J2000": x_world,
-        "DELTA_J2000": y_world,
-        "ALPHAWIN_J2000": xwin_world,
-        "DELTAWIN_J2000": ywin_world,
         "XPEAK_IMAGE": objects["xpeak"] + 1,
         "YPEAK_IMAGE": objects["ypeak"] + 1,
         **{f"{edge.upper()}_IMAGE": objects[edge] + 1 for edge in ("xmin", "xmax", "ymin", "ymax")},
+    }
+
+
+def _on_sky(
+    results: Measurements, moments: dict[str, Values], exposure: Exposure, config: DetectConfig
+) -> dict[str, Values]:
+    """Positions, shapes, areas and surface brightnesses on the sky."""
+    objects, measured, wcs = results.objects, results.measured, exposure.wcs
+    x, y = objects["x"], objects["y"]
+    jacobian = local_jacobian(wcs, x, y)
+    return {
+        **sky_positions(wcs, x, y, ""),
+        **sky_positions(wcs, measured["win_x"], measured["win_y"], "WIN"),
+        **sky_positions(wcs, objects["xpeak"], objects["ypeak"], "PEAK"),
+        **world_columns(moments, jacobian, wcs, x, y),
+        **_surface_brightness(results, jacobian, exposure, config),
     }
 
 
@@ -119,8 +137,7 @@ def _shapes(results: Measurements) -> dict[str, Values]:
     with np.errstate(divide="ignore", invalid="ignore"):
         values["ELONGATION"] = objects["a"] / objects["b"]
         values["ELLIPTICITY"] = np.float32(1) - objects["b"] / objects["a"]
-    a2, b2 = np.square(objects["a"]), np.square(objects["b"])
-    values["POLAR_IMAGE"] = (a2 - b2) / (a2 + b2)
+    values["POLAR_IMAGE"] = polarisation(objects["a"], objects["b"])
     values["THETA_IMAGE"] = objects["theta"]
     values["FWHM_IMAGE"] = objects["fwhm"]
     return values
@@ -149,41 +166,72 @@ def _photometry(results: Measurements, zero_point: float) -> dict[str, Values]:
     pairs = {
         "AUTO": (measured["auto_flux"], measured["auto_error"]),
         "WIN": (measured["win_flux"], measured["win_error"]),
-        "APER": (_squeezed(results.fluxes), _squeezed(results.errors)),
+        "APER": (results.fluxes, results.errors),
         "ISO": (objects["iso_flux"], iso_error.astype(np.float32)),
         "PETRO": (measured["petro_flux"], measured["petro_error"]),
     }
+    crowded = measured["flags"] & DetectFlag.CROWDED != 0
+    pairs["ISOCOR"] = isocor = _corrected(objects)
+    auto = pairs["AUTO"]
+    pairs["BEST"] = (np.where(crowded, isocor[0], auto[0]), np.where(crowded, isocor[1], auto[1]))
     values = {}
     for kind, (flux, error) in pairs.items():
         values[f"FLUX_{kind}"], values[f"FLUXERR_{kind}"] = flux, error
         values[f"MAG_{kind}"], values[f"MAGERR_{kind}"] = _magnitude(flux, error, zero_point)
-    values["FLUX_ISOCOR"] = isocor = _corrected(objects)
-    crowded = measured["flags"] & DetectFlag.CROWDED != 0
-    values["FLUX_BEST"] = best = np.where(crowded, isocor, measured["auto_flux"])
-    values["MAG_ISOCOR"], _ = _magnitude(isocor, isocor, zero_point)
-    values["MAG_BEST"], _ = _magnitude(best, best, zero_point)
     values["PETRO_RADIUS"] = measured["petro_radius"]
     values["KRON_RADIUS"] = measured["kron_radius"]
-    values["FLUX_RADIUS"] = _squeezed(results.radii)
+    values["FLUX_RADIUS"] = results.radii
     values["FLUX_MAX"] = objects["iso_max"]
     values["SNR_WIN"] = measured["win_snr"]
     values["BACKGROUND"] = objects["background"]
-    values["THRESHOLD"] = objects["threshold"]
+    values["THRESHOLD"] = values["THRESHOLDMAX"] = objects["threshold"]
     return values
 
 
-def _squeezed(values: Values) -> Values:
-    """A column of numbers rather than of vectors of one number, as in FITS."""
-    return values[:, 0] if values.shape[1] == 1 else values
+def _corrected(objects: Values) -> tuple[Values, Values]:
+    """Isophotal flux corrected for the light below the isophote of a Gaussian, and its error.
 
-
-def _corrected(objects: Values) -> Values:
-    """Isophotal flux corrected for the light below the isophote of a Gaussian profile."""
+    The error adds that of the correction: the isophote, and the number of pixels within.
+    """
     flux = objects["iso_flux"].astype(np.float64)
+    threshold = objects["threshold"].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        edge = objects["npix"] * objects["threshold"].astype(np.float64) / flux
+        edge = objects["npix"] * threshold / flux
     edge = np.clip(np.nan_to_num(edge, nan=1.0), 0, 1)
-    return np.asarray(flux / (1 - 0.196099 * edge - 0.751208 * edge * edge))
+    slope = 0.196099 + 2 * 0.751208 * edge
+    variance = np.maximum(objects["iso_variance"], 0).astype(np.float64)
+    added = np.square(slope) * (objects["npix"] * np.square(threshold) + edge * edge * variance)
+    corrected = flux / (1 - 0.196099 * edge - 0.751208 * edge * edge)
+    return corrected.astype(np.float32), np.sqrt(variance + added).astype(np.float32)
+
+
+def growth_columns(
+    results: Measurements, requests: Sequence[Request], zero_point: float
+) -> dict[str, Values]:
+    """Growth curves with as many points as are asked for, each up to the same largest radius."""
+    values: dict[str, Values] = {}
+    limit, curves = results.measured["growth_limit"], results.curves
+    for kind in ("FLUX", "MAG"):
+        sizes = [item.size for item in requests if item.name == f"{kind}_GROWTH"]
+        points = next((size[0] for size in sizes if size), curves.shape[1])
+        flux = _resampled(curves, points).astype(np.float32)
+        values[f"{kind}_GROWTHSTEP"] = limit / points
+        values[f"{kind}_GROWTH"] = flux if kind == "FLUX" else _magnitude(flux, flux, zero_point)[0]
+    return values
+
+
+def _resampled(curves: Values, points: int) -> Values:
+    """Cumulative curves at `points` equal steps, by linear interpolation.
+
+    As in the original, positions are a hundred-thousandth of a ring too far out, where the curve
+    ends in zero.
+    """
+    n = curves.shape[1]
+    rings = np.concatenate([np.zeros((len(curves), 1)), curves, np.zeros((len(curves), 1))], axis=1)
+    where = (np.arange(points) + 1) * n / points + 1e-5
+    left = where.astype(int)
+    part = where - left
+    return np.asarray(rings[:, left] * (1 - part) + rings[:, left + 1] * part)
 
 
 def _magnitude(flux: Values, error: Values, zero_point: float) -> tuple[Values, Values]:
@@ -197,17 +245,11 @@ def _magnitude(flux: Values, error: Values, zero_point: float) -> tuple[Values, 
     )
 
 
-def _world(wcs: WCS | None, x: Values, y: Values) -> tuple[Values, Values]:
-    if wcs is None or x.size == 0:
-        return np.full(x.shape, np.nan), np.full(x.shape, np.nan)
-    return wcs.pixel_to_sky(x, y)
-
-
 def _surface_brightness(
-    results: Measurements, exposure: Exposure, config: DetectConfig
+    results: Measurements, jacobian: Jacobian, exposure: Exposure, config: DetectConfig
 ) -> dict[str, Values]:
     objects = results.objects
-    area = _pixel_area(objects, exposure.wcs, config)
+    area = _pixel_area(objects, jacobian, config)
 
     def brightness(value: Values) -> Values:
         good = value > 0
@@ -218,16 +260,16 @@ def _surface_brightness(
         "MU_MAX": brightness(objects["iso_max"]),
         "MU_THRESHOLD": brightness(objects["iso_threshold"]),
         "FWHM_WORLD": objects["fwhm"] * np.sqrt(area) / DEGREE,
+        "ISOAREA_WORLD": objects["iso_area"] * area / DEGREE**2,
+        "ISOAREAF_WORLD": objects["npix"] * area / DEGREE**2,
     }
 
 
-def _pixel_area(objects: Values, wcs: WCS | None, config: DetectConfig) -> Values:
+def _pixel_area(objects: Values, jacobian: Jacobian, config: DetectConfig) -> Values:
     """Area of the pixels at the objects, arcsec^2; NaN when the pixel scale is unknown."""
     if config.pixel_scale > 0:
         return np.full(objects.size, config.pixel_scale**2)
-    if wcs is None or objects.size == 0:
-        return np.full(objects.size, np.nan)
-    lon_x, lon_y, lat_x, lat_y = local_jacobian(wcs, objects["x"], objects["y"])
+    lon_x, lon_y, lat_x, lat_y = jacobian
     return np.asarray(np.abs(lon_x * lat_y - lon_y * lat_x) * DEGREE**2)
 
 

@@ -17,6 +17,7 @@ from purepipe.detect import (
     growth_nb,
     objects_nb,
     pixels_nb,
+    stamps_nb,
     window_nb,
 )
 from purepipe.detect.records_nb import BIG, MEASURED, OBJECT, Mask, Plane
@@ -123,13 +124,15 @@ def planes(image, variance=None, gain=0.0):
 def test_aperture_flux_of_a_constant_is_the_area():
     plane, mask = planes(np.ones((40, 40), np.float32), gain=2.0)
     areas = pixels_nb.area_steps(5)
-    flux, error, cut = aperture_nb.aperture_flux(plane, mask, 2, 19.3, 20.2, 6.0, (0, 40), areas)
+    flux, error, cut = aperture_nb.aperture_flux(
+        plane, mask, 2, 19.3, 20.2, 6.0, (0, 40), areas, 0.0
+    )
     assert flux == pytest.approx(math.pi * 36, rel=0.01)
     assert error == pytest.approx(math.sqrt(4 * flux + flux / 2), rel=1e-4)
     assert not cut
-    *_, cut = aperture_nb.aperture_flux(plane, mask, 2, 3.0, 20.0, 6.0, (0, 40), areas)
+    *_, cut = aperture_nb.aperture_flux(plane, mask, 2, 3.0, 20.0, 6.0, (0, 40), areas, 0.0)
     assert cut
-    *_, cut = aperture_nb.aperture_flux(plane, mask, 2, 20.0, 20.0, 6.0, (18, 40), areas)
+    *_, cut = aperture_nb.aperture_flux(plane, mask, 2, 20.0, 20.0, 6.0, (18, 40), areas, 0.0)
     assert cut
 
 
@@ -140,10 +143,10 @@ def test_masked_pixels_are_mirrored_or_blank():
     mask.labels[8:12, 13:15] = 3
     areas = pixels_nb.area_steps(5)
     clean = planes(np.ones_like(image))
-    wanted = aperture_nb.aperture_flux(*clean, 2, 10.0, 10.0, 6.0, (0, 21), areas)[0]
+    wanted = aperture_nb.aperture_flux(*clean, 2, 10.0, 10.0, 6.0, (0, 21), areas, 0.0)[0]
 
     def flux(mask):
-        return aperture_nb.aperture_flux(plane, mask, 2, 10.0, 10.0, 6.0, (0, 21), areas)[0]
+        return aperture_nb.aperture_flux(plane, mask, 2, 10.0, 10.0, 6.0, (0, 21), areas, 0.0)[0]
 
     assert flux(mask) == wanted
     assert flux(mask._replace(mirror=False)) == wanted - 8
@@ -196,11 +199,11 @@ def test_vignet_is_blank_outside_and_on_neighbours():
     mask.labels[5, 5] = 3
     mask.labels[4, 4] = 2
     out = np.empty((5, 5), np.float32)
-    aperture_nb.cut_vignet(plane, mask, 2, 4.4, 4.4, (0, 10), out)
+    stamps_nb.cut_vignet(plane, mask, 2, 4.4, 4.4, (0, 10), out)
     expected = image[2:7, 2:7].copy()
     expected[3, 3] = -BIG
     assert np.array_equal(out, expected)
-    aperture_nb.cut_vignet(plane, mask, 2, 0.0, 9.0, (0, 10), out)
+    stamps_nb.cut_vignet(plane, mask, 2, 0.0, 9.0, (0, 10), out)
     assert (out[:, :2] == -BIG).all()
     assert (out[3:] == -BIG).all()
     assert np.array_equal(out[:3, 2:], image[7:10, :3])

@@ -1,0 +1,168 @@
+"""The columns that a configuration asks for, and what must be measured for them.
+
+The original measures, and flags, an aperture only if a column needs it, so FLAGS depends on the
+columns that are asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from purepipe.catalogue.columns_detect import COLUMNS, SHAPEPIPE_COLUMNS
+from purepipe.config.detect import DetectConfig
+from purepipe.errors import ConfigError, did_you_mean
+
+_REQUEST = re.compile(r"([A-Za-z_]\w*)(?:\(\s*(\d+(?:\s*,\s*\d+)*)\s*\))?")
+# Arrays: the number of their dimensions.
+_ARRAYS = {
+    **{f"{what}_APER": 1 for what in ("FLUX", "FLUXERR", "MAG", "MAGERR")},
+    "FLUX_RADIUS": 1, "FLUX_GROWTH": 1, "MAG_GROWTH": 1, "VECTOR_ASSOC": 1, "IMAFLAGS_ISO": 1,
+    "NIMAFLAGS_ISO": 1, "VIGNET": 2, "VIGNET_SHIFT": 2,
+}  # fmt: skip
+_SPREAD = ("SPREAD_MODEL", "SPREADERR_MODEL")
+# Columns of SExtractor that purepipe has no use for: what they are of, and what exists instead.
+_REFUSED = (
+    (r".*SOMFIT", "self-organising maps", "FLUX_WIN or FLUX_AUTO"),
+    (r".*DGEO.*", "maps of differential geometry", "X_IMAGE and Y_IMAGE with the header's WCS"),
+    (r"[XY]_MAMA", "the MAMA scanning machine", "X_WORLD and Y_WORLD"),
+    (
+        r".*PSF.*", "fits of point sources",
+        "FLUX_WIN and XWIN_IMAGE here, and the PSF at the objects from purepipe.psf",
+    ),
+    (
+        r".*(MODEL|DISK|SPHEROID|HYBRID|BACKOFFSET|POINTSOURCE).*|[XY]FOCAL_WORLD",
+        "fits of galaxy models",
+        "FLUX_AUTO and SPREAD_MODEL here, and fitted shapes from purepipe.shapes",
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """One column that is asked for, with the size of an array (x first) if one was given."""
+
+    name: str
+    size: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What has to be measured.
+
+    Attributes
+    ----------
+    circles
+        Number of circular apertures.
+    auto, petro, growth, window, assoc, spread
+        Whether the Kron and Petrosian ellipses, the growth curve, the windowed quantities, the
+        association and the spread model are needed.
+    curve
+        Whether the growth curve itself is a column.
+    vignet
+        Width and height of VIGNET; zeros when it is not asked for.
+    shifted
+        Width and height of VIGNET_SHIFT, likewise.
+    """
+
+    circles: int = 0
+    auto: bool = False
+    petro: bool = False
+    growth: bool = False
+    window: bool = False
+    assoc: bool = False
+    spread: bool = False
+    curve: bool = False
+    vignet: tuple[int, int] = (0, 0)
+    shifted: tuple[int, int] = (0, 0)
+
+    def reach(self, config: DetectConfig) -> int:
+        """Lines above and below an object's centre that its apertures may touch."""
+        lines = [(max(self.vignet[1], self.shifted[1]) + 1) // 2]
+        lines += [int((diameter + 1) / 2) + 1 for diameter in config.apertures[: self.circles]]
+        return max(lines)
+
+
+def requested_columns(config: DetectConfig) -> tuple[Request, ...]:
+    """The columns of the catalogue in their order, names and sizes checked.
+
+    Raises
+    ------
+    ConfigError
+        A column is unknown, belongs to a part of SExtractor that purepipe does not have, or a
+        size does not fit it.
+    """
+    return tuple(map(_request, config.columns or SHAPEPIPE_COLUMNS))
+
+
+def wanted_measurements(config: DetectConfig) -> Wanted:
+    """What the columns of a configuration need; see `requested_columns` for the errors."""
+    requests = requested_columns(config)
+    names = {request.name for request in requests}
+    window = any("WIN" in name for name in names)
+    radius = "FLUX_RADIUS" in names
+    auto = window or radius or any(_ends(name, ("AUTO", "BEST", "KRON_RADIUS")) for name in names)
+    return Wanted(
+        circles=_circles(requests, len(config.apertures)),
+        auto=auto,
+        petro=any("PETRO" in name for name in names),
+        growth=window or radius or any("GROWTH" in name for name in names),
+        window=window,
+        assoc=any(name.endswith("_ASSOC") for name in names),
+        spread=not names.isdisjoint(_SPREAD),
+        curve=any("GROWTH" in name for name in names),
+        vignet=_stamp(requests, "VIGNET", config.vignet),
+        shifted=_stamp(requests, "VIGNET_SHIFT", config.vignet),
+    )
+
+
+def _request(text: str) -> Request:
+    match = _REQUEST.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(
+            "not a column", key="detect.columns", got=repr(text), allowed="NAME, NAME(n), NAME(w,h)"
+        )
+    name = match[1].upper()
+    size = tuple(int(number) for number in match[2].split(",")) if match[2] else ()
+    _check_name(name)
+    if size and (len(size) > _ARRAYS.get(name, 0) or min(size) < 1):
+        raise ConfigError(
+            "the size does not fit the column", key="detect.columns", got=text,
+            allowed={1: f"{name}(n)", 2: f"{name}(w,h)"}.get(_ARRAYS.get(name, 0), name),
+        )  # fmt: skip
+    return Request(name, size)
+
+
+def _check_name(name: str) -> None:
+    known = [item.name for item in COLUMNS]
+    if name in known or name in _SPREAD:
+        return
+    for pattern, what, instead in _REFUSED:
+        if re.fullmatch(pattern, name):
+            raise ConfigError(
+                f"purepipe does not have SExtractor's {what}", key="detect.columns", got=name,
+                remedy=f"Ask for {instead}.",
+            )  # fmt: skip
+    raise ConfigError(
+        "unknown column", key="detect.columns", got=name, remedy=did_you_mean(name, known)
+    )
+
+
+def _ends(name: str, endings: Iterable[str]) -> bool:
+    return any(name.endswith(ending) for ending in endings)
+
+
+def _circles(requests: Iterable[Request], given: int) -> int:
+    """Number of apertures: the longest array asked for; one without a size has them all."""
+    sizes = [
+        item.size[0] if item.size else given for item in requests if item.name.endswith("_APER")
+    ]
+    return min(max(sizes, default=0), given)
+
+
+def _stamp(requests: Iterable[Request], name: str, usual: tuple[int, int]) -> tuple[int, int]:
+    for item in requests:
+        if item.name == name:
+            return (*item.size, 1)[:2] if item.size else usual  # type: ignore[return-value]
+    return 0, 0
