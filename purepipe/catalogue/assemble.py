@@ -33,7 +33,8 @@ def assemble_catalogue(
     Returns
     -------
     One row per detection, in the order of the detections. Objects of a block that failed have
-    missing values (NaN, NOT_ATTEMPTED) and FLAGS_UNIT = 1.
+    missing values (NaN, NOT_ATTEMPTED) and FLAGS_UNIT = 1. The metadata name the tile and keep
+    the SEX* values of the detection.
 
     Raises
     ------
@@ -49,6 +50,8 @@ def assemble_catalogue(
     final = detections.copy()
     if "VIGNET" in final.colnames:
         final.remove_column("VIGNET")
+    final.meta.pop("header", None)
+    final.meta["TILE"] = tile
     failed = np.ones(len(final), dtype=np.int32)
     joined = vstack(list(measured), metadata_conflicts="silent") if measured else None
     rows = np.zeros(0, dtype=np.int64)

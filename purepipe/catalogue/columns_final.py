@@ -22,6 +22,16 @@ COLUMNS: tuple[Column, ...] = (
         "Farrens et al. 2022, A&A 664, A141",
     ),
     Column("FLAGS_EPOCH", "i4", "", "Union of the flags of the epochs that were not used."),
+    Column(
+        "PRIMARY",
+        "i2",
+        "",
+        "1 in the tile that the object belongs to, the one that covers it with the nearest centre;"
+        " 0 for the other detections in overlaps of tiles.",
+    ),
+    Column("TILE_NAME", "U16", "", "Number of the tile, where TILE_ID is ShapePipe's float."),
+    Column("MATCHED", "i2", "", "1 when an external object lies within the tolerance, else 0."),
+    Column("distance", "f8", "arcsec", "Separation from the nearest external object."),
     Column("FLAGS_UNIT", "i4", "", "1 when the unit of this object's shapes failed, else 0."),
 )
 

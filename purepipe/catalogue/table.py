@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe.catalogue.aliases import V2_NAMES
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.flags import NOT_ATTEMPTED_BIT
 
@@ -38,7 +39,8 @@ class Column:
     source
         Where the formula comes from, e.g. ``"SExtractor manual, 'Windowed positions'"``.
     alias
-        The same column's name in ShapePipe 2, when it differs.
+        The same column's name in ShapePipe 2, when it differs; filled in by `register`. Two names
+        for a pair that is two columns there.
     length
         Number of values of one row.
     """
@@ -70,6 +72,7 @@ class Column:
 def register(columns: Iterable[Column]) -> None:
     """Add columns to the table; a name may have one definition only."""
     for item in columns:
+        item = replace(item, alias=" ".join(V2_NAMES.get(item.name, ())))
         if _COLUMNS.setdefault(item.name, item) != item:
             raise ValueError(f"column {item.name} is defined twice")
 

@@ -15,6 +15,7 @@ from purepipe.io.tables import read_table, write_table
 from purepipe.pipeline.shear import mean_shear
 from purepipe.pipeline.store import Outcome, fact, open_store, outcomes
 from purepipe.shapes import ShearEstimate
+from purepipe.survey import merge_tiles
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -82,8 +83,6 @@ def open_run(root: Path | str) -> Run:
 
 def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
     """Write the merged catalogue of all tiles that have one, and give its number of rows."""
-    from astropy.table import vstack
-
     paths = [
         root / product
         for outcome in ended
@@ -94,6 +93,6 @@ def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
         (root / MERGED).unlink(missing_ok=True)  # of an earlier run; it must not pass for this one
         return 0
     tables = [read_table(path) for path in sorted(paths)]
-    merged = vstack(tables, metadata_conflicts="silent")
+    merged = merge_tiles(tables)
     write_table(root / MERGED, merged)
     return len(merged)

@@ -140,7 +140,12 @@ def comparison_lines(comparison: ShearComparison) -> list[str]:
 
 
 def _selected(table: Table, config: ShearConfig) -> Table:
-    return table[np.asarray(table["IMAFLAGS_ISO"]) == 0] if config.unmasked else table
+    use = np.ones(len(table), dtype=np.bool_)
+    if "PRIMARY" in table.colnames:  # in overlaps of tiles every object counts once
+        use &= np.asarray(table["PRIMARY"]) == 1
+    if config.unmasked:
+        use &= np.asarray(table["IMAFLAGS_ISO"]) == 0
+    return table[use]
 
 
 def _patches(table: Table) -> NDArray[np.int64]:

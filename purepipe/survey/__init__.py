@@ -1,7 +1,11 @@
 """What belongs together: numbering, exposures and CCDs, headers, epochs, stamps."""
 
+from purepipe.survey.area import SkyArea, box, cone, polygon, select_ccds, touches
 from purepipe.survey.epochs import Epochs, epoch_tables, find_epochs
 from purepipe.survey.headers import CCD, exposures_of_tile, parse_section
+from purepipe.survey.match import match_external, nearest_neighbours
+from purepipe.survey.merge import area_meta, merge_tiles
+from purepipe.survey.naming import named, with_sentinels
 from purepipe.survey.numbering import (
     number_of,
     number_string,
@@ -10,8 +14,10 @@ from purepipe.survey.numbering import (
     tile_id,
     unit_name,
 )
+from purepipe.survey.randoms import random_points
 from purepipe.survey.split import CCDUnit, flag_type, split_exposure
 from purepipe.survey.stamps import CCDPlanes, EpochStamps, cut_stamps, gather_stamps, rows_needed
+from purepipe.survey.tiles import TileArea, owners, tile_area
 
 __all__ = [
     "CCD",
@@ -19,19 +25,35 @@ __all__ = [
     "CCDUnit",
     "EpochStamps",
     "Epochs",
+    "SkyArea",
+    "TileArea",
+    "area_meta",
+    "box",
+    "cone",
     "cut_stamps",
     "epoch_tables",
     "exposures_of_tile",
     "find_epochs",
     "flag_type",
     "gather_stamps",
+    "match_external",
+    "merge_tiles",
+    "named",
+    "nearest_neighbours",
     "number_of",
     "number_string",
     "numbering_pattern",
+    "owners",
     "parse_section",
+    "polygon",
+    "random_points",
     "rows_needed",
+    "select_ccds",
     "split_exposure",
     "split_unit_name",
+    "tile_area",
     "tile_id",
+    "touches",
     "unit_name",
+    "with_sentinels",
 ]

@@ -1,0 +1,121 @@
+"""``purepipe merge``: the catalogues of tiles as one, under the names of a ShapePipe version."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from purepipe.commands.console import guarded, say
+from purepipe.errors import ConfigError, InputFileError
+from purepipe.io.layout import open_input
+from purepipe.io.tables import read_table, write_table
+from purepipe.survey.merge import merge_tiles
+from purepipe.survey.naming import NAMINGS, named, with_sentinels
+
+
+def main(arguments: list[str]) -> int:
+    """Join final catalogues of tiles.
+
+    Parameters
+    ----------
+    arguments
+        ``CATALOGUE|RUN... --out FILE [--names NAMES] [--columns FILE] [--sentinels] [--primary]``.
+
+    Returns
+    -------
+    Exit status: 0 fine, 1 a catalogue cannot be used, 2 wrong configuration.
+    """
+    return guarded("merge", _run, arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    names = _names(options.names)
+    paths = tile_catalogues(options.catalogues)
+    columns = read_words(options.columns) if options.columns else None
+    merged = merge_tiles([read_table(path) for path in paths], columns=columns)
+    primary = int(np.count_nonzero(np.asarray(merged["PRIMARY"])))
+    total = len(merged)
+    if options.primary:
+        merged = merged[np.asarray(merged["PRIMARY"]) == 1]
+    if options.sentinels:
+        merged = with_sentinels(merged)
+    write_table(options.out, named(merged, names))
+    say(f"{len(paths)} tiles, {total} objects, {primary} of them in their own tile: {options.out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "purepipe merge", description="Join final catalogues of tiles to one."
+    )
+    add = parser.add_argument
+    add("catalogues", nargs="+", type=Path, help="catalogues of tiles, or folders of runs")
+    add("--out", type=Path, required=True, help="the new catalogue; .parquet chooses Parquet")
+    names = f"names of the columns: {', '.join(NAMINGS)}, or a file with lines 'old new'"
+    add("--names", default="purepipe", help=names)
+    add("--columns", type=Path, help="file that lists the columns to keep, one a line")
+    add("--primary", action="store_true", help="leave out objects that belong to another tile")
+    add("--sentinels", action="store_true",
+        help="write ShapePipe's numbers for what was not measured, not NaN")  # fmt: skip
+    return parser
+
+
+def tile_catalogues(paths: Sequence[Path]) -> list[Path]:
+    """The catalogues of tiles that are named, or lie in folders of runs.
+
+    Raises
+    ------
+    InputFileError
+        A folder holds no catalogue of a tile.
+    """
+    found = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted((path / "catalogue").glob("final_cat-*.fits"))
+        if not inside:
+            raise InputFileError(
+                "no catalogue of a tile in this folder", file=path,
+                remedy="Name a run's folder after its end, or the catalogues themselves.",
+            )  # fmt: skip
+        found += inside
+    return found
+
+
+def read_words(path: Path) -> list[str]:
+    """The words of a text file that begin its lines; ``#`` starts a comment.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    words = [line[0] for line in _lines(path)]
+    if not words:
+        raise ConfigError("the file names no column", file=path)
+    return words
+
+
+def _names(text: str) -> str | dict[str, str]:
+    if text in NAMINGS or not Path(text).is_file():
+        return text
+    pairs = {}
+    for line in _lines(Path(text)):
+        if len(line) != 2:
+            raise ConfigError(
+                "a line must hold an old and a new name", file=text, got=" ".join(line)
+            )
+        pairs[line[0]] = line[1]
+    return pairs
+
+
+def _lines(path: Path) -> list[list[str]]:
+    with open_input(path) as stream:
+        text = stream.read().decode("utf-8", "replace")
+    lines = [line.split("#", 1)[0].split() for line in text.splitlines()]
+    return [line for line in lines if line]
