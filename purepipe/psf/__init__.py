@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from purepipe.psf.adaptors import FunctionPSF, psf_from_galsim, psf_from_piff
     from purepipe.psf.checks import StarStamps, check_image, star_stamps
     from purepipe.psf.fit import fit_psf
     from purepipe.psf.homogenise import homogenisation_kernel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Epoch",
+    "FunctionPSF",
     "Moments",
     "PSFLike",
     "PSFModel",
@@ -36,6 +38,8 @@ __all__ = [
     "load_samples",
     "observe",
     "psf_at",
+    "psf_from_galsim",
+    "psf_from_piff",
     "psf_residuals",
     "psf_summary",
     "rho_statistics",
@@ -50,6 +54,7 @@ __all__ = [
 # does not load the fit.
 _HOMES = {
     "Epoch": "observation",
+    "FunctionPSF": "adaptors",
     "Moments": "moments",
     "PSFLike": "interpolate",
     "PSFModel": "model",
@@ -65,6 +70,8 @@ _HOMES = {
     "load_samples": "samples",
     "observe": "observation",
     "psf_at": "interpolate",
+    "psf_from_galsim": "adaptors",
+    "psf_from_piff": "adaptors",
     "psf_residuals": "validate",
     "psf_summary": "validate",
     "rho_statistics": "rho",

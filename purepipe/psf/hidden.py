@@ -102,5 +102,6 @@ def put_in(fitted: Fitted, values: Mapping[str, float]) -> Fitted:
     )
     terms = polynomial.evaluate(samples.normalised, left)
     problem = replace(problem, samples=samples, groups=groups, terms=terms)
-    # As in PSFEx, the coefficients of the basis images are not kept.
-    return replace(fitted, planes=planes.astype(np.float32), coeffs=None, problem=problem)
+    # As in PSFEx, nothing is kept of the basis.
+    planes = planes.astype(np.float32)
+    return replace(fitted, planes=planes, coeffs=None, basis=None, free=None, problem=problem)

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, did_you_mean
+from purepipe.psf.interpolate import PSFLike
+from purepipe.psf.model import PSFModel
 from purepipe.psf.moments import Moments, adaptive_moments
 from purepipe.psf.samples import BAD_PIXEL
 
 if TYPE_CHECKING:
     from astropy.table import Table
-
-    from purepipe.psf.model import PSFModel
 
 # S/N beyond which a star weighs no more: the model, not the noise, limits the residual.
 _SNR_CAP = 100.0
@@ -62,7 +62,7 @@ class PSFResiduals:
 
 
 def validate_psf(
-    model: PSFModel,
+    model: PSFLike,
     stars: Table,
     *,
     reserved: ArrayLike | None = None,
@@ -74,7 +74,7 @@ def validate_psf(
     Parameters
     ----------
     model
-        PSF model of the CCD.
+        PSF model of the CCD; one of another kind (`PSFLike`) is drawn as it is.
     stars
         Detections with VIGNET (n, h, w; bad pixels <= -1e30 or not finite), NUMBER, the position
         columns (1-based), XWIN_WORLD, YWIN_WORLD, MAG_AUTO and SNR_WIN.
@@ -110,12 +110,7 @@ def validate_psf(
             got=kept_out.shape, allowed=f"({n},)",
         )  # fmt: skip
     x, y = (np.asarray(stars[key], dtype=np.float64) for key in position_keys)
-    contexts = {
-        key: np.asarray(stars[key], dtype=np.float64)
-        for key in model.contexts
-        if key in stars.colnames
-    }
-    psf = adaptive_moments(model.draw(x - 1.0, y - 1.0, contexts=contexts, response=response))
+    psf = adaptive_moments(_draw(model, stars, x - 1.0, y - 1.0, response=response))
     images = np.asarray(stars["VIGNET"], dtype=np.float32)
     usable = np.isfinite(images) & (images > BAD_PIXEL)
     star = adaptive_moments(np.where(usable, images, np.float32(0)), weights=usable)
@@ -133,6 +128,24 @@ def validate_psf(
         "RESERVED": kept_out.astype(np.int16),
     }
     return build_table(values, rows=n)
+
+
+def _draw(
+    model: PSFLike,
+    stars: Table,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    *,
+    response: bool,
+) -> NDArray[np.float32]:
+    if not isinstance(model, PSFModel):
+        return np.ascontiguousarray(model.draw(x, y), dtype=np.float32)
+    contexts = {
+        key: np.asarray(stars[key], dtype=np.float64)
+        for key in model.contexts
+        if key in stars.colnames
+    }
+    return model.draw(x, y, contexts=contexts, response=response)
 
 
 def _require_columns(stars: Table, names: tuple[str, ...]) -> None:
@@ -153,9 +166,9 @@ def _moment_columns(kind: str, moments: Moments) -> dict[str, NDArray[Any]]:
     }
 
 
-def _accepted(model: PSFModel, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int16]:
+def _accepted(model: PSFLike, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int16]:
     """Whether the fit kept the star at each position."""
-    if model.samples is None:
+    if not isinstance(model, PSFModel) or model.samples is None:
         return np.full(len(x), -1, dtype=np.int16)
     kept = np.asarray(model.samples["FLAGS_PSF"]) == 0
     centres = zip(model.samples["X_IMAGE"][kept], model.samples["Y_IMAGE"][kept], strict=True)
