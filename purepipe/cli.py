@@ -51,6 +51,7 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.")]
 ORIGINALS = {
     "psfex": "Fit PSF models as psfex does: CATALOG... -c default.psfex -KEY value ...",
     "setools": "Select objects as SETools does: CATALOG... -c selection.setools --out DIR",
+    "sex": "Make catalogues as sex does: IMAGE[,IMAGE2] -c default.sex -KEY value ...",
     "stars": "Write the star catalogue of each image: IMAGE... --out DIR --catalogue FILE",
     "ww": "Combine weight and flag maps as ww does: -c default.ww -KEY value ...",
 }
@@ -134,7 +135,9 @@ _register_originals()
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="Survey configuration (TOML).")],
+    config: Annotated[
+        Path, typer.Argument(help="Survey configuration (TOML), or a pipeline file (.ini).")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; overrides the configuration.")
     ] = None,
@@ -148,8 +151,23 @@ def run(
     ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Pass over unknown keys of a pipeline file.")
+    ] = False,
 ) -> None:
-    """Run the whole chain over a survey; run it again to resume."""
+    """Run the whole chain over a survey, or the modules of a pipeline file; again to resume."""
+    from purepipe.commands.ini import is_pipeline_file, run_ini
+
+    if is_pipeline_file(config):
+        others = (("--out", out), ("--threads", threads), ("--dask", dask), ("--mpi", mpi),
+                  ("--shard", shard))  # fmt: skip
+        with _resumable():
+            raise typer.Exit(
+                run_ini(
+                    config, workers=workers, lenient=lenient, quiet=quiet, verbose=verbose,
+                    others=others,
+                )
+            )  # fmt: skip
     from purepipe.pipeline import make_progress, parse_shard, summary_lines
     from purepipe.pipeline import run as run_survey
     from purepipe.report import write_report

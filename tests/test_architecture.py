@@ -28,12 +28,13 @@ LAYERS = [
     ["io"],
     ["simulate"],
     ["pipeline"],
+    ["shapepipe"],
     ["report"],
     ["demo", "selftest", "commands"],
     ["cli"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-FILE_OPENERS = {"io", "legacy", "simulate", "pipeline", "report", "cli"}
+FILE_OPENERS = {"io", "legacy", "simulate", "pipeline", "shapepipe", "report", "cli"}
 
 
 def modules():

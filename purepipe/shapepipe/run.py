@@ -1,0 +1,510 @@
+"""Running a pipeline file: its modules one after the other, their units side by side."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from purepipe.config.fields import to_mapping
+from purepipe.errors import ConfigError, ExitCode, NothingToDo, PurepipeError
+from purepipe.io.atomic import write_text
+from purepipe.pipeline.executors import cpu_count
+from purepipe.pipeline.progress import Progress, Silent
+from purepipe.pipeline.store import Outcome
+from purepipe.shapepipe import history
+from purepipe.shapepipe.config import PSFInterpConfig, VignetConfig, seconds
+from purepipe.shapepipe.execute import Workers, relative_products, run_jobs
+from purepipe.shapepipe.files import (
+    Found,
+    Unit,
+    find_numbered,
+    list_files,
+    make_units,
+    pair_extensions,
+    read_numbers,
+)
+from purepipe.shapepipe.history import Run, SearchFolder
+from purepipe.shapepipe.job import Job
+from purepipe.shapepipe.ledger import Ledger, content_key, identity, open_ledger
+from purepipe.shapepipe.modules import find_module
+from purepipe.shapepipe.originals import contents
+from purepipe.shapepipe.settings import Pipeline, Step, load_pipeline
+
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class StepEnd:
+    """How a step ended: its units, in the order of their numbers."""
+
+    step: str
+    outcomes: tuple[Outcome, ...]
+    skipped: int = 0
+
+    @property
+    def done(self) -> int:
+        """Number of units that gave their products."""
+        return sum(outcome.done for outcome in self.outcomes)
+
+
+@dataclass(frozen=True)
+class PipelineSummary:
+    """What a run of a pipeline file did.
+
+    Attributes
+    ----------
+    folder
+        Folder of the run.
+    steps
+        One entry for each call of a module, in their order.
+    """
+
+    folder: Path
+    steps: tuple[StepEnd, ...]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        """All units that did not give their products."""
+        return tuple(end for step in self.steps for end in step.outcomes if not end.done)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 all fine, 1 some units failed, 3 no unit of any module gave a product."""
+        if not any(step.done for step in self.steps):
+            return ExitCode.NOTHING_USABLE
+        return ExitCode.SOME_FAILED if self.failures else ExitCode.OK
+
+
+@dataclass
+class _State:
+    """The run while it goes on; nothing outside `run_pipeline` sees it."""
+
+    pipeline: Pipeline
+    folder: Path
+    runs: list[Run]
+    ledger: Ledger
+    workers: Workers
+    progress: Progress
+    say: Callable[[str], None]
+    ends: list[StepEnd] = field(default_factory=list)
+    units: int = 0
+
+    @property
+    def current(self) -> Run:
+        """The present run as far as it has come."""
+        done = {end.step for end in self.ends if end.done}
+        names = [step.name for step in self.pipeline.steps if step.folder in done]
+        return Run(self.folder, tuple(names))
+
+    @property
+    def all_runs(self) -> list[Run]:
+        """All runs, latest first."""
+        return [self.current, *(run for run in self.runs if run.folder != self.folder)]
+
+
+def run_pipeline(
+    path: Path | str,
+    *,
+    workers: int | None = None,
+    lenient: bool = False,
+    progress: Progress | None = None,
+) -> PipelineSummary:
+    """Run the modules of a ``shapepipe_run`` configuration file and say how every unit ended.
+
+    Parameters
+    ----------
+    path
+        The .ini file; relative paths in it start at the current folder, as in the original.
+    workers
+        Number of processes; default: SMP_BATCH_SIZE, but no more than cores.
+    lenient
+        Pass over unknown keys and sections.
+    progress
+        Told about every unit; default: silence.
+
+    Returns
+    -------
+    Every number of every module, also those that could not be run and why.
+
+    Raises
+    ------
+    ConfigError
+        A mistake in the file or in a file that it names; nothing has been run.
+    StoreError
+        OUTPUT_DIR cannot be written, or another run works in the same folder.
+    """
+    pipeline = load_pipeline(Path(path), lenient=lenient)
+    _check_originals(pipeline)
+    general = pipeline.general
+    runs = history.read_history(_history(pipeline))
+    folder = _run_folder(pipeline)
+    count = min(general.batch_size, cpu_count()) if workers is None else workers
+    team = Workers(count, seconds(general.timeout))
+    with open_ledger(folder) as ledger:
+        say = _logger(pipeline, folder)
+        state = _State(pipeline, folder, runs, ledger, team, progress or Silent(), say)
+        _say_start(state, count)
+        try:
+            for step in pipeline.steps:
+                _run_step(step, state)
+                history.record_run(_history(pipeline), state.current)
+        finally:
+            team.close()
+        summary = PipelineSummary(folder, tuple(state.ends))
+        say(f"A total of {len(summary.failures)} errors were recorded.")
+        return summary
+
+
+def _history(pipeline: Pipeline) -> Path:
+    return history.history_path(pipeline.output_dir, pipeline.general.run_log_name)
+
+
+def _check_originals(pipeline: Pipeline) -> None:
+    """Find mistakes in the files of the modules before anything is run."""
+    problems = []
+    for step in pipeline.steps:
+        try:
+            contents(step.config)
+        except PurepipeError as error:
+            problems.append(f"[{step.section}] {error}")
+    if problems:
+        raise ConfigError("; ".join(problems), file=pipeline.file)
+
+
+def _run_folder(pipeline: Pipeline) -> Path:
+    """The folder of the run with what it always holds."""
+    general = pipeline.general
+    name = general.run_name
+    if general.run_datetime:
+        name += time.strftime("_%Y-%m-%d_%H-%M-%S")
+    folder = pipeline.output_dir.resolve() / name
+    if folder.exists() and general.run_datetime:
+        raise ConfigError(
+            "the folder of the run exists", file=pipeline.file, key="RUN_NAME", got=folder,
+            remedy="Start again in a second.",
+        )  # fmt: skip
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(pipeline.file, folder / "logs" / pipeline.file.name)
+    return folder
+
+
+def _logger(pipeline: Pipeline, folder: Path) -> Callable[[str], None]:
+    """A function that writes a line to the main log."""
+    path = folder / "logs" / f"{pipeline.general.log_name}.log"
+
+    def say(text: str) -> None:
+        stamp = time.strftime("%d/%m/%Y %H:%M:%S")
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
+
+    return say
+
+
+def _say_start(state: _State, count: int) -> None:
+    from purepipe import __version__
+
+    names = ", ".join(step.folder for step in state.pipeline.steps)
+    state.say(f"purepipe {__version__}, {state.pipeline.file}")
+    state.say(f"modules: {names}")
+    state.say(f"processes: {count} of {cpu_count()} cores")
+    for item in state.pipeline.findings:
+        if item.level not in ("honoured", "different"):
+            state.say(str(item))
+
+
+def _run_step(step: Step, state: _State) -> None:
+    """Run all units of one step; what keeps a whole step from running is its failure."""
+    state.say(f"--- {step.folder}")
+    try:
+        units, notes = find_units(step, state.pipeline, state.all_runs)
+        for note in notes:
+            state.say(f"{step.folder}: {note}")
+        jobs = _jobs(step, units, state)
+    except PurepipeError as error:
+        if isinstance(error, ConfigError) and not state.ends:
+            raise
+        _end_step(step, state, [Outcome(step.folder, step.folder, _fate(error, state), str(error))])
+        return
+    state.units += len(units)
+    state.progress.total(state.units)
+    state.progress.stage(f"{step.folder}: {len(units)} units")
+    outcomes = [_not_run(step, unit, state) for unit in units if unit.missing]
+    for outcome in outcomes:
+        state.progress.ended(outcome)
+    standing, todo = _standing(step, jobs, state)
+    keys = {job.name: key for job, key in todo}
+
+    def ended(job: Job, outcome: Outcome) -> None:
+        outcome = replace(relative_products(outcome, state.folder), key=keys[job.name])
+        state.ledger.record(outcome)
+        state.progress.ended(outcome)
+        outcomes.append(outcome)
+
+    run_jobs([job for job, _ in todo], state.workers, ended)
+    _end_step(step, state, [*outcomes, *standing], skipped=len(standing))
+
+
+def _fate(error: PurepipeError, state: _State) -> str:
+    """Whether a step failed by itself, or for lack of what an earlier one failed to give."""
+    earlier_failed = any(not end.done for end in state.ends)
+    return NOT_RUN if earlier_failed and not isinstance(error, ConfigError) else error.status
+
+
+def _end_step(step: Step, state: _State, outcomes: list[Outcome], *, skipped: int = 0) -> None:
+    outcomes.sort(key=lambda outcome: outcome.name)
+    state.ends.append(StepEnd(step.folder, tuple(outcomes), skipped))
+    counts = Counter(outcome.status for outcome in outcomes)
+    state.say(
+        f"{step.folder}: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+    )
+    for outcome in outcomes:
+        if outcome.message:
+            state.say(f"{outcome.name}: {outcome.status}: {outcome.message}")
+
+
+def _standing(
+    step: Step, jobs: list[Job], state: _State
+) -> tuple[list[Outcome], list[tuple[Job, str]]]:
+    """Units whose earlier outcome stands, and those to be done with their keys."""
+    settings = [to_mapping(step.config), contents(step.config)]
+    standing, todo = [], []
+    for job in jobs:
+        files = [*job.files, *(path for _, paths in job.table for path in paths)]
+        identities = [identity(path) for path in (*files, *_folders(step.config))]
+        key = content_key(step.module.name, job.name, settings, identities)
+        valid, reason = state.ledger.standing(job.name, key)
+        if valid is not None:
+            standing.append(valid)
+            continue
+        if reason:
+            state.say(f"{job.name}: done again: {reason}")
+        todo.append((job, key))
+    state.progress.skipped(len(standing))
+    return standing, todo
+
+
+def _folders(config: Any) -> list[Path]:
+    """Files and folders beyond the unit's own that its result follows from."""
+    names = [getattr(config, "psf_dir", ""), *getattr(config, "image_dirs", ())]
+    paths = [Path(name) for name in names if name]
+    return paths + [path for path in [getattr(config, "wcs_log", None)] if path is not None]
+
+
+def _not_run(step: Step, unit: Unit, state: _State) -> Outcome:
+    """The outcome of a number without all its files, with the reason if it is known."""
+    name = f"{step.folder} {unit.number}"
+    text = f"no file {', '.join(unit.missing)}"
+    for end in reversed(state.ends):
+        for outcome in end.outcomes:
+            if not outcome.done and outcome.name.endswith(f" {unit.number}"):
+                reason = f"not run because {outcome.name} failed ({text})"
+                return Outcome(name, step.folder, NOT_RUN, reason)
+    return Outcome(name, step.folder, "data bad", f"{text} in the input folders")
+
+
+def find_units(step: Step, pipeline: Pipeline, runs: Sequence[Run]) -> tuple[list[Unit], list[str]]:
+    """The numbers of a step with their files, and what is worth saying about them.
+
+    Parameters
+    ----------
+    runs
+        Latest first; the present run is the first one.
+
+    Raises
+    ------
+    ConfigError
+        A folder or a run does not exist, or patterns and extensions do not fit together.
+    NothingToDo
+        No file fits.
+    """
+    folders = _input_folders(step, pipeline, runs)
+    files = list_files(folders)
+    choices = _choices(step, pipeline)
+    found, scheme, notes = _first_fit(files, choices, step, pipeline)
+    for item in found:
+        notes += item.notes
+    numbers = pipeline.general.number_list
+    chosen = read_numbers(numbers, scheme, file=pipeline.file) if numbers else None
+    return make_units(found, chosen), notes
+
+
+def _first_fit(
+    files: Sequence[tuple[SearchFolder, Path]],
+    choices: Sequence[tuple[list[str], list[str], str]],
+    step: Step,
+    pipeline: Pipeline,
+) -> tuple[list[Found], str, list[str]]:
+    """The first patterns and numbering for which every pattern has a file."""
+    schemes = _schemes(step, pipeline)
+    for patterns, extensions, source in choices:
+        for scheme in schemes:
+            found = [
+                find_numbered(files, pattern, extension, scheme)
+                for pattern, extension in zip(patterns, extensions, strict=True)
+            ]
+            if all(item.files for item in found):
+                taken = (patterns, extensions, source) == choices[0]
+                note = f"the patterns {', '.join(patterns)} of {source} are used"
+                return found, scheme, [] if taken else [note]
+    patterns, extensions, source = choices[0]
+    wanted = ", ".join(f"{p}<number>{e}" for p, e in zip(patterns, extensions, strict=True))
+    folders = dict.fromkeys(str(folder.path) for folder, _ in files)
+    raise NothingToDo(
+        "no file for one of the patterns", key=f"[{step.section}] FILE_PATTERN ({source})",
+        got=f"{len(files)} files in {', '.join(folders) or 'empty folders'}", allowed=wanted,
+        remedy="Check INPUT_DIR, FILE_PATTERN, FILE_EXT and NUMBERING_SCHEME"
+        f" ({', '.join(schemes)}).",
+    )  # fmt: skip
+
+
+def _schemes(step: Step, pipeline: Pipeline) -> tuple[str, ...]:
+    own = step.inputs.scheme
+    if own is not None:
+        return (own,)
+    general = pipeline.general.numbering_scheme
+    return (general,) if general is not None else step.module.schemes
+
+
+def _choices(step: Step, pipeline: Pipeline) -> list[tuple[list[str], list[str], str]]:
+    """Patterns with their extensions, by preference, each with its source."""
+    inputs, general, module = step.inputs, pipeline.general, step.module
+    sources: list[tuple[Sequence[str], str]] = []
+    if inputs.patterns:
+        sources.append((inputs.patterns, f"[{step.section}]"))
+    else:
+        if general.file_pattern:
+            sources.append((general.file_pattern, "[FILE]"))
+        sources.append((module.patterns, "the module"))
+    choices = []
+    for patterns, source in sources:
+        patterns = [*patterns, *inputs.added.get("FILE_PATTERN", ())]
+        extensions = [*_extensions(step, pipeline, patterns, source)]
+        extensions += inputs.added.get("FILE_EXT", ())
+        key = f"[{step.section}] FILE_EXT"
+        paired = pair_extensions(patterns, extensions, file=pipeline.file, key=key)
+        choices.append((patterns, paired, source))
+    return choices
+
+
+def _extensions(
+    step: Step, pipeline: Pipeline, patterns: Sequence[str], source: str
+) -> Sequence[str]:
+    """The first of section, [FILE] and module whose extensions fit the number of patterns."""
+    own = step.inputs.extensions
+    if own:
+        return own
+    shared, default = pipeline.general.file_ext, step.module.extensions
+    order = [default, shared] if source == "the module" else [shared, default]
+    for extensions in order:
+        if len(extensions) in (1, len(patterns)) and extensions:
+            return extensions
+    return order[0] or order[1]
+
+
+def _input_folders(step: Step, pipeline: Pipeline, runs: Sequence[Run]) -> list[SearchFolder]:
+    """The folders in which a step searches."""
+    inputs, key = step.inputs, f"[{step.section}] INPUT_DIR"
+    if inputs.input_dir:
+        items = list(inputs.input_dir)
+    else:
+        modules = [*(inputs.input_module or step.module.inputs)]
+        modules += inputs.added.get("INPUT_MODULE", ())
+        earlier = {item.module.name for item in pipeline.steps[: pipeline.steps.index(step)]}
+        _require_products(modules, earlier, runs, step)
+        if inputs.input_module or any(_plain(name) in earlier for name in modules):
+            # Of the module's own list, those that were never run are passed over.
+            known = {_plain(name) for run in runs for name in run.modules}
+            optional = [] if inputs.input_module else [n for n in modules if _plain(n) not in known]
+            items = [f"last:{name}" for name in modules if name not in optional]
+        else:
+            items = list(pipeline.general.input_dir)
+    items += inputs.added.get("INPUT_DIR", ())
+    return history.search_folders(items, runs, file=pipeline.file, key=key)
+
+
+def _plain(name: str) -> str:
+    """The current name of a module, or the name itself if there is no such module."""
+    try:
+        return find_module(name.partition("_run_")[0]).name
+    except ConfigError:
+        return name
+
+
+def _require_products(
+    modules: Sequence[str], earlier: set[str], runs: Sequence[Run], step: Step
+) -> None:
+    """Products of an older run must not stand in for those that a step of this run lacks."""
+    done = {_plain(name) for name in (runs[0].modules if runs else ())}
+    for name in modules:
+        if _plain(name) in earlier - done:
+            raise NothingToDo(
+                f"{name} gave no product in this run", key=f"[{step.section}] INPUT_MODULE",
+                remedy="See why it failed; its failures are listed above.",
+            )  # fmt: skip
+
+
+def _jobs(step: Step, units: Sequence[Unit], state: _State) -> list[Job]:
+    """The units as a worker gets them, with their folders made."""
+    base = state.folder / step.folder
+    out, logs = base / "output", base / "logs"
+    for folder in (out, logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    config = _resolved(step, state)
+    limit = state.workers.limit
+    whole = [unit for unit in units if not unit.missing]
+    if step.module.serial:
+        table = tuple((unit.number, unit.files) for unit in whole)
+        log = logs / "process_serial.log"
+        return [Job(step.folder, step.module.name, "", (), table, config, out, log, limit)]
+    return [
+        Job(
+            step.folder, step.module.name, unit.number, unit.files, (), config, out,
+            logs / f"process{unit.number}.log", limit,
+        )
+        for unit in whole
+    ]  # fmt: skip
+
+
+def _resolved(step: Step, state: _State) -> Any:
+    """The configuration with the names of modules replaced by their latest output."""
+    config, runs = step.config, state.all_runs
+    where = {"file": state.pipeline.file}
+    if isinstance(config, PSFInterpConfig) and config.mode == "multi-epoch":
+        key = f"[{step.section}] ME_DOT_PSF_DIR"
+        return replace(
+            config, psf_dir=str(history.module_folder(config.psf_dir, runs, key=key, **where))
+        )
+    if isinstance(config, VignetConfig) and config.mode == "multi-epoch":
+        key = f"[{step.section}] ME_IMAGE_DIR"
+        folders = tuple(
+            str(history.module_folder(name, runs, key=key, **where)) for name in config.image_dirs
+        )
+        return replace(config, image_dirs=folders)
+    return config
+
+
+def summary_text(summary: PipelineSummary) -> str:
+    """One line for each step, and one for each unit that did not give its products."""
+    lines = [f"run: {summary.folder}", ""]
+    lines.append(f"  {'module':<32}{'units':>7}{'done':>7}{'stood':>7}{'not done':>10}")
+    for step in summary.steps:
+        failed = len(step.outcomes) - step.done
+        lines.append(
+            f"  {step.step:<32}{len(step.outcomes):>7}{step.done:>7}{step.skipped:>7}{failed:>10}"
+        )
+    if summary.failures:
+        lines += ["", f"not done: {len(summary.failures)}"]
+        lines += [f"  {o.name}: {o.status}: {o.message}" for o in summary.failures]
+    return "\n".join(lines)
+
+
+def write_summary(summary: PipelineSummary) -> Path:
+    """Write the summary beside the log of the run."""
+    path = summary.folder / "logs" / "summary.txt"
+    write_text(path, summary_text(summary) + "\n")
+    return path
