@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from purepipe import __version__
 from purepipe.commands.console import guarded, say
 from purepipe.config.mask import CombineConfig
-from purepipe.errors import ConfigError, DataError, InputFileError
-from purepipe.io.images import clean_header, list_ccds, read_header, read_image
-from purepipe.io.layout import fits_layout
-from purepipe.io.maps import image_writer
-from purepipe.io.regions import read_regions
-from purepipe.io.votable import write_report_xml
+from purepipe.errors import ConfigError
 from purepipe.legacy.astromatic import (
     Settings,
     parse_arguments,
@@ -25,12 +19,6 @@ from purepipe.legacy.astromatic import (
     read_settings,
 )
 from purepipe.legacy.astromatic_keys import DEFAULTS
-from purepipe.legacy.originals import original_keys
-from purepipe.mask.combine import Combined, area_cards, combine, flag_dtype
-from purepipe.wcs import WCS
-
-if TYPE_CHECKING:
-    from astropy.io.fits import Header
 
 USAGE = """\
 purepipe ww [-c FILE] [-KEYWORD VALUE]... [--lenient] [--compat] [--rule RULE]
@@ -51,7 +39,6 @@ Exit status: 0 fine, 1 files or data cannot be used, 2 wrong configuration.
 """
 RULES = ("weightwatcher", "centre")
 _DEFAULT_FILE = "default.ww"
-_NAMES = {"flag": "FLAG MAP", "weight": "WEIGHT MAP"}
 
 
 @dataclass(frozen=True)
@@ -97,6 +84,9 @@ def _run(arguments: list[str]) -> int:
         say("\n".join(f"{key:{width}} {value}" for key, value in DEFAULTS["ww"].items()))
     else:
         job = read_job(arguments)
+        # Only now, so that help and complaints about arguments come at once.
+        from purepipe.commands.ww_maps import run_job
+
         rows = run_job(job)
         if job.settings.text("VERBOSE_TYPE").upper() != "QUIET":
             say("\n".join(_summary(row) for row in rows))
@@ -111,9 +101,10 @@ def read_job(arguments: Sequence[str]) -> Job:
     Raises
     ------
     ConfigError
-        An unknown keyword or option, a value that is not understood, or no input map.
+        An unknown keyword or option, a value that is not understood, no input map, or no
+        configuration file where one is named.
     InputFileError
-        The configuration file cannot be read.
+        The configuration file exists and cannot be read.
     """
     switches, rule, rest = _options(arguments)
     files, path, overrides = parse_arguments(rest)
@@ -124,6 +115,11 @@ def read_job(arguments: Sequence[str]) -> Job:
         )  # fmt: skip
     if path is None and Path(_DEFAULT_FILE).is_file():
         path = _DEFAULT_FILE
+    if path is not None and not Path(path).is_file():
+        raise ConfigError(
+            "the configuration file does not exist", key="-c", file=path,
+            remedy="Check the path; `purepipe ww -d` prints a file with all keywords.",
+        )  # fmt: skip
     settings = read_settings(path, "ww", overrides=overrides, lenient="--lenient" in switches)
     weights, flags, regions = (
         tuple(map(Path, settings.texts(key)))
@@ -187,153 +183,10 @@ def _used(config: CombineConfig, weights: int, flags: int, regions: int) -> Comb
     )
 
 
-def run_job(job: Job) -> list[dict[str, Any]]:
-    """Combine the maps, image by image, and write the results.
-
-    Returns
-    -------
-    One row for each map that was written and each image in it: name, type (``"W"`` or ``"F"``),
-    extension, pixels, flagged pixels, effective area (NaN when it was not asked for).
-
-    Raises
-    ------
-    InputFileError, DataError
-        A file is missing, or files do not fit together.
-    ConfigError
-        Fewer values than maps.
-    StoreError
-        An output cannot be written.
-    """
-    images = {path: [number for number, _ in list_ccds(path)] for path in job.inputs}
-    first = job.inputs[0]
-    for path, numbers in images.items():
-        if len(numbers) < max(len(images[first]), 1):
-            raise InputFileError(
-                "too few images", file=path, got=len(numbers),
-                allowed=f"{max(len(images[first]), 1)}, as in {first}",
-            )  # fmt: skip
-    extensions = _extensions(first, len(images[first]))
-    rows: list[dict[str, Any]] = []
-    flag_name, weight_name = (_output(job, f"OUT{kind}_NAME") for kind in ("FLAG", "WEIGHT"))
-    with (
-        image_writer(weight_name, extensions=extensions) as write_weight,
-        image_writer(flag_name, extensions=extensions) as write_flags,
-    ):
-        for number in range(len(images[first])):
-            hdus = {path: numbers[number] for path, numbers in images.items()}
-            combined = _combine(job, hdus, number + 1)
-            cards = area_cards(combined, job.config)
-            weight_source = (*job.weights, *job.flags)[0]
-            flag_source = (*job.flags, *job.weights)[0]
-            header = _header(weight_source, hdus[weight_source], "weight", cards["weight"])
-            write_weight(combined.weight_map, header)
-            header = _header(flag_source, hdus[flag_source], "flag", cards["flag"])
-            write_flags(combined.flag_map.astype(flag_dtype(job.config)), header)
-            rows += _rows(combined, {"W": weight_name, "F": flag_name}, number + 1)
-    return rows
-
-
-def _extensions(path: Path, count: int) -> int:
-    """Number of extensions of the outputs: 0 for one image, unless it is an extension itself."""
-    layout = fits_layout(path)
-    if count == 1 and (layout[0].image_shape or layout[1].kind == "compressed image"):
-        return 0
-    return count
-
-
-def _output(job: Job, key: str) -> Path | None:
-    return Path(job.settings.text(key)) if job.settings.text(key) else None
-
-
-def _combine(job: Job, hdus: dict[Path, int], number: int) -> Combined:
-    """The maps of one image; the order of the arrays is that of the names."""
-    weights = [read_image(path, hdus[path])[0] for path in job.weights]
-    flags = [read_image(path, hdus[path])[0] for path in job.flags]
-    _require_fit(job, [*weights, *flags], len(weights))
-    if job.compat:
-        # The original takes bit 7 of an 8-bit map for a sign, and so sets all higher bits with it.
-        flags = [item.view(np.int8) if item.dtype == np.uint8 else item for item in flags]
-    source = job.inputs[0]
-    wcs = _coordinates(source, hdus[source])
-    regions = [
-        read_regions(path, extension=number, wcs=wcs, polygons_only=job.compat)
-        for path in job.regions
-    ]
-    try:
-        return combine(weights, flags, regions, job.config, rule=job.rule, origin=1)
-    except ConfigError as error:
-        _name_keyword(error, job.settings)
-        raise
-
-
-def _require_fit(job: Job, maps: Sequence[Any], n_weights: int) -> None:
-    for path, item, is_flag in zip(
-        job.inputs, maps, np.arange(len(maps)) >= n_weights, strict=True
-    ):
-        if item.shape != maps[0].shape:
-            raise DataError(
-                f"all maps must have the size of {job.inputs[0]}", file=path,
-                got=f"{item.shape[1]} x {item.shape[0]}",
-                allowed=f"{maps[0].shape[1]} x {maps[0].shape[0]}",
-            )  # fmt: skip
-        if is_flag and item.dtype.kind not in "iub":
-            raise DataError("a flag map must hold integers", file=path, got=item.dtype)
-
-
-def _coordinates(path: Path, hdu: int) -> WCS | None:
-    """World coordinates of the first map, for regions on the sky; None where it has none."""
-    try:
-        return WCS.from_header(read_header(path, hdu))
-    except DataError:
-        return None
-
-
-def _name_keyword(error: ConfigError, settings: Settings) -> None:
-    """WeightWatcher's keyword, and its line, in place of the name of the field."""
-    field = (error.key or "").removeprefix("combine.")
-    for key, name in original_keys(CombineConfig, "ww").items():
-        if name == field:
-            error.key, error.file = settings[key].where, settings.file or None
-
-
-def _header(path: Path, hdu: int, kind: str, cards: list[tuple[str, Any, str]]) -> Header:
-    """The header of an input map, with the cards that say what the new map is."""
-    header = clean_header(read_header(path, hdu))
-    if "OBJECT" in header:
-        header["OBJECT"] = _NAMES[kind]
-    if "ORIGIN" in header:
-        header["ORIGIN"] = "purepipe"
-    for key in ("SOFTDATE", "SOFTINST", "EFF_AREA", "FLAGAREA", "WEIGAREA"):
-        header.remove(key, ignore_missing=True)  # an earlier program's
-    header["SOFTNAME"] = ("purepipe", "The software that processed those data")
-    header["SOFTVERS"] = (__version__, "Version of the software")
-    header["SOFTAUTH"] = ("The purepipe developers", "Maintainer of the software")
-    for keyword, value, comment in cards:
-        header[keyword] = (value, comment)
-    return header
-
-
-def _rows(combined: Combined, names: dict[str, Path | None], number: int) -> list[dict[str, Any]]:
-    areas = combined.areas
-    values = {"W": areas.weight if areas else np.nan, "F": areas.flags if areas else np.nan}
-    counts = {
-        "W": np.count_nonzero(combined.weight_map <= 0),
-        "F": np.count_nonzero(combined.flag_map),
-    }
-    return [
-        {
-            "name": str(name), "type": kind, "extension": number,
-            "pixels": combined.flag_map.size, "flagged": int(counts[kind]), "area": values[kind],
-        }
-        for kind, name in names.items()
-        if name is not None
-    ]  # fmt: skip
-
-
 def _summary(row: dict[str, Any]) -> str:
     what = "flagged" if row["type"] == "F" else "of weight 0 or less"
     text = f"{row['name']}[{row['extension']}]: {row['flagged']} of {row['pixels']} pixels {what}"
-    return text if np.isnan(row["area"]) else f"{text}, effective area {row['area']:.6f}"
+    return text if math.isnan(row["area"]) else f"{text}, effective area {row['area']:.6f}"
 
 
 def _write_xml(job: Job, rows: list[dict[str, Any]]) -> None:
@@ -343,6 +196,8 @@ def _write_xml(job: Job, rows: list[dict[str, Any]]) -> None:
         "Extension": [row["extension"] for row in rows],
         "Effective_Area": [float(row["area"]) for row in rows],
     }
+    from purepipe.io.votable import write_report_xml
+
     settings = {key: " ".join(item.values) for key, item in job.settings.with_defaults().items()}
     write_report_xml(
         job.settings.text("XML_NAME"), "WeightWatcher", table="OutFields", columns=columns,

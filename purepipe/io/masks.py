@@ -20,7 +20,7 @@ from purepipe.exposure import WeightKind
 from purepipe.io.images import clean_header, quiet, read_image, write_image
 from purepipe.io.layout import HDUName
 from purepipe.io.nebulae import read_configured_nebulae
-from purepipe.io.rows import ImageRows, image_by_rows, open_rows
+from purepipe.io.rows import ImageRows, images_by_rows, open_rows
 from purepipe.mask.build import refuse_missing, storage_dtype
 from purepipe.mask.plan import MaskPlan, PixelRows, draw_rows, plan_mask, strips
 from purepipe.mask.regions import Region
@@ -163,14 +163,11 @@ def mask_files(
         counts = np.zeros(len(values), np.int64)
         n_cards = len(report_counts(counts, 1, config, missing=missing).cards())
         limits = PixelRows(0, weight_kind=WeightKind(weight_kind), saturation=saturation)
-        with image_by_rows(
-            output,
-            frame.shape,
-            _stored_type(plan, opened.get("flags")),
-            header,
-            more_cards=n_cards,
-            durable=durable,
-        ) as write:
+        dtype = _stored_type(plan, opened.get("flags"))
+        with (
+            images_by_rows(output, durable=durable) as add,
+            add(frame.shape, dtype, header, more_cards=n_cards) as write,
+        ):
             for drawn in _draw(plan, opened, limits):
                 counts += count_pixels(drawn, values)
                 write(drawn)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
-from purepipe.errors import InputFileError
+from purepipe.errors import InputFileError, StoreError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.images import card_text, clean_header, header_at, read_pixels, select_image
 from purepipe.io.layout import BLOCK, CARD, HDULayout, HDUName, fits_layout
 
-# SIMPLE, BITPIX, NAXIS, NAXIS1, NAXIS2, END
-_STRUCTURE = 6
+# In the order that the standard asks for; BITPIX comes next.
+_PRIMARY = {"SIMPLE": "T", "BITPIX": 8}
+_EXTENSION = {"XTENSION": "'IMAGE   '", "BITPIX": 8}
 _STORED = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -114,57 +116,79 @@ def _reader(
     return read
 
 
+AddImage = Callable[..., AbstractContextManager[Callable[[NDArray[Any]], None]]]
+
+
 @contextmanager
-def image_by_rows(
-    path: str | os.PathLike[str],
-    shape: tuple[int, int],
-    dtype: DTypeLike,
-    header: fits.Header,
-    *,
-    more_cards: int = 0,
-    durable: bool = True,
-) -> Iterator[Callable[[NDArray[Any]], None]]:
-    """A function ``write(rows)`` that adds rows to a FITS image, complete or absent at the end.
+def images_by_rows(
+    path: str | os.PathLike[str] | None, *, extensions: int = 0, durable: bool = True
+) -> Iterator[AddImage]:
+    """A function that adds images to a FITS file, which is complete or absent at the end.
+
+    ``with add(shape, dtype, header) as write:`` starts an image, to which each ``write(rows)``
+    adds rows. `header` holds the cards to be kept; it is read when all rows are written, so that
+    what was learnt from them can be put into it. It may by then have grown by ``more_cards=``.
 
     Parameters
     ----------
     path
-        Final name; an earlier file is replaced.
-    shape
-        (ny, nx) of the image, which is the primary HDU.
-    dtype
-        Type of the stored pixels: uint8, int16, int32, float32 or float64.
-    header
-        Cards to be kept. It is read when all rows are written, so that their results can be
-        added to it.
-    more_cards
-        How many cards will be added at most.
+        Final name, where an earlier file is replaced; None for images that are not wanted.
+    extensions
+        Number of images to come as extensions; 0 for one image in the primary HDU.
     durable
         As for `purepipe.io.atomic.atomic_write`.
 
     Raises
     ------
     StoreError
-        The folder is missing or cannot be written, or the disk is full.
+        The folder is missing or cannot be written, the disk is full, or no image was added.
     """
-    stored = np.dtype(dtype).newbyteorder(">")
-    buffer = np.empty((0, shape[1]), stored)
-    size = shape[0] * shape[1] * stored.itemsize
+    if path is None:
+        yield lambda *_, **__: nullcontext(lambda rows: None)
+        return
     with atomic_write(path, durable=durable) as scratch, FileIO(scratch, "w") as stream:
-        blocks = -(-(len(header) + more_cards + _STRUCTURE) * CARD // BLOCK)
-        stream.seek(blocks * BLOCK)
+        if extensions:
+            cards = fits.Header([("NEXTEND", extensions, "number of extensions")])
+            _write_all(stream, _header_bytes(cards, {**_PRIMARY, "NAXIS": 0, "EXTEND": "T"}, 1))
+        yield partial(_added, stream, extension=extensions > 0)
+        if stream.tell() == 0:
+            raise StoreError("nothing was written", file=path)
 
-        def write(rows: NDArray[Any]) -> None:
-            nonlocal buffer
-            if len(buffer) < len(rows):
-                buffer = np.empty(rows.shape, stored)
-            np.copyto(buffer[: len(rows)], rows, casting="unsafe")
-            _write_all(stream, buffer[: len(rows)].data.cast("B"))
 
-        yield write
-        _write_all(stream, memoryview(bytes(-size % BLOCK)))
-        stream.seek(0)
-        _write_all(stream, memoryview(_primary_header(header, shape, stored, blocks)))
+@contextmanager
+def _added(
+    stream: FileIO,
+    shape: tuple[int, int],
+    dtype: DTypeLike,
+    header: fits.Header,
+    *,
+    extension: bool,
+    more_cards: int = 0,
+) -> Iterator[Callable[[NDArray[Any]], None]]:
+    stored = np.dtype(dtype).newbyteorder(">")
+    structure: dict[str, Any] = dict(_EXTENSION if extension else _PRIMARY)
+    structure["BITPIX"] = stored.itemsize * (-8 if stored.kind == "f" else 8)
+    structure |= {"NAXIS": 2, "NAXIS1": shape[1], "NAXIS2": shape[0]}
+    structure |= {"PCOUNT": 0, "GCOUNT": 1} if extension else {}
+    n_cards = len(structure) + len(clean_header(header)) + more_cards + 1
+    blocks = -(-n_cards * CARD // BLOCK)
+    start = stream.tell()
+    stream.seek(start + blocks * BLOCK)
+    buffer = np.empty((0, shape[1]), stored)
+
+    def write(rows: NDArray[Any]) -> None:
+        nonlocal buffer
+        if len(buffer) < len(rows):
+            buffer = np.empty(rows.shape, stored)
+        np.copyto(buffer[: len(rows)], rows, casting="unsafe")
+        _write_all(stream, buffer[: len(rows)].data.cast("B"))
+
+    yield write
+    _write_all(stream, memoryview(bytes(-shape[0] * shape[1] * stored.itemsize % BLOCK)))
+    end = stream.tell()
+    stream.seek(start)
+    _write_all(stream, _header_bytes(header, structure, blocks))
+    stream.seek(end)
 
 
 def _write_all(stream: FileIO, data: memoryview) -> None:
@@ -172,14 +196,10 @@ def _write_all(stream: FileIO, data: memoryview) -> None:
         data = data[stream.write(data) :]
 
 
-def _primary_header(
-    header: fits.Header, shape: tuple[int, int], dtype: np.dtype[Any], blocks: int
-) -> bytes:
-    """The header of a primary image in a number of blocks."""
-    bits = dtype.itemsize * (-8 if dtype.kind == "f" else 8)
-    structure = {"SIMPLE": "T", "BITPIX": bits, "NAXIS": 2, "NAXIS1": shape[1], "NAXIS2": shape[0]}
+def _header_bytes(header: fits.Header, structure: Mapping[str, Any], blocks: int) -> memoryview:
+    """A header that fills a number of blocks."""
     cards = [f"{key:8}= {value:>20}".ljust(CARD) for key, value in structure.items()]
-    cards.append(card_text(clean_header(header)))
-    # Blank cards before the last one fill the room that was not needed.
-    text = "".join(cards).ljust(blocks * BLOCK - CARD) + "END".ljust(CARD)
-    return text.encode("ascii")
+    text = "".join(cards) + card_text(clean_header(header))
+    # Blank cards before the last one fill blocks that were reserved and not needed.
+    text = text.ljust((blocks - 1) * BLOCK) + "END".ljust(CARD)
+    return memoryview(text.ljust(blocks * BLOCK).encode("ascii"))

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.mask import CombineConfig
 from purepipe.errors import ConfigError, DataError
-from purepipe.mask.raster import rasterise
-from purepipe.mask.regions import Region, draw_regions
+from purepipe.mask.plan import mark, strips
+from purepipe.mask.raster import pack
+from purepipe.mask.regions import PackedRegions, Region, inside_regions, pack_regions
 from purepipe.mask.rules import outside_range
 
 # What a weight that is not a finite number counts as.
@@ -86,26 +87,90 @@ def combine(
         No map at all, maps of different sizes, or a flag map that is not of integers.
     """
     config = config or CombineConfig()
-    shape = _common_shape([*weights, *flags])
-    _require_values(config, len(weights), len(flags), len(regions))
-    out_flags = np.zeros(shape, np.int32)
-    out_weight = np.ones(shape, np.float32)
-    for number, item in enumerate(weights):
-        _add_weight(number, np.asarray(item), config, out_flags, out_weight)
+    arrays = [np.asarray(item) for item in (*weights, *flags)]
+    shape = _common_shape(arrays)
+    plan = plan_combination(len(weights), len(flags), regions, config, rule=rule, origin=origin)
+    flag_map, weight_map = np.zeros(shape, np.int32), np.ones(shape, np.float32)
+    for first, last in strips(shape):
+        rows = [item[first:last] for item in arrays]
+        combine_rows(plan, rows, first, flag_map[first:last], weight_map[first:last])
+    counts = count_areas(flag_map, weight_map, config)
+    return Combined(flag_map, weight_map, areas(counts, flag_map.size, config))
+
+
+@dataclass(frozen=True, eq=False)
+class CombinePlan:
+    """What is known of a combination before its maps are read.
+
+    Attributes
+    ----------
+    config
+        Ranges, bits and output values.
+    n_weights
+        How many of the maps are weights; they come first.
+    regions
+        One list of shapes for each value of ``region_out_flags``.
+    """
+
+    config: CombineConfig
+    n_weights: int
+    regions: tuple[PackedRegions, ...]
+
+
+def plan_combination(
+    n_weights: int,
+    n_flags: int,
+    regions: Sequence[Sequence[Any]],
+    config: CombineConfig,
+    *,
+    rule: str = "weightwatcher",
+    origin: int = 0,
+) -> CombinePlan:
+    """A combination of maps, to be made some rows at a time; all is as for `combine`."""
+    _require_values(config, n_weights, n_flags, len(regions))
+    return CombinePlan(
+        config, n_weights, tuple(_pack(items, config, rule, origin) for items in regions)
+    )
+
+
+def combine_rows(
+    plan: CombinePlan,
+    maps: Sequence[NDArray[Any]],
+    first_row: int,
+    out_flags: NDArray[np.int32],
+    out_weight: NDArray[np.float32],
+) -> None:
+    """Combine the rows from `first_row` on of weight maps and then flag maps.
+
+    Parameters
+    ----------
+    plan
+        From `plan_combination`.
+    maps
+        (n, nx) each.
+    out_flags, out_weight
+        (n, nx): zeros and ones, into which the results are written.
+
+    Raises
+    ------
+    DataError
+        A flag map is not of integers.
+    """
+    config = plan.config
+    for number, weight in enumerate(maps[: plan.n_weights]):
+        _add_weight(number, weight, config, out_flags, out_weight)
     first_bit = 0
-    for number, item in enumerate(flags):
-        first_bit += _add_flags(number, np.asarray(item), first_bit, config, out_flags, out_weight)
-    for number, items in enumerate(regions):
-        inside = _draw(items, shape, config, rule, origin)
-        np.bitwise_or(
-            out_flags, np.int32(config.region_out_flags[number]), out=out_flags, where=inside
-        )
+    for number, flags in enumerate(maps[plan.n_weights :]):
+        first_bit += _add_flags(number, flags, first_bit, config, out_flags, out_weight)
+    shape = out_flags.shape[0], out_flags.shape[1]
+    for number, regions in enumerate(plan.regions):
+        inside = inside_regions(regions, shape, first_row)
+        mark(inside, config.region_out_flags[number], out_flags)
         factors = config.region_out_weights
         out_weight[inside] *= np.float32(factors[min(number, len(factors) - 1)])
-    if config.compat == "weightwatcher" and 128 <= _largest_value(config, len(weights)) < 32768:
+    if config.compat == "weightwatcher" and 128 <= _largest_value(config, plan.n_weights) < 32768:
         # The original keeps only the low byte of its 16-bit maps.
         out_flags &= 255
-    return Combined(out_flags, out_weight, _areas(out_flags, out_weight, config))
 
 
 def flag_dtype(config: CombineConfig) -> type[np.generic]:
@@ -116,21 +181,21 @@ def flag_dtype(config: CombineConfig) -> type[np.generic]:
     return np.int16 if max(values) < 32768 else np.int32
 
 
-def area_cards(combined: Combined, config: CombineConfig) -> dict[str, list[tuple[str, Any, str]]]:
+def area_cards(found: Areas | None, config: CombineConfig) -> dict[str, list[tuple[str, Any, str]]]:
     """Header cards (keyword, value, comment) of the areas, for the ``"flag"`` and ``"weight"`` map.
 
     Empty lists when the areas were not asked for.
     """
-    if combined.areas is None:
+    if found is None:
         return {"flag": [], "weight": []}
     bits = sum(config.area_flags)
     return {
         "flag": [
-            ("EFF_AREA", combined.areas.flags, "unmasked fraction of the image"),
+            ("EFF_AREA", found.flags, "unmasked fraction of the image"),
             ("FLAGAREA", bits, "bits that do not count as area"),
         ],
         "weight": [
-            ("EFF_AREA", combined.areas.weight, "fraction of the image above WEIGAREA"),
+            ("EFF_AREA", found.weight, "fraction of the image above WEIGAREA"),
             ("WEIGAREA", config.area_weight, "weight that does not count as area"),
         ],
     }
@@ -178,12 +243,11 @@ def _add_weight(
     out_flags: NDArray[np.int32],
     out_weight: NDArray[np.float32],
 ) -> None:
-    weight = np.where(np.isfinite(weight), weight, _NOT_A_WEIGHT).astype(np.float32)
+    weight = weight.astype(np.float32, copy=False)
     outside = outside_range(weight, config.weight_min[number], config.weight_max[number])
-    value = np.int32(config.weight_out_flags[number])
-    np.bitwise_or(out_flags, value, out=out_flags, where=outside)
+    mark(outside, config.weight_out_flags[number], out_flags)
     if number == 0:
-        out_weight *= weight
+        out_weight *= np.where(np.isfinite(weight), weight, _NOT_A_WEIGHT)
     out_weight[outside] = 0
 
 
@@ -201,21 +265,19 @@ def _add_flags(
     flags = flags.astype(np.int64)
     bits = [1 << bit for bit in range(31) if config.flag_masks[number] >> bit & 1]
     for bit, value in zip(bits, config.flag_out_flags[first:], strict=False):
-        np.bitwise_or(out_flags, np.int32(value), out=out_flags, where=(flags & bit) != 0)
+        mark((flags & bit) != 0, value, out_flags)
     out_weight[(flags & config.flag_weight_masks[number]) != 0] = 0
     return len(bits)
 
 
-def _draw(
-    items: Sequence[Any], shape: tuple[int, int], config: CombineConfig, rule: str, origin: int
-) -> NDArray[np.bool_]:
+def _pack(items: Sequence[Any], config: CombineConfig, rule: str, origin: int) -> PackedRegions:
     overlap = "union" if config.region_union else "even-odd"
     whole = [item for item in items if isinstance(item, Region)]
     if whole and len(whole) < len(items):
         raise DataError("regions and bare vertices cannot be mixed in one list")
     if whole:
-        return draw_regions(whole, shape, rule=rule, overlap=overlap)
-    return rasterise(items, shape, rule=rule, origin=origin, overlap=overlap) > 0
+        return pack_regions(whole, rule=rule, overlap=overlap)
+    return pack(items, 1, rule=rule, origin=origin, overlap=overlap), pack([], rule=rule)
 
 
 def _largest_value(config: CombineConfig, weights: int) -> int:
@@ -223,10 +285,18 @@ def _largest_value(config: CombineConfig, weights: int) -> int:
     return max((*used, *config.flag_out_flags, *config.region_out_flags, 0))
 
 
-def _areas(
+def count_areas(
     flags: NDArray[np.int32], weight: NDArray[np.float32], config: CombineConfig
-) -> Areas | None:
+) -> NDArray[np.int64]:
+    """Pixels of some rows that count as area: by the flag map, and by the weight map."""
+    if not config.areas:
+        return np.zeros(2, np.int64)
+    flagged = np.count_nonzero(flags & np.int32(sum(config.area_flags)))
+    return np.array([flags.size - flagged, np.count_nonzero(weight > config.area_weight)])
+
+
+def areas(counts: NDArray[np.int64], n_pixels: int, config: CombineConfig) -> Areas | None:
+    """The areas of a combination from the sum of its `count_areas`; None if not asked for."""
     if not config.areas:
         return None
-    counted = 1.0 - np.count_nonzero(flags & np.int32(sum(config.area_flags))) / flags.size
-    return Areas(counted, np.count_nonzero(weight > config.area_weight) / weight.size)
+    return Areas(1.0 - int(n_pixels - counts[0]) / n_pixels, int(counts[1]) / n_pixels)

@@ -154,7 +154,7 @@ def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
         _draw(plan, rows, out)
     if plan.regions is not None:
         inside = inside_regions(plan.regions, _shape(out), rows.first)
-        _or_plane(inside, int(MaskFlag.EXTERNAL), out)
+        mark(inside, int(MaskFlag.EXTERNAL), out)
 
 
 def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
@@ -165,20 +165,20 @@ def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
     for polygons in plan.stars:
         paint(polygons, out, rows.first)
     for ellipses, value in plan.nebulae:
-        _or_plane(_inside(ellipses, out, rows.first), value, out)
+        mark(_inside(ellipses, out, rows.first), value, out)
     if rows.weight is not None:
         limits = config.weight
         if rows.weight_kind in (WeightKind.VARIANCE, WeightKind.RMS):
-            _or_plane(rules.bad_weight(rows.weight, rows.weight_kind), limits.flag, out)
+            mark(rules.bad_weight(rows.weight, rows.weight_kind), limits.flag, out)
         else:
             good = rules.good_range(limits.minimum, limits.maximum, mask_zero=limits.mask_zero)
             rules.or_outside(rows.weight, *good, limits.flag, out)
     if rows.image is not None:
         plane = rules.missing(rows.image, zeros=config.missing.mask_zeros)
-        _or_plane(plane, int(MaskFlag.MISSING), out)
+        mark(plane, int(MaskFlag.MISSING), out)
         if config.saturated:
             plane = rules.saturated(rows.image, rows.saturation)
-            _or_plane(plane, int(MaskFlag.SATURATED), out)
+            mark(plane, int(MaskFlag.SATURATED), out)
     if rows.flags is not None:
         out |= rules.external(rows.flags, bits=config.external_bits)
 
@@ -225,7 +225,8 @@ def _inside(
     return plane
 
 
-def _or_plane(plane: NDArray[np.bool_], value: int, out: NDArray[np.int32]) -> None:
+def mark(plane: NDArray[np.bool_], value: int, out: NDArray[np.int32]) -> None:
+    """OR `value` into `out` where `plane` is true."""
     from purepipe.mask.raster_nb import or_plane
 
     or_plane(plane, value, out)

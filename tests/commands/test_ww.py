@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from purepipe import __version__
 from purepipe.commands.ww import main
 from purepipe.errors import InputFileError, StoreError
 from purepipe.io.images import read_image
-from purepipe.io.maps import image_writer
 from purepipe.io.regions import read_regions
+from purepipe.io.rows import images_by_rows
 
 BINARY = shutil.which("weightwatcher") or shutil.which("ww")
 STORED = Path(__file__).parents[1] / "reference" / "commands" / "ww.json"
@@ -239,7 +240,7 @@ BAD = {
     "no flag of regions": (["-POLY_NAMES", "ok.reg"], 2, "POLY_OUTFLAGS.*too few values"),
     "one output": (["-OUTFLAG_NAME", "a", "-OUTWEIGHT_NAME", "a"], 2, "two outputs have one name"),
     "missing file": (["-WEIGHT_NAMES", "no.fits"], 1, r"no\.fits"),
-    "missing configuration": (["-c", "no.ww"], 1, r"no\.ww"),
+    "missing configuration": (["-c", "no.ww"], 2, r"no\.ww"),
     "wrong size": (["-FLAG_NAMES", "small.fits"], 1, r"small\.fits.*got 5 x 4"),
     "float flags": (["-FLAG_NAMES", "w1.fits"], 1, "a flag map must hold integers"),
     "too few images": (["-WEIGHT_NAMES", "mef.fits", "-FLAG_NAMES", "f0.fits"], 1, "too few imag"),
@@ -279,10 +280,24 @@ def read_only(*args, **keys):
 
 def test_read_only_folder(monkeypatch, capsys):
     make_maps(np.random.default_rng(0), 1, 0)
-    monkeypatch.setattr(fits.PrimaryHDU, "writeto", read_only)
+    monkeypatch.setattr("purepipe.io.rows._write_all", read_only)
     assert main(["-WEIGHT_NAMES", "w0.fits", "-FLAG_NAMES", "", "-WRITE_XML", "N"]) == 1
     assert "flag.fits: cannot be written: Read-only" in capsys.readouterr().err
     assert not list(Path().glob("*.part"))
+
+
+def test_configuration_file_that_is_not_there(capsys):
+    assert main(["-c", "none.ww", "-WEIGHT_NAMES", "w.fits"]) == 2
+    assert "none.ww -c: the configuration file does not exist" in capsys.readouterr().err
+
+
+def test_complaints_come_before_the_heavy_packages():
+    code = (
+        "import sys; from purepipe.commands.ww import main; main(['-c', 'none.ww']); "
+        "print(*{'numba', 'scipy', 'astropy.table', 'astropy.io.fits'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
 
 
 def test_coordinates_far_away_or_not_finite():
@@ -312,12 +327,18 @@ def test_compressed_maps_are_read():
 
 def test_files_are_complete_or_absent(tmp_path):
     def interrupted():
-        with image_writer(tmp_path / "a.fits", extensions=2) as write:
-            write(np.ones((3, 4)), fits.Header())
+        with (
+            images_by_rows(tmp_path / "a.fits", extensions=2) as add,
+            add((3, 4), np.float32, fits.Header()) as write,
+        ):
+            write(np.ones((3, 4)))
             raise InputFileError("the next one is damaged")
 
     with pytest.raises(InputFileError, match="damaged"):
         interrupted()
-    with pytest.raises(StoreError, match="nothing was written"), image_writer(tmp_path / "a.fits"):
+    with (
+        pytest.raises(StoreError, match="nothing was written"),
+        images_by_rows(tmp_path / "a.fits"),
+    ):
         pass
     assert list(tmp_path.iterdir()) == []

@@ -81,7 +81,7 @@ def test_same_areas_as_weightwatcher(tmp_path):
     )  # fmt: skip
     config = CombineConfig(areas=True, area_flags=(1, 2), area_weight=1.0, region_out_flags=(6,))
     result = combine([weight], regions=[polygons_from_weightwatcher(P)], config=config, origin=1)
-    cards = area_cards(result, config)
+    cards = area_cards(result.areas, config)
     for name, path in (("flag", "f.fits"), ("weight", "w.fits")):
         header = fits.getheader(tmp_path / path)
         for key, value, _ in cards[name]:
@@ -96,7 +96,7 @@ def test_values_from_256_on_are_kept():
     assert np.count_nonzero(result.flag_map == 1024) == 25
     assert np.count_nonzero(result.weight_map == 0) == 25
     assert result.areas is None
-    assert area_cards(result, CombineConfig()) == {"flag": [], "weight": []}
+    assert area_cards(result.areas, CombineConfig()) == {"flag": [], "weight": []}
 
 
 def test_highest_bit_of_a_flag_map():
