@@ -24,8 +24,18 @@ class DetectConfig:
         1.5, "Threshold of the isophotal measurements and of the FWHM.",
         unit="sigma, or ADU if absolute", minimum=0, original="sex:ANALYSIS_THRESH",
     )  # fmt: skip
+    threshold_zero_point: float | None = option(
+        None, "Zero-point that makes the detection threshold a surface brightness.", unit="mag"
+    )
+    analysis_zero_point: float | None = option(
+        None, "Zero-point that makes the analysis threshold a surface brightness.", unit="mag"
+    )
     threshold_type: str = option(
-        "relative", "Whether thresholds are multiples of the noise or in ADU.",
+        "relative", "Whether the detection threshold is a multiple of the noise or in ADU.",
+        choices=("relative", "absolute"), original="sex:THRESH_TYPE",
+    )  # fmt: skip
+    analysis_threshold_type: str | None = option(
+        None, "The same for the analysis threshold; None: as for the detection threshold.",
         choices=("relative", "absolute"), original="sex:THRESH_TYPE",
     )  # fmt: skip
     min_area: int = option(
@@ -61,9 +71,17 @@ class DetectConfig:
         "correct", "What apertures see in place of neighbours: them, zero, or the mirrored pixel.",
         choices=("none", "blank", "correct"), original="sex:MASK_TYPE",
     )  # fmt: skip
+    detection_weight_type: str | None = option(
+        None, "As weight_type, for the detection image; None: the same, and shared if it is one.",
+        choices=("map", "background", "none"), original="sex:WEIGHT_TYPE",
+    )  # fmt: skip
     weight_type: str = option(
         "map", "Use the weight map of the exposure, the rms map of the background, or nothing.",
         choices=("map", "background", "none"), original="sex:WEIGHT_TYPE",
+    )  # fmt: skip
+    detection_rescale_weights: bool | None = option(
+        None, "As rescale_weights, for the detection image; None: the same.",
+        original="sex:RESCALE_WEIGHTS",
     )  # fmt: skip
     rescale_weights: bool = option(
         True, "Scale the weight map to the measured noise.", original="sex:RESCALE_WEIGHTS"
@@ -71,12 +89,19 @@ class DetectConfig:
     weight_gain: bool = option(
         True, "Scale the photon noise by the weight map.", original="sex:WEIGHT_GAIN"
     )
+    detection_weight_threshold: float | None = option(
+        None, "As weight_threshold, for the weights of the detection; None: the same.", minimum=0,
+        original="sex:WEIGHT_THRESH",
+    )  # fmt: skip
     weight_threshold: float | None = option(
         None, "Weights from here down (variance or rms: from here up) are bad; None: zero weight.",
         minimum=0, original="sex:WEIGHT_THRESH",
     )  # fmt: skip
     interpolate: bool = option(
         True, "Replace bad pixels by good ones to the left or above.", original="sex:INTERP_TYPE"
+    )
+    interpolate_image: bool = option(
+        True, "Replace the values of bad pixels, not only their variances."
     )
     interpolate_max: tuple[int, int] = option(
         (16, 16), "Largest gap in x and y that is interpolated.", unit="pixel", minimum=0,
@@ -110,9 +135,21 @@ class DetectConfig:
         (0.5,), "Fractions of the flux whose radii FLUX_RADIUS gives.", minimum=0, maximum=1,
         original="sex:PHOT_FLUXFRAC",
     )  # fmt: skip
+    flag_type: tuple[str, ...] = option(
+        ("or",), "How the flags of an object's pixels combine, one word per flag map or for all.",
+        choices=("or", "and", "min", "max", "most"), original="sex:FLAG_TYPE",
+    )  # fmt: skip
+    detection_back_type: str | None = option(
+        None, "As back_type, for the detection image; None: the same.", choices=("auto", "manual"),
+        original="sex:BACK_TYPE",
+    )  # fmt: skip
     back_type: str = option(
         "auto", "Subtract the measured background, or a constant.", choices=("auto", "manual"),
         original="sex:BACK_TYPE",
+    )  # fmt: skip
+    detection_back_value: float | None = option(
+        None, "The constant background of the detection image; None: the same.", unit="ADU",
+        original="sex:BACK_VALUE",
     )  # fmt: skip
     back_value: float = option(
         0.0, "The constant background.", unit="ADU", original="sex:BACK_VALUE"
@@ -147,6 +184,10 @@ class DetectConfig:
     buffer_objects: int = option(
         3000, "Objects that SExtractor holds at a time; sets the order of the output.", minimum=16,
         original="sex:MEMORY_OBJSTACK",
+    )  # fmt: skip
+    buffer_pixels: int = option(
+        300000, "Pixels of unfinished detections that SExtractor holds at a time.", minimum=1000,
+        original="sex:MEMORY_PIXSTACK",
     )  # fmt: skip
     engine: str = option(
         "exact", "Segmentation as SExtractor does it, to the bit, or by the library sep.",

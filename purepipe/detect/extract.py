@@ -11,9 +11,15 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, footprint_nb
 from purepipe.detect.background import Background, in_threads
 from purepipe.detect.exact_engine import catalogue_objects, find_footprints
-from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, threshold_image
+from purepipe.detect.footprints import (
+    Catalogued,
+    Footprints,
+    Thresholded,
+    threshold_image,
+    threshold_level,
+)
 from purepipe.detect.photometry import measure_objects
-from purepipe.detect.planes import PreparedImage, prepare_image
+from purepipe.detect.planes import PreparedImage, prepare_images
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.sep_engine import find_objects_sep
 from purepipe.detect.tabulate import detection_table
@@ -93,15 +99,12 @@ def extract(
             "detection and measurement image differ in size", file=detection.name,
             got=detection.shape, allowed=exposure.shape,
         )  # fmt: skip
-    # With two images the original mends the bad pixels of the detection image only.
-    measured = prepare_image(exposure, config, interpolate=detection is None, threads=threads)
-    sought = measured
-    if detection is not None:
-        sought = prepare_image(detection, config, threads=threads)
+    sought, measured = prepare_images(exposure, detection, config, threads=threads)
     found = threshold_image(sought, config, threads=threads)
     catalogued = _find(sought, measured, found, exposure, config, threads)
     results = measure_objects(catalogued, sought, measured, config, threads=threads)
     table = detection_table(results, exposure, measured, sought, config)
+    table.meta["SEXNDET"] = int(catalogued.footprints.objects.size)
     return Detection(table, measured.background, _segmentation(catalogued, threads))
 
 
@@ -132,8 +135,10 @@ def _measure_isophotes(
 ) -> None:
     """Fill the isophotal fields of the objects."""
     plane, background = measured.plane, measured.background
-    absolute = config.threshold_type == "absolute"
-    threshold = config.analysis_threshold * (1.0 if absolute else float(plane.noise))
+    kind = config.analysis_threshold_type or config.threshold_type
+    threshold = threshold_level(
+        config.analysis_threshold, config.analysis_zero_point, kind, measured
+    )
     settings = (
         np.float32(threshold), float(exposure.saturation), background.level_map, background.mesh,
         config.min_area, sought.plane.noise2,

@@ -102,16 +102,39 @@ def filter_mask(config: DetectConfig) -> NDArray[np.float32]:
     return mask / total if total > 0 else mask
 
 
+def threshold_level(
+    value: float, zero_point: float | None, kind: str, prepared: PreparedImage
+) -> float:
+    """A threshold in ADU.
+
+    Parameters
+    ----------
+    value, zero_point
+        A number; with a zero-point, a surface brightness in mag / arcsec^2.
+    kind
+        ``"relative"``: numbers are multiples of the global noise; else they are ADU.
+    prepared
+        The image to which it refers.
+    """
+    if zero_point is not None:
+        return float(prepared.pixel_scale**2 * 10 ** (-0.4 * (value - zero_point)))
+    return value * (1.0 if kind == "absolute" else float(prepared.plane.noise))
+
+
 def threshold_image(
     prepared: PreparedImage, config: DetectConfig, *, threads: int = 1
 ) -> Thresholded:
     """The pixels of the filtered image above the detection threshold."""
     plane = prepared.plane
     mask = filter_mask(config)
-    absolute = config.threshold_type == "absolute"
-    local = plane.weighted and not absolute
+    local = plane.weighted and config.threshold_type == "relative"
+    # With weights, the original takes even a surface brightness for a multiple of the noise.
     factor = np.float32(config.threshold)
-    common = np.float32(config.threshold * (1.0 if absolute else float(plane.noise)))
+    common = np.float32(
+        threshold_level(
+            config.threshold, config.threshold_zero_point, config.threshold_type, prepared
+        )
+    )
     height, width = plane.image.shape
     found: dict[int, tuple[NDArray[Any], ...]] = {}
 

@@ -46,47 +46,174 @@ class PreparedImage:
         The background that was measured and, unless it was set by hand, subtracted.
     weight_factor
         Factor from the rms of the weight map to the measured rms; 0 without a weight map.
+    pixel_scale
+        Arcseconds; 1 when it is not known.
     """
 
     plane: Plane
     background: Background
     weight_factor: float
+    pixel_scale: float = 1.0
 
 
-def prepare_image(
-    exposure: Exposure, config: DetectConfig, *, interpolate: bool = True, threads: int = 1
-) -> PreparedImage:
+@dataclass(frozen=True)
+class _Treatment:
+    """What is done to one image.
+
+    `constant` is the background if it is set by hand; `mend` says what of a bad pixel is replaced:
+    ``"all"``, ``"variance"`` or ``"nothing"``.
+    """
+
+    weight_type: str
+    rescale: bool
+    weight_threshold: float | None
+    constant: float | None
+    mend: str
+
+
+def prepare_image(exposure: Exposure, config: DetectConfig, *, threads: int = 1) -> PreparedImage:
     """Background-subtracted image and variance map of an exposure, bad pixels interpolated.
 
     Pixels that are not finite count as bad; an exposure without weight map that has such pixels
-    gets a weight map of ones and zeros.
+    gets a weight map of ones and zeros. The background is held at a constant if that is asked for
+    either of detection and measurement, then at the constant of the detection, as in SExtractor.
 
     Raises
     ------
     DataError
         No pixel of the image or of the weight map can be used.
     """
+    sought, _ = _treatments(config)
+    return _prepared(exposure, config, replace(sought, constant=_one_constant(config)), threads)
+
+
+def prepare_images(
+    exposure: Exposure, detection: Exposure | None, config: DetectConfig, *, threads: int = 1
+) -> tuple[PreparedImage, PreparedImage]:
+    """The image on which objects are found and the one on which they are measured.
+
+    They are one, unless there is a detection image or the detection has its own kind of weights.
+    A weight map that both share serves the measurement as it was scaled for the detection, and
+    then no value of a bad pixel is replaced, as in SExtractor.
+
+    Raises
+    ------
+    DataError
+        No pixel of an image or of its weight map can be used.
+    """
+    sought, measured = _treatments(config)
+    if detection is None and sought.weight_type == measured.weight_type:
+        prepared = prepare_image(exposure, config, threads=threads)
+        return prepared, prepared
+    if detection is None or detection.image is exposure.image:
+        return _prepared_twice(exposure, detection or exposure, config, threads)
+    shared = config.detection_weight_type is None and (
+        config.weight_type == "background" or detection.weight is exposure.weight is not None
+    )
+    if shared and config.weight_type == "map":
+        sought = replace(sought, mend="nothing" if sought.mend == "nothing" else "variance")
+    first = _prepared(detection, config, sought, threads)
+    second = _prepared(exposure, config, measured, threads)
+    if shared:  # the original holds one map, scaled and mended for the detection
+        second = replace(second, plane=second.plane._replace(variance=first.plane.variance))
+    return first, second
+
+
+def _prepared_twice(
+    exposure: Exposure, detection: Exposure, config: DetectConfig, threads: int
+) -> tuple[PreparedImage, PreparedImage]:
+    """One image with weights for the detection and others for the measurement.
+
+    As in SExtractor, bad pixels keep their values, and only the detection's variances are
+    replaced; the background that is subtracted is that of the detection, unless this has no
+    weights at all and takes everything from the measurement.
+    """
+    sought, measured = _treatments(config)
+    sought = replace(sought, constant=_one_constant(config))
+    measured = replace(measured, constant=sought.constant)
+    unweighted = sought.weight_type == "none" or (
+        sought.weight_type == "map" and detection.weight is None
+    )
+    if unweighted:
+        second = _prepared(exposure, config, measured, threads)
+        plane = second.plane._replace(variance=no_weight(), weighted=False, weight_gain=False)
+        return replace(second, plane=plane, weight_factor=0.0), second
+    mend = "nothing" if sought.mend == "nothing" else "variance"
+    first = _prepared(detection, config, replace(sought, mend=mend), threads)
+    second = _prepared(exposure, config, measured, threads, sky=first.background)
+    sky, found = first.background, first.plane
+    plane = second.plane._replace(image=found.image, noise=found.noise, noise2=found.noise2)
+    background = replace(second.background, level_map=sky.level_map, rms_map=sky.rms_map)
+    return first, replace(second, plane=plane, background=background)
+
+
+def _one_constant(config: DetectConfig) -> float | None:
+    """The background of an image that is both sought on and measured, if it is set by hand."""
+    sought, measured = _treatments(config)
+    if sought.constant is None and measured.constant is None:
+        return None
+    value = config.detection_back_value
+    return config.back_value if value is None else value
+
+
+def _treatments(config: DetectConfig) -> tuple[_Treatment, _Treatment]:
+    """What is done to the detection and to the measured image."""
+    back_type = config.detection_back_type or config.back_type
+    back_value = config.detection_back_value
+    limit = config.detection_weight_threshold
+    rescale = config.detection_rescale_weights
+    mend = "variance" if not config.interpolate_image else "all"
+    sought = _Treatment(
+        weight_type=config.detection_weight_type or config.weight_type,
+        rescale=config.rescale_weights if rescale is None else rescale,
+        weight_threshold=config.weight_threshold if limit is None else limit,
+        constant=None
+        if back_type == "auto"
+        else (config.back_value if back_value is None else back_value),
+        mend=mend if config.interpolate else "nothing",
+    )
+    measured = _Treatment(
+        weight_type=config.weight_type,
+        rescale=config.rescale_weights,
+        weight_threshold=config.weight_threshold,
+        constant=None if config.back_type == "auto" else config.back_value,
+        mend="nothing",
+    )
+    return sought, measured
+
+
+def _prepared(
+    exposure: Exposure,
+    config: DetectConfig,
+    treatment: _Treatment,
+    threads: int,
+    *,
+    sky: Background | None = None,
+) -> PreparedImage:
+    """One image with its weights; `sky` has the rms that weights it, if the map is of that kind."""
     exposure.require_data()
-    weight, kind = _weight(exposure, config)
-    bad_level = _bad_level(kind, config)
+    weight, kind = _weight(exposure, treatment.weight_type)
+    bad_level = _bad_level(kind, treatment.weight_threshold)
     if not nb.has_good_pixel(exposure.image, weight, kind, np.float32(bad_level)):
         raise DataError(
             "no pixel has both a finite value and a usable weight", file=exposure.name,
             remedy="Check the weight map and weight_threshold.",
         )  # fmt: skip
     background = background_of(exposure.image, weight, kind, bad_level, config, threads)
-    factor, noise = _scaling(background, kind, config)
+    background = replace(background, constant=treatment.constant)
+    factor, noise = _scaling(background, kind, treatment.rescale)
     image, variance, bad = _prepared_rows(
         exposure.image, background, (weight, kind, factor, bad_level), threads
     )
     weighted = kind != nb.NONE
-    if config.weight_type == "background" and not weighted:
-        variance = background.rms_image()
+    if treatment.weight_type == "background" and not weighted:
+        variance = (sky or background).rms_image()
         np.square(variance, out=variance)
         weighted = True
-    elif weighted and config.interpolate and interpolate:
+    elif weighted and treatment.mend != "nothing":
         max_x, max_y = config.interpolate_max
-        nb.interpolate_bad(image, variance, bad, np.float32(bad_level), max_x, max_y, True)
+        with_image = treatment.mend == "all"
+        nb.interpolate_bad(image, variance, bad, np.float32(bad_level), max_x, max_y, with_image)
     plane = Plane(
         image=image,
         variance=variance,
@@ -97,12 +224,17 @@ def prepare_image(
         gain=float(max(exposure.gain, 0.0)),
         weight_gain=bool(config.weight_gain and weighted),
     )
-    return PreparedImage(plane, replace(background, rms=noise), _written_factor(background, kind))
+    return PreparedImage(
+        plane,
+        replace(background, rms=noise),
+        _written_factor(background, kind),
+        config.pixel_scale or (exposure.wcs.pixel_scale if exposure.wcs else 1.0),
+    )
 
 
-def _weight(exposure: Exposure, config: DetectConfig) -> tuple[Image, int]:
+def _weight(exposure: Exposure, weight_type: str) -> tuple[Image, int]:
     """The weight map and what its numbers are."""
-    if config.weight_type == "map" and exposure.weight is not None:
+    if weight_type == "map" and exposure.weight is not None:
         if exposure.weight_kind is WeightKind.MASK:
             return read_only((exposure.weight != 0).astype(np.float32)), nb.WEIGHT
         return exposure.weight, _KINDS[exposure.weight_kind or WeightKind.RELATIVE]
@@ -115,9 +247,8 @@ def _chunks(image: Image) -> Iterator[Image]:
     return (image[first : first + CHUNK] for first in range(0, image.shape[0], CHUNK))
 
 
-def _bad_level(kind: int, config: DetectConfig) -> float:
+def _bad_level(kind: int, limit: float | None) -> float:
     """Variance from which on a pixel is bad."""
-    limit = config.weight_threshold
     if limit is None or kind == nb.NONE:
         return float(BIG)
     if kind == nb.WEIGHT:
@@ -125,12 +256,12 @@ def _bad_level(kind: int, config: DetectConfig) -> float:
     return limit if kind == nb.VARIANCE else limit * limit
 
 
-def _scaling(background: Background, kind: int, config: DetectConfig) -> tuple[float, float]:
+def _scaling(background: Background, kind: int, rescale: bool) -> tuple[float, float]:
     """Factor on the rms of the weight map, and the global noise."""
     factor = background.weight_factor
     if factor == 0 or kind == nb.RMS:
         return 1.0, background.rms
-    if config.rescale_weights:
+    if rescale:
         return factor, background.rms
     return 1.0, float(np.float32(background.rms / factor))
 

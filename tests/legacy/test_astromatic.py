@@ -230,7 +230,6 @@ def test_two_words_are_for_detection_and_measurement(folder):
     assert config.analysis_threshold_type == "relative"
     assert config.interpolate
     assert not config.interpolate_image
-    assert config.interpolate_measured
     assert config.flag_type == ("or", "most")
     with pytest.raises(ConfigError, match=r"INTERP_TYPE .*unknown word .*Did you mean 'ALL'"):
         detect_config(folder, INTERP_TYPE="AL")
