@@ -1,4 +1,4 @@
-"""Sums, likelihood and optimiser of the Gaussian model in Fourier space, joint over epochs.
+"""Sums, likelihood and optimiser of sums of Gaussians in Fourier space, joint over epochs.
 
 The data of one epoch are the ratio D of the transforms of galaxy and PSF on the half plane of the
 lattice kappa = dk (m_x, m_y), m_y = 0 .. rows-1, with m_x in column m_x + half; columns beyond
@@ -27,8 +27,26 @@ BAD_RESULT = int(ShapeFlag.BAD_RESULT)
 IMPOSSIBLE = 1e300  # chi-square of parameters outside the allowed range
 # Exponents of the row recurrence stay below this, so that nothing under- or overflows.
 SAFE_EXPONENT = 350.0
+# Components wider than this (variance in units of the squared period) see their images at
+# neighbouring periods; none may be wider than the larger one, where more images would count.
+NARROW, WIDEST = 0.011, 0.25
+IMAGES = 2  # periods to each side
+LONGEST_GROWTH = 2.0  # of T in one step, in units of T and the variance of the target
 # Rows whose Gaussian factor is below exp(-NEGLIGIBLE) contribute nothing.
 NEGLIGIBLE = 45.0
+
+
+class Profile(NamedTuple):
+    """A galaxy profile as a sum of Gaussians of common centre and axis ratio.
+
+    Component k has the share amplitude[k] + fraction slope[k] of the flux and scale[k] times the
+    covariance; `free` says whether the fraction is a parameter of the fit.
+    """
+
+    amplitude: Floats
+    slope: Floats
+    scale: Floats
+    free: bool
 
 
 class Stack(NamedTuple):
@@ -47,6 +65,7 @@ class Stack(NamedTuple):
     weight: Floats
     half: int
     dk: float
+    profile: Profile
 
 
 class Priors(NamedTuple):
@@ -56,24 +75,30 @@ class Priors(NamedTuple):
     centre: float
 
 
+# Prior of the bulge's fraction of the flux, where that is free.
+FRACTION_MEAN, FRACTION_WEIGHT = 0.5, 0.1**-2
+
+
 class Space(NamedTuple):
-    """Scratch arrays of the fit of one object."""
+    """Scratch arrays of the fit of one object, for up to 7 parameters."""
 
     lines: Floats  # (5, width)
     sums: Floats  # (6,) S0, Sx, Sy, Sxx, Sxy, Syy
-    force: Floats  # (6,) in (u0, v0, Cuu, Cuv, Cvv, F)
-    normal: Floats  # (6, 6), same
+    data: Floats  # (7,) the same summed over components, and S0 with the slopes
+    model: Floats  # (22,) sums of squared model, see `_model_sums`, and 4 for its use
+    force: Floats  # (7,) in (u0, v0, Cuu, Cuv, Cvv, F, fraction)
+    normal: Floats  # (7, 7), same
     chain: Floats  # (3, 3) d(Cuu, Cuv, Cvv)/d(g1, g2, T)
-    vectors: Floats  # (5, 6)
-    matrices: Floats  # (4, 6, 6)
+    vectors: Floats  # (5, 7)
+    matrices: Floats  # (4, 7, 7)
 
 
 @kernel
 def make_space(width: int) -> Space:
     """Scratch arrays for rows of `width` columns."""
     return Space(
-        np.zeros((5, width)), np.zeros(6), np.zeros(6), np.zeros((6, 6)), np.zeros((3, 3)),
-        np.zeros((5, 6)), np.zeros((4, 6, 6)),
+        np.zeros((5, width)), np.zeros(6), np.zeros(7), np.zeros(22), np.zeros(7),
+        np.zeros((7, 7)), np.zeros((3, 3)), np.zeros((5, 7)), np.zeros((4, 7, 7)),
     )  # fmt: skip
 
 
@@ -108,9 +133,9 @@ def copy_plane(source: Floats, target: Floats) -> None:
 
 
 @inner_kernel
-def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats) -> bool:
-    """Solve a positive definite 6 x 6 system by Cholesky; False when it is not."""
-    for i in range(6):
+def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats, size: int) -> bool:
+    """Solve a positive definite system by Cholesky; False when it is not."""
+    for i in range(size):
         for j in range(i + 1):
             s = matrix[i, j]
             for k in range(j):
@@ -121,26 +146,26 @@ def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats) -> bo
                 lower[i, i] = math.sqrt(s)
             else:
                 lower[i, j] = s / lower[j, j]
-    for i in range(6):
+    for i in range(size):
         s = vector[i]
         for k in range(i):
             s -= lower[i, k] * solution[k]
         solution[i] = s / lower[i, i]
-    for i in range(5, -1, -1):
+    for i in range(size - 1, -1, -1):
         s = solution[i]
-        for k in range(i + 1, 6):
+        for k in range(i + 1, size):
             s -= lower[k, i] * solution[k]
         solution[i] = s / lower[i, i]
     return True
 
 
 @inner_kernel
-def invert(matrix: Floats, lower: Floats, unit: Floats, inverse: Floats) -> bool:
-    """Inverse of a positive definite 6 x 6 matrix; NaN and False when it is not."""
-    for i in range(6):
-        for j in range(6):
+def invert(matrix: Floats, lower: Floats, unit: Floats, inverse: Floats, size: int) -> bool:
+    """Inverse of a positive definite matrix; NaN and False when it is not."""
+    for i in range(size):
+        for j in range(size):
             unit[j] = 1.0 if i == j else 0.0
-        if not solve(matrix, unit, lower, inverse[i]):
+        if not solve(matrix, unit, lower, inverse[i], size):
             fill_plane(inverse, np.nan)
             return False
     return True
@@ -287,71 +312,184 @@ def mode_sums(
 
 
 @inner_kernel
-def _add_epoch(
+def _data_sums(
     epoch: int, stack: Stack, u0: float, v0: float, cuu: float, cuv: float, cvv: float,
-    flux: float, space: Space,
-) -> float:  # fmt: skip
-    """Add one epoch to force and normal matrix; returns its part of chi-square."""
+    fraction: float, space: Space,
+) -> None:  # fmt: skip
+    """The six sums with the whole profile: the second moments times the scales of its parts."""
     jac = stack.jacobian[epoch]
     det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
     # p = inverse(J) u, so i.. maps offsets to pixels and its transpose maps kappa to q
     ixu, ixv, iyu, iyv = jac[1, 1] / det, -jac[0, 1] / det, -jac[1, 0] / det, jac[0, 0] / det
-    var = stack.target[epoch]
-    quu, qvv, quv = cuu + var, cvv + var, cuv
-    detq = quu * qvv - quv * quv
-    if not detq > 0.05 * var * var or not quu > 0.2 * var or not qvv > 0.2 * var:
-        return IMPOSSIBLE
-    wuu, wvv = quu + var, qvv + var
-    axx = ixu * ixu * wuu + 2.0 * ixu * ixv * cuv + ixv * ixv * wvv
-    ayy = iyu * iyu * wuu + 2.0 * iyu * iyv * cuv + iyv * iyv * wvv
-    axy = ixu * iyu * wuu + (ixu * iyv + ixv * iyu) * cuv + ixv * iyv * wvv
-    sums = space.sums
-    mode_sums(
-        stack.re[epoch], stack.im[epoch], stack.rows[epoch], stack.half, stack.dk, axx, axy, ayy,
-        ixu * u0 + ixv * v0, iyu * u0 + iyv * v0, space.lines, sums,
+    twice = 2.0 * stack.target[epoch]
+    profile, sums, data = stack.profile, space.sums, space.data
+    fill_line(data, 0.0)
+    for k in range(profile.scale.size):
+        scale = profile.scale[k]
+        share = profile.amplitude[k] + fraction * profile.slope[k]
+        wuu, wuv, wvv = scale * cuu + twice, scale * cuv, scale * cvv + twice
+        axx = ixu * ixu * wuu + 2.0 * ixu * ixv * wuv + ixv * ixv * wvv
+        ayy = iyu * iyu * wuu + 2.0 * iyu * iyv * wuv + iyv * iyv * wvv
+        axy = ixu * iyu * wuu + (ixu * iyv + ixv * iyu) * wuv + ixv * iyv * wvv
+        mode_sums(
+            stack.re[epoch], stack.im[epoch], stack.rows[epoch], stack.half, stack.dk, axx, axy,
+            ayy, ixu * u0 + ixv * v0, iyu * u0 + iyv * v0, space.lines, sums,
+        )  # fmt: skip
+        data[0] += share * sums[0]
+        data[1] += share * sums[1]
+        data[2] += share * sums[2]
+        data[3] += share * scale * sums[3]
+        data[4] += share * scale * sums[4]
+        data[5] += share * scale * sums[5]
+        data[6] += profile.slope[k] * sums[0]
+
+
+@inner_kernel
+def _images_of_lattice(
+    huu: float, huv: float, hvv: float, jac: Floats, period: float, factors: Floats
+) -> None:
+    """Factor of the sum, and additions to its moments, for a Gaussian as wide as the lattice.
+
+    The sum over a lattice of frequencies is the integral plus its images at all periods (Poisson):
+    exp(-r^T h r / 2) for the period r, with moments h - (h r)(h r)^T.
+    """
+    fill_line(factors, 0.0)
+    for ny in range(IMAGES + 1):
+        for nx in range(-IMAGES, IMAGES + 1):
+            if ny == 0 and nx <= 0:
+                continue
+            u = period * (jac[0, 0] * nx + jac[0, 1] * ny)
+            v = period * (jac[1, 0] * nx + jac[1, 1] * ny)
+            a, b = huu * u + huv * v, huv * u + hvv * v
+            e = 2.0 * math.exp(-0.5 * (u * a + v * b))  # and the opposite one
+            factors[0] += e
+            factors[1] += e * (huu - a * a)
+            factors[2] += e * (huv - a * b)
+            factors[3] += e * (hvv - b * b)
+
+
+@inner_kernel
+def _model_sums(
+    weight: float, var: float, cuu: float, cuv: float, cvv: float, jac: Floats, period: float,
+    profile: Profile, fraction: float, out: Floats,
+) -> None:  # fmt: skip
+    """Sums of the squared model of unit flux and its moments: Gaussian integrals.
+
+    Sum; its moments uu, uv, vv; the moments times scales; the fourth moments times both scales
+    (those of the normal matrix of C: uu uu, uu uv, uu vv, uv uv, uv vv, vv vv); and with the
+    slopes: sum times share, sum times slope, moments times share and scale. The fourth moments
+    only steer the fit and give its errors: they leave out what `_images_of_lattice` adds.
+    """
+    fill_line(out, 0.0)
+    images = out[18:]
+    narrow = 2.0 * NARROW * period * period * abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
+    for k in range(profile.scale.size):
+        sk, bk = profile.scale[k], profile.slope[k]
+        fk = profile.amplitude[k] + fraction * bk
+        for j in range(k + 1):
+            sj, bj = profile.scale[j], profile.slope[j]
+            fj = profile.amplitude[j] + fraction * bj
+            c = 0.5 * (sk + sj)
+            quu, quv, qvv = c * cuu + var, c * cuv, c * cvv + var
+            detq = quu * qvv - quv * quv
+            huu, hvv, huv = 0.5 * qvv / detq, 0.5 * quu / detq, -0.5 * quv / detq
+            m = weight / (4.0 * math.pi * math.sqrt(detq))
+            both = 1.0 if j == k else 2.0
+            f = both * fk * fj * m
+            cross = huu * hvv + 2.0 * huv * huv
+            out[7] += f * sk * sj * 0.75 * huu * huu
+            out[8] += f * sk * sj * 1.5 * huu * huv
+            out[9] += f * sk * sj * 0.25 * cross
+            out[10] += f * sk * sj * cross
+            out[11] += f * sk * sj * 1.5 * hvv * huv
+            out[12] += f * sk * sj * 0.75 * hvv * hvv
+            more = 1.0
+            if quu + qvv > narrow:
+                _images_of_lattice(huu, huv, hvv, jac, period, images)
+                more += images[0]
+                huu, huv, hvv = huu + images[1], huv + images[2], hvv + images[3]
+            out[0] += f * more
+            out[1] += f * huu
+            out[2] += f * huv
+            out[3] += f * hvv
+            out[4] += f * c * huu
+            out[5] += f * c * huv
+            out[6] += f * c * hvv
+            if profile.free:
+                half = 0.5 * both * m
+                out[13] += half * (bk * fj + bj * fk) * more
+                out[14] += 2.0 * half * bk * bj * more
+                f = half * (bk * fj * sj + bj * fk * sk)
+                out[15] += f * huu
+                out[16] += f * huv
+                out[17] += f * hvv
+
+
+@inner_kernel
+def _add_epoch(
+    epoch: int, stack: Stack, u0: float, v0: float, cuu: float, cuv: float, cvv: float,
+    flux: float, fraction: float, space: Space,
+) -> float:  # fmt: skip
+    """Add one epoch to force and normal matrix; returns its part of chi-square."""
+    jac = stack.jacobian[epoch]
+    det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
+    ixu, ixv, iyu, iyv = jac[1, 1] / det, -jac[0, 1] / det, -jac[1, 0] / det, jac[0, 0] / det
+    var, period = stack.target[epoch], 2.0 * math.pi / stack.dk
+    widest = WIDEST * period * period * abs(det)
+    for scale in stack.profile.scale:
+        quu, qvv, quv = scale * cuu + var, scale * cvv + var, scale * cuv
+        detq = quu * qvv - quv * quv
+        if not detq > 0.05 * var * var or not quu > 0.2 * var or not qvv > 0.2 * var:
+            return IMPOSSIBLE
+        if quu + qvv > 2.0 * widest:
+            return IMPOSSIBLE
+    _data_sums(epoch, stack, u0, v0, cuu, cuv, cvv, fraction, space)
+    d, m = space.data, space.model
+    _model_sums(
+        stack.weight[epoch] * abs(det), var, cuu, cuv, cvv, jac, period, stack.profile, fraction, m
     )  # fmt: skip
-    area = 2.0 * math.pi / stack.dk
-    a = stack.weight[epoch] / (area * area)
-    s0 = a * sums[0]
-    su = a * (ixu * sums[1] + iyu * sums[2])
-    sv = a * (ixv * sums[1] + iyv * sums[2])
-    suu = a * (ixu * ixu * sums[3] + 2.0 * ixu * iyu * sums[4] + iyu * iyu * sums[5])
-    svv = a * (ixv * ixv * sums[3] + 2.0 * ixv * iyv * sums[4] + iyv * iyv * sums[5])
-    suv = a * (ixu * ixv * sums[3] + (ixu * iyv + ixv * iyu) * sums[4] + iyu * iyv * sums[5])
-    # sum of model^2 and its moments: Gaussian integrals
-    m = stack.weight[epoch] * abs(det) / (4.0 * math.pi * math.sqrt(detq))
-    huu, hvv, huv = 0.5 * qvv / detq, 0.5 * quu / detq, -0.5 * quv / detq
-    fm = flux * m
+    a = stack.weight[epoch] / (period * period)
+    s0 = a * d[0]
+    su = a * (ixu * d[1] + iyu * d[2])
+    sv = a * (ixv * d[1] + iyv * d[2])
+    suu = a * (ixu * ixu * d[3] + 2.0 * ixu * iyu * d[4] + iyu * iyu * d[5])
+    svv = a * (ixv * ixv * d[3] + 2.0 * ixv * iyv * d[4] + iyv * iyv * d[5])
+    suv = a * (ixu * ixv * d[3] + (ixu * iyv + ixv * iyu) * d[4] + iyu * iyv * d[5])
     b = space.force
     b[0] -= flux * su
     b[1] -= flux * sv
-    b[2] -= 0.5 * flux * (suu - fm * huu)
-    b[3] -= flux * (suv - fm * huv)
-    b[4] -= 0.5 * flux * (svv - fm * hvv)
-    b[5] += s0 - fm
+    b[2] -= 0.5 * flux * (suu - flux * m[4])
+    b[3] -= flux * (suv - flux * m[5])
+    b[4] -= 0.5 * flux * (svv - flux * m[6])
+    b[5] += s0 - flux * m[0]
+    b[6] += flux * (a * d[6] - flux * m[13])
     n = space.normal
-    ffm = flux * fm
-    cross = huu * hvv + 2.0 * huv * huv
-    n[0, 0] += ffm * huu
-    n[0, 1] += ffm * huv
-    n[1, 1] += ffm * hvv
-    n[2, 2] += ffm * 0.75 * huu * huu
-    n[2, 3] += ffm * 1.5 * huu * huv
-    n[2, 4] += ffm * 0.25 * cross
-    n[3, 3] += ffm * cross
-    n[3, 4] += ffm * 1.5 * hvv * huv
-    n[4, 4] += ffm * 0.75 * hvv * hvv
-    n[2, 5] -= 0.5 * fm * huu
-    n[3, 5] -= fm * huv
-    n[4, 5] -= 0.5 * fm * hvv
-    n[5, 5] += m
-    part: float = flux * (fm - 2.0 * s0)
+    ff = flux * flux
+    n[0, 0] += ff * m[1]
+    n[0, 1] += ff * m[2]
+    n[1, 1] += ff * m[3]
+    n[2, 2] += ff * m[7]
+    n[2, 3] += ff * m[8]
+    n[2, 4] += ff * m[9]
+    n[3, 3] += ff * m[10]
+    n[3, 4] += ff * m[11]
+    n[4, 4] += ff * m[12]
+    n[2, 5] -= 0.5 * flux * m[4]
+    n[3, 5] -= flux * m[5]
+    n[4, 5] -= 0.5 * flux * m[6]
+    n[5, 5] += m[0]
+    n[2, 6] -= 0.5 * ff * m[15]
+    n[3, 6] -= ff * m[16]
+    n[4, 6] -= 0.5 * ff * m[17]
+    n[5, 6] += flux * m[13]
+    n[6, 6] += ff * m[14]
+    part: float = flux * (flux * m[0] - 2.0 * s0)
     return part
 
 
 @inner_kernel
 def _to_shape(g1: float, g2: float, t: float, space: Space, force: Floats, normal: Floats) -> None:
-    """Chain rule from (Cuu, Cuv, Cvv) to (g1, g2, T); centre and flux are copied."""
+    """Chain rule from (Cuu, Cuv, Cvv) to (g1, g2, T); centre, flux and fraction are copied."""
     p = 1.0 + g1 * g1 + g2 * g2
     e1, e2 = 2.0 * g1 / p, 2.0 * g2 / p
     d11 = 2.0 / p - 4.0 * g1 * g1 / (p * p)
@@ -368,15 +506,20 @@ def _to_shape(g1: float, g2: float, t: float, space: Space, force: Floats, norma
     normal[0, 0], normal[0, 1], normal[1, 0], normal[1, 1] = n[0, 0], n[0, 1], n[0, 1], n[1, 1]
     normal[5, 5] = n[5, 5]
     force[0], force[1], force[5] = b[0], b[1], b[5]
+    last = force.size - 1
+    if last == 6:
+        force[6], normal[6, 6], normal[5, 6], normal[6, 5] = b[6], n[6, 6], n[5, 6], n[5, 6]
     for i in range(3):
         s = 0.0
-        f = 0.0
         for j in range(3):
             s += k[j, i] * b[2 + j]
-            f += k[j, i] * n[2 + j, 5]
         force[2 + i] = s
-        normal[2 + i, 5] = f
-        normal[5, 2 + i] = f
+        for column in range(5, last + 1):
+            f = 0.0
+            for j in range(3):
+                f += k[j, i] * n[2 + j, column]
+            normal[2 + i, column] = f
+            normal[column, 2 + i] = f
         for j in range(i + 1):
             s = 0.0
             for c in range(3):
@@ -392,9 +535,11 @@ def evaluate(
 ) -> float:
     """Chi-square up to a constant, -1/2 of its gradient, and the normal matrix.
 
-    Parameters (u0, v0, g1, g2, T, F); IMPOSSIBLE when they are out of range.
+    Parameters (u0, v0, g1, g2, T, F) and the fraction where that is free; IMPOSSIBLE when they are
+    out of range.
     """
     u0, v0, g1, g2, t, flux = par[0], par[1], par[2], par[3], par[4], par[5]
+    fraction = par[6] if stack.profile.free else 0.0
     g = g1 * g1 + g2 * g2
     if not g < 0.9999999:
         return IMPOSSIBLE
@@ -405,7 +550,7 @@ def evaluate(
     for epoch in range(stack.weight.size):
         part = _add_epoch(
             epoch, stack, u0, v0, 0.5 * t * (1.0 + e1), 0.5 * t * e2, 0.5 * t * (1.0 - e1), flux,
-            space,
+            fraction, space,
         )  # fmt: skip
         if part == IMPOSSIBLE:
             return IMPOSSIBLE
@@ -428,52 +573,60 @@ def evaluate(
         normal[3, 3] += f + ff * g2 * g2
         normal[2, 3] += ff * g1 * g2
         normal[3, 2] += ff * g1 * g2
+    if stack.profile.free:
+        chi += (fraction - FRACTION_MEAN) ** 2 * FRACTION_WEIGHT
+        force[6] -= (fraction - FRACTION_MEAN) * FRACTION_WEIGHT
+        normal[6, 6] += FRACTION_WEIGHT
     return chi
 
 
 @inner_kernel
 def _damped_step(
-    normal: Floats, second: Floats, force: Floats, damping: float, space: Space, step: Floats
-) -> bool:
+    normal: Floats, second: Floats, force: Floats, damping: float, space: Space, step: Floats,
+    size: int,
+) -> bool:  # fmt: skip
     """Levenberg-Marquardt step with the second-order term, or without where that is indefinite."""
     matrix, lower = space.matrices[0], space.matrices[1]
-    for i in range(6):
-        for j in range(6):
+    for i in range(size):
+        for j in range(size):
             matrix[i, j] = normal[i, j] + second[i, j]
         matrix[i, i] += damping * normal[i, i]
-    if solve(matrix, force, lower, step):
+    if solve(matrix, force, lower, step, size):
         return True
-    for i in range(6):
-        for j in range(6):
+    for i in range(size):
+        for j in range(size):
             matrix[i, j] = normal[i, j]
         matrix[i, i] *= 1.0 + damping
-    return solve(matrix, force, lower, step)
+    return solve(matrix, force, lower, step, size)
 
 
 @inner_kernel
 def _update_second(
     force: Floats, new_force: Floats, new_normal: Floats, step: Floats, second: Floats,
-    residual: Floats,
+    residual: Floats, size: int,
 ) -> None:  # fmt: skip
     """Symmetric rank-one update of the part of the Hessian beyond the normal matrix."""
     denominator, norm_residual, norm_step = 0.0, 0.0, 0.0
-    for i in range(6):
+    for i in range(size):
         s = force[i] - new_force[i]
-        for j in range(6):
+        for j in range(size):
             s -= (new_normal[i, j] + second[i, j]) * step[j]
         residual[i] = s
         denominator += s * step[i]
         norm_residual += s * s / max(new_normal[i, i], 1e-30)
         norm_step += step[i] * step[i] * new_normal[i, i]
     if abs(denominator) > 1e-3 * math.sqrt(norm_residual * norm_step):
-        for i in range(6):
-            for j in range(6):
+        for i in range(size):
+            for j in range(size):
                 second[i, j] += residual[i] * residual[j] / denominator
 
 
 @inner_kernel
-def _fraction_to_boundary(par: Floats, step: Floats) -> float:
-    """Largest fraction of the step that keeps 1 - g^2 above a fifth of its value."""
+def _fraction_to_boundary(par: Floats, step: Floats, variance: float) -> float:
+    """Largest fraction of the step that keeps 1 - g^2 above a fifth of its value, and T in reach.
+
+    Far too large sizes have a valley of their own, from which there is no way back.
+    """
     limit = 1.0 - 0.2 * (1.0 - par[2] * par[2] - par[3] * par[3])
     fraction = 1.0
     while fraction > 1e-3:
@@ -481,6 +634,9 @@ def _fraction_to_boundary(par: Floats, step: Floats) -> float:
         if g1 * g1 + g2 * g2 < limit:
             break
         fraction *= 0.7
+    longest = LONGEST_GROWTH * (abs(par[4]) + variance)
+    if fraction * step[4] > longest:
+        fraction = longest / step[4]
     return fraction
 
 
@@ -494,8 +650,10 @@ def fit(
     `second` is the second-order part of the Hessian, carried from one metacalibration type to the
     next. `cov` receives the inverse of the normal matrix, priors included.
     """
+    size = par.size
     force, new_force, step, new_par = (
-        space.vectors[0], space.vectors[1], space.vectors[2], space.vectors[3],
+        space.vectors[0, :size], space.vectors[1, :size], space.vectors[2, :size],
+        space.vectors[3, :size],
     )  # fmt: skip
     normal, new_normal = space.matrices[2], space.matrices[3]
     chi = evaluate(par, stack, priors, space, force, normal)
@@ -506,29 +664,29 @@ def fit(
     damping = 0.0
     flags = MAX_ITERATIONS
     for _ in range(max_iterations):
-        if not _damped_step(normal, second, force, damping, space, step):
+        if not _damped_step(normal, second, force, damping, space, step, size):
             damping = max(1e-3, damping * 10.0)
             if damping > 1e8:
                 flags = SINGULAR
                 break
             continue
         gain = 0.0
-        for i in range(6):
+        for i in range(size):
             gain += step[i] * force[i]
         if (gain < tolerance or gain < 1e-13 * abs(chi)) and damping < 1.0:
-            for i in range(6):
+            for i in range(size):
                 par[i] += step[i]
             flags = 0
             break
-        fraction = _fraction_to_boundary(par, step)
-        for i in range(6):
+        fraction = _fraction_to_boundary(par, step, stack.target[0])
+        for i in range(size):
             step[i] *= fraction
             new_par[i] = par[i] + step[i]
         new_chi = evaluate(new_par, stack, priors, space, new_force, new_normal)
         evaluations += 1
         if new_chi <= chi + 1e-9 * abs(chi):
             if fraction == 1.0:
-                _update_second(force, new_force, new_normal, step, second, space.vectors[4])
+                _update_second(force, new_force, new_normal, step, second, space.vectors[4], size)
             copy_line(new_par, par)
             copy_line(new_force, force)
             copy_plane(new_normal, normal)
@@ -540,7 +698,7 @@ def fit(
             if damping > 1e8:
                 flags = SINGULAR
                 break
-    if not invert(normal, space.matrices[1], step, cov):
+    if not invert(normal, space.matrices[1], step, cov, size):
         flags |= SINGULAR
     return flags | _check_result(par, cov), evaluations, chi
 
@@ -550,21 +708,29 @@ def _check_result(par: Floats, cov: Floats) -> int:
     """BAD_RESULT when a parameter or an error is unusable."""
     if not par[2] * par[2] + par[3] * par[3] < 1.0:
         return BAD_RESULT
-    for i in range(6):
+    for i in range(par.size):
         if not (math.isfinite(par[i]) and math.isfinite(cov[i, i]) and cov[i, i] > 0.0):
             return BAD_RESULT
     return 0
 
 
 @inner_kernel
-def signal_to_noise(size: float, flux: float, stack: Stack) -> float:
-    """S/N of a round Gaussian of size T = `size` and this flux behind the target PSF."""
+def signal_to_noise(par: Floats, stack: Stack, space: Space) -> float:
+    """S/N of the round model of these parameters behind the target PSF."""
+    half = 0.5 * par[4]
+    fraction = par[6] if stack.profile.free else 0.0
     total = 0.0
     for epoch in range(stack.weight.size):
         jac = stack.jacobian[epoch]
         det = abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
-        variance = 0.5 * size + stack.target[epoch]
-        if not variance > 0.0:
-            return np.nan
-        total += stack.weight[epoch] * det / (4.0 * math.pi * variance)
-    return flux * math.sqrt(total)
+        var = stack.target[epoch]
+        for scale in stack.profile.scale:
+            if not scale * half + var > 0.0:
+                return np.nan
+        _model_sums(
+            stack.weight[epoch] * det, var, half, 0.0, half, jac, 2.0 * math.pi / stack.dk,
+            stack.profile, fraction, space.model,
+        )  # fmt: skip
+        total += space.model[0]
+    ratio: float = par[5] * math.sqrt(total)
+    return ratio

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe._jit import inner_kernel
-from purepipe.shapes.fit_nb import fill_line, fill_plane
+from purepipe.shapes.fit_nb import Profile, fill_line, fill_plane
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -58,6 +58,7 @@ class Options(NamedTuple):
     tolerance: float
     max_iterations: int
     moment_variance: float  # arcsec^2, of the weight of the fallback; zero: no fallback
+    profile: Profile
 
 
 class Lattice(NamedTuple):

@@ -83,6 +83,7 @@ def measure_shapes(
     options = FitOptions(
         noise=config.noise,
         target=config.target,
+        profile=config.profile,
         step=config.step,
         shape_prior=config.shape_prior,
         centre_prior=config.centre_prior,
@@ -266,6 +267,7 @@ def _table(
     meta = {
         "SHPNOISE": config.noise,
         "SHPTARGT": config.target,
+        "SHPPROF": config.profile,
         "SHPSTEP": config.step,
         "SHPZP": config.zero_point,
     }

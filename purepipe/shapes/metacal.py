@@ -25,6 +25,7 @@ from purepipe.shapes.checks import (
     check_valid,
     shaped,
 )
+from purepipe.shapes.profiles import PROFILES, profile_of
 
 if TYPE_CHECKING:
     from purepipe.shapes.lattice_nb import Options
@@ -47,7 +48,9 @@ class MetacalResult:
     Attributes
     ----------
     pars
-        (nobj, 5, 6): u0, v0 (arcsec), g1, g2, T (trace of the covariance, arcsec^2), flux.
+        (nobj, 5, 6): u0, v0 (arcsec), g1, g2, T (trace of the covariance, arcsec^2), flux. T of
+        profiles other than the Gaussian is that of the Gaussian with the same half-light radius.
+        The profile "bdf" adds the bulge's fraction of the flux, (nobj, 5, 7).
     cov
         (nobj, 5, 6, 6): inverse of the normal matrix, priors included.
     s2n
@@ -181,6 +184,10 @@ class FitOptions:
         (a rotated noise stamp, as ngmix does), or "none", which leaves shears biased.
     target
         Rule for the width of the target PSF: "azgauss", "gauss", "fitgauss".
+    profile
+        Of the galaxy: "gauss", "exp" (exponential disc), "dev" (de Vaucouleurs), "bdf" (disc and
+        bulge of one half-light radius and shape). The wings of "dev" and "bdf" must fit into the
+        stamp: shears of galaxies with half-light radii above 1/20 of its side are biased by 1 %.
     step
         Size of the applied shears.
     shape_prior
@@ -204,6 +211,7 @@ class FitOptions:
 
     noise: str = "min"
     target: str = "azgauss"
+    profile: str = "gauss"
     step: float = 0.01
     shape_prior: float | None = 0.4
     centre_prior: float | None = None
@@ -219,6 +227,7 @@ class FitOptions:
             ("noise", self.noise, NOISE_MODES),
             ("target", self.target, TARGETS),
             ("fill", self.fill, FILLS),
+            ("profile", self.profile, PROFILES),
         ):
             if value not in names:
                 raise ConfigError(
@@ -255,6 +264,7 @@ class FitOptions:
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
             moment_variance=(self.moments_fwhm / (2.0 * R50_OF_SIGMA)) ** 2,
+            profile=profile_of(self.profile),
         )
 
 
@@ -367,7 +377,7 @@ def measure_pairs(pairs: Pairs, options: FitOptions, *, threads: int = 1) -> Res
     """Run the engine on checked pairs; the face of the kernels, without checks."""
     nobj = len(pairs.seeds)
     side = max(pairs.images.shape[-1], pairs.psfs.shape[-1])
-    out = _empty_results(nobj, len(pairs.images))
+    out = _empty_results(nobj, len(pairs.images), options)
 
     def work(first: int) -> None:
         last = min(first + _BATCH, nobj)
@@ -402,7 +412,7 @@ def _measure_batch(pairs: Pairs, options: FitOptions, side: int, final: bool, ou
     rest = np.flatnonzero(out.unfinished)
     if rest.size and not final:
         some, numbers_of_pairs = pairs.select(rest)
-        again = _empty_results(rest.size, len(numbers_of_pairs))
+        again = _empty_results(rest.size, len(numbers_of_pairs), options)
         _measure_batch(some, options, side, True, again)
         for name in _OBJECT_ARRAYS:
             getattr(out, name)[rest] = getattr(again, name)
@@ -464,7 +474,8 @@ def fill_with_model(
     if objects.size == 0:
         return pairs
     some, numbers = pairs.select(objects)
-    first = measure_pairs(some, replace(options, noise="none", moments_fwhm=0.0), threads=threads)
+    plain = replace(options, noise="none", moments_fwhm=0.0, profile="gauss")
+    first = measure_pairs(some, plain, threads=threads)
     place = np.repeat(np.arange(len(objects)), np.diff(some.start))
     usable = (first.flags[place, 0] == 0) & (first.pair_flags == 0) & (first.psf_flags == 0)
     add_model(
@@ -493,13 +504,14 @@ def draw_noise(
     return noise
 
 
-def _empty_results(nobj: int, npair: int) -> Results:
+def _empty_results(nobj: int, npair: int, options: FitOptions) -> Results:
     from purepipe.shapes.metacal_nb import Results
 
     nan = np.nan
+    npar = 7 if options.profile == "bdf" else 6
     return Results(
-        pars=np.full((nobj, 5, 6), nan),
-        cov=np.full((nobj, 5, 6, 6), nan),
+        pars=np.full((nobj, 5, npar), nan),
+        cov=np.full((nobj, 5, npar, npar), nan),
         s2n=np.full((nobj, 5), nan),
         flags=np.full((nobj, 5), _NOT_ATTEMPTED, np.int32),
         evaluations=np.zeros((nobj, 5), np.int32),

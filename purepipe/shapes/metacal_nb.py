@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from purepipe._jit import fast_kernel, inner_kernel, kernel
 from purepipe.flags import ShapeFlag
 from purepipe.shapes.fit_nb import (
+    FRACTION_MEAN,
     Priors,
+    Profile,
     Space,
     Stack,
     copy_line,
@@ -84,7 +86,7 @@ FALLBACK = int(ShapeFlag.FALLBACK)
 class Results(NamedTuple):
     """Output arrays; objects first, or one row per pair of object and epoch."""
 
-    pars: Floats  # (object, 5, 6)
+    pars: Floats  # (object, 5, 6), 7 where the fraction is free
     cov: Floats  # (object, 5, 6, 6)
     s2n: Floats  # (object, 5)
     flags: NDArray[np.int32]  # (object, 5)
@@ -146,7 +148,7 @@ def fit_psf(
     stack = Stack(
         lattice.planes[PSF_RE][epoch : epoch + 1], lattice.planes[PSF_IM][epoch : epoch + 1],
         rows, lattice.jacobians[STAMP][epoch : epoch + 1], np.zeros(1), weight, modes - 1,
-        options.dk,
+        options.dk, Profile(np.ones(1), np.zeros(1), np.ones(1), False),
     )  # fmt: skip
     flags, _, chi = fit(
         par, stack, Priors(0.0, 0.0), options.tolerance, options.max_iterations,
@@ -298,6 +300,7 @@ def stack_of_type(
     return Stack(
         re[:count], im[:count], lattice.places[ROWS][:count], lattice.jacobians[TYPE][:count],
         lattice.numbers[VARIANCE][:count], lattice.numbers[WEIGHT][:count], half, options.dk,
+        options.profile,
     )  # fmt: skip
 
 
@@ -325,8 +328,10 @@ def start_values(
         par[2] += 0.8 * step * SHEARS[kind, 0]
         par[3] += 0.8 * step * SHEARS[kind, 1]
         return
-    force, normal = space.vectors[0], space.matrices[2]
+    force, normal = space.vectors[0, : par.size], space.matrices[2]
     fill_line(par, 0.0)
+    if stack.profile.free:
+        par[6] = FRACTION_MEAN
     for epoch in range(stack.target.size):
         par[4] += 1.5 * stack.target[epoch] / stack.target.size
     evaluate(par, stack, priors, space, force, normal)
@@ -467,7 +472,7 @@ def measure_batch(stamps: Stamps, options: Options, results: Results) -> None:
         prepare_noise(obj, count, half, stamps, lattice, options)
         set_frequencies(space.lines, half, options.dk)
         priors = make_priors(count, lattice, options)
-        second = np.zeros((6, 6))
+        second = np.zeros((7, 7))
         pars = results.pars[obj]
         failed = 0
         for step in range(10):
@@ -486,5 +491,5 @@ def measure_batch(stamps: Stamps, options: Options, results: Results) -> None:
             )  # fmt: skip
             results.flags[obj, kind] = flags
             results.evaluations[obj, kind] = evaluations
-            results.s2n[obj, kind] = signal_to_noise(pars[kind, 4], pars[kind, 5], stack)
+            results.s2n[obj, kind] = signal_to_noise(pars[kind], stack, space)
             failed |= flags

@@ -11,6 +11,7 @@ from purepipe.shapes.fit_nb import (
     mode_sums,
     set_frequencies,
 )
+from purepipe.shapes.profiles import profile_of
 
 HALF, ROWS, DK = 9, 8, 2 * np.pi / 30
 
@@ -52,29 +53,34 @@ def test_sums_equal_direct_summation(shape):
     np.testing.assert_allclose(out, expected, rtol=1e-10, atol=1e-10)
 
 
-def stack_of_one():
+def stack_of_one(profile="gauss"):
     re, im = random_plane()
     jac = np.array([[[0.2, 0.01], [-0.02, 0.19]]])
     return Stack(
-        re[None], im[None], np.array([ROWS]), jac, np.array([0.1]), np.array([4.0]), HALF, DK
-    )
+        re[None], im[None], np.array([ROWS]), jac, np.array([0.1]), np.array([4.0]), HALF, DK,
+        profile_of(profile),
+    )  # fmt: skip
 
 
+@pytest.mark.parametrize("profile", ["gauss", "exp", "bdf"])
 @pytest.mark.parametrize("priors", [Priors(0.0, 0.0), Priors(6.25, 28.0)])
-def test_gradient_equals_finite_differences(priors):
-    stack = stack_of_one()
+def test_gradient_equals_finite_differences(priors, profile):
+    stack = stack_of_one(profile)
     space = make_space(stack.re.shape[2])
     set_frequencies(space.lines, HALF, DK)
-    par = np.array([0.05, -0.03, 0.2, -0.1, 0.3, 2.0])
-    force, normal = np.empty(6), np.empty((6, 6))
+    par = np.array([0.05, -0.03, 0.2, -0.1, 0.3, 2.0, 0.4])[: 7 if profile == "bdf" else 6]
+    size = len(par)
+    force, normal = np.empty(size), np.empty((size, size))
     evaluate(par, stack, priors, space, force, normal)
-    expected = np.empty(6)
-    for k in range(6):
+    expected = np.empty(size)
+    for k in range(size):
         chi = []
         for sign in (1, -1):
             moved = par.copy()
             moved[k] += sign * 1e-5
-            chi.append(evaluate(moved, stack, priors, space, np.empty(6), np.empty((6, 6))))
+            chi.append(
+                evaluate(moved, stack, priors, space, np.empty(size), np.empty(normal.shape))
+            )
         expected[k] = -0.5 * (chi[0] - chi[1]) / 2e-5
     np.testing.assert_allclose(force, expected, rtol=1e-6, atol=1e-6)
     assert np.linalg.eigvalsh(normal).min() > 0
