@@ -149,6 +149,9 @@ def run(
         str | None,
         typer.Option(help="i/n: this process is the i-th of n that work on the same folder."),
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the HTML report; shards do not.")
+    ] = True,
     quiet: Quiet = False,
     verbose: Verbose = False,
     lenient: Annotated[
@@ -170,7 +173,6 @@ def run(
             )  # fmt: skip
     from purepipe.pipeline import make_progress, parse_shard, summary_lines
     from purepipe.pipeline import run as run_survey
-    from purepipe.report import write_report
 
     survey = _survey(config, out)
     part = None if shard is None else parse_shard(shard)
@@ -182,12 +184,14 @@ def run(
     print("\n".join(summary_lines(summary.outcomes)))
     for line in summary.guards:
         print(f"guard: {line}")
-    report = write_report(summary.root)
     if summary.objects:
         print(f"\n{summary.objects:,} objects in {summary.root / 'catalogue' / 'final_cat.fits'}")
     else:
         print("\nno object in the final catalogue")
-    print(f"report: {report}")
+    if report and part is None:
+        from purepipe.report import write_report
+
+        print(f"report: {write_report(summary.root)}")
     raise typer.Exit(summary.exit_code)
 
 
