@@ -1,16 +1,21 @@
-"""The mask step beside WeightWatcher: identical polygons, and the time of a whole CCD.
+"""The mask step beside WeightWatcher: identical maps, seconds, memory, and the cost of stars.
 
-Every random polygon is drawn alone by both programs on the same map and compared pixel by pixel;
-then the halos and spikes of a MegaCam CCD are masked by both, files included for the original
-since it knows nothing else. Both run on one core, one after the other, the best of `--repeat`.
+Every random polygon is drawn by both programs and compared pixel by pixel. Then the halos and
+spikes of a MegaCam CCD are masked by both, from files into new files: WeightWatcher's call, and
+what makes the same map here (and more: border, Messier objects, a header with world coordinates).
+The runs take turns; of each the best wall-clock time counts, and the best processor time, which
+suffers less from other work on the machine.
 """
 
 import argparse
+import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +24,13 @@ from astropy.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from mask.fields import wcs
+from mask.fields import header, wcs
 from mask.polygons import KINDS, random_polygon
 from mask.weightwatcher import region_text, run_weightwatcher
 
 from purepipe.config import MaskConfig, from_mapping
 from purepipe.exposure import Exposure, WeightKind
+from purepipe.io.masks import mask_files
 from purepipe.mask import build_mask
 from purepipe.mask.raster import rasterise
 from purepipe.mask.rules import builtin_model, star_polygons
@@ -50,64 +56,124 @@ def compare_polygons(folder, count):
     return drawn, pixels, different
 
 
-def best(function, repeat):
-    """Shortest of several runs, seconds."""
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def processor_seconds():
+    """Of this process and of those that it waited for."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def time_ccd(folder, stars, repeat):
-    """Seconds of the original and of purepipe, pixels that differ, and the masked fraction."""
+def take_turns(jobs, repeat, outputs=()):
+    """Shortest wall-clock and processor time of each job, seconds."""
+    found = {name: [np.inf, np.inf] for name in jobs}
+    for _ in range(repeat + 1):  # the first run compiles, and fills the caches
+        for name, job in jobs.items():
+            for path in outputs:
+                path.unlink(missing_ok=True)
+            start = time.perf_counter(), processor_seconds()
+            job()
+            spent = time.perf_counter() - start[0], processor_seconds() - start[1]
+            found[name] = [min(pair) for pair in zip(found[name], spent, strict=True)]
+    return found
+
+
+def make_ccd(folder, count, seed=5):
+    """Image and weight files, an exposure of them, and a table of stars."""
     shape = (4644, 2112)
     field = wcs(shape, sip=1e-8, angle=0.3)
-    rng = np.random.default_rng(5)
-    x, y = rng.uniform(0, shape[1], stars), rng.uniform(0, shape[0], stars)
-    mag = 18 - rng.exponential(1.5, stars)
-    ra, dec = field.pixel_to_sky(x, y)
-    table = Table({"ra": ra, "dec": dec, "mag": mag})
+    rng = np.random.default_rng(seed)
+    ra, dec = field.pixel_to_sky(rng.uniform(0, shape[1], count), rng.uniform(0, shape[0], count))
+    stars = Table({"ra": ra, "dec": dec, "mag": 18 - rng.exponential(1.5, count)})
     image = rng.normal(100, 5, shape).astype(np.float32)
     weight = np.ones(shape, np.float32)
-    exposure = Exposure(image, weight, WeightKind.INVERSE_VARIANCE, wcs=field)
-    config = from_mapping(MaskConfig, {"compat": "shapepipe", "weight": {"maximum": 1000.0}})
-    mask = build_mask(exposure, table, config)
-    seconds = best(lambda: build_mask(exposure, table, config), repeat)
-    exact = best(lambda: build_mask(exposure, table), repeat)
+    cards = header(shape, sip=1e-8, angle=0.3)
+    fits.writeto(folder / "image.fits", image, cards, overwrite=True)
+    fits.writeto(folder / "weight.fits", weight, cards, overwrite=True)
+    return Exposure(image, weight, WeightKind.INVERSE_VARIANCE, wcs=field), stars
 
-    x, y = field.sky_to_pixel(ra, dec)
-    texts = []
+
+def write_regions(folder, exposure, stars):
+    """The region files that ShapePipe writes for WeightWatcher."""
+    x, y = exposure.wcs.sky_to_pixel(stars["ra"], stars["dec"])
     for name, scale, limit in (("halo", 0.05, 13.0), ("spike", 0.3, 18.0)):
-        use = mag < limit
+        use = np.asarray(stars["mag"] < limit)
         polygons = star_polygons(
-            x[use], y[use], mag[use], builtin_model(name), scale=scale, mag_pivot=13.8, invert=True
-        )
-        texts.append(region_text([polygon + 0.5 for polygon in polygons]))
-    keys = {
-        "POLY_OUTFLAGS": "2,128", "WEIGHT_MIN": 0, "WEIGHT_MAX": 1000, "OUTWEIGHT_NAME": "",
-        "VERBOSE_TYPE": "QUIET",
-    }  # fmt: skip
-    flags, _, _ = run_weightwatcher(folder, [weight], regions=texts, **keys)
-    command = [shutil.which("weightwatcher") or "ww", "-WEIGHT_NAMES", "WEIGHT_NAMES0.fits"]
-    command += ["-FLAG_NAMES", "", "-POLY_NAMES", "poly0.reg,poly1.reg", "-WRITE_XML", "N"]
-    command += [part for key, value in keys.items() for part in (f"-{key}", str(value))]
-    original = best(
-        lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True), repeat
-    )
-    flags = flags.astype(np.int32)
-    edge = np.ones(shape, bool)
-    edge[50:-50, 50:-50] = False
-    different = np.count_nonzero(mask != flags + 4 * edge)
+            x[use], y[use], stars["mag"][use], builtin_model(name),
+            scale=scale, mag_pivot=13.8, invert=True,
+        )  # fmt: skip
+        (folder / f"{name}.reg").write_text(region_text([item + 0.5 for item in polygons]))
 
-    def with_files():
-        read = fits.getdata(folder / "WEIGHT_NAMES0.fits").astype(np.float32)
-        drawn = build_mask(exposure.replace(weight=read), table, config)
-        fits.writeto(folder / "mask.fits", drawn.astype(np.int16), overwrite=True)
 
-    times = (original, best(with_files, repeat), seconds, exact)
-    return times, different, np.count_nonzero(mask) / mask.size
+def weightwatcher(folder, **keys):
+    """A function that runs the program with WeightWatcher's keywords."""
+    options = {
+        "WEIGHT_NAMES": "weight.fits", "FLAG_NAMES": "", "WEIGHT_MIN": 0, "WEIGHT_MAX": 1000,
+        "OUTWEIGHT_NAME": "", "OUTFLAG_NAME": "theirs.fits", "VERBOSE_TYPE": "QUIET",
+        "WRITE_XML": "N", "POLY_NAMES": "halo.reg,spike.reg", "POLY_OUTFLAGS": "2,128",
+    } | keys  # fmt: skip
+    command = [shutil.which("weightwatcher") or "ww"]
+    command += [word for key, value in options.items() for word in (f"-{key}", str(value))]
+    return lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def time_ccd(folder, count, repeat):
+    """Times by label, pixels that differ, and the masked fraction."""
+    exposure, stars = make_ccd(folder, count)
+    write_regions(folder, exposure, stars)
+    fits.writeto(folder / "tiny.fits", np.ones((20, 20), np.float32))
+    same = from_mapping(MaskConfig, {"compat": "shapepipe", "weight": {"maximum": 1000.0}})
+    ours, theirs = folder / "ours.fits", folder / "theirs.fits"
+    files = (folder / "image.fits", folder / "weight.fits")
+
+    def from_files(config, durable=False):
+        return lambda: mask_files(ours, *files, stars=stars, config=config, durable=durable)
+
+    jobs = {
+        "WeightWatcher": weightwatcher(folder),
+        "WeightWatcher without polygons": weightwatcher(folder, POLY_NAMES="", POLY_OUTFLAGS=""),
+        "WeightWatcher, 20 x 20 pixels": weightwatcher(
+            folder, WEIGHT_NAMES="tiny.fits", POLY_NAMES="", POLY_OUTFLAGS=""
+        ),
+        "purepipe, files, the same map": from_files(same),
+        "  the same, waiting for the disk": from_files(same, durable=True),
+        "purepipe, files, repaired rules, reads the image too": from_files(MaskConfig()),
+        "purepipe, memory, the same map": lambda: build_mask(exposure, stars, same),
+        "purepipe, memory, repaired rules": lambda: build_mask(exposure, stars),
+    }
+    times = take_turns(jobs, repeat, (ours, theirs))
+    jobs["WeightWatcher"]()
+    from_files(same)()
+    edge = np.full(exposure.shape, 4, np.int16)
+    edge[50:-50, 50:-50] = 0
+    different = np.count_nonzero(fits.getdata(ours) != fits.getdata(theirs) + edge)
+    return times, different, np.count_nonzero(fits.getdata(ours)) / edge.size
+
+
+def memory(job):
+    """Largest memory in use while a job runs, beyond what was before, MB."""
+    job()
+    tracemalloc.start()
+    job()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 1e6
+
+
+def cost_of_stars(folder, repeat):
+    """Memory, and processor time for more and more stars."""
+    exposure, stars = make_ccd(folder, 300)
+    files = (folder / "image.fits", folder / "weight.fits")
+    used = memory(lambda: mask_files(folder / "m.fits", *files, stars=stars, durable=False))
+    print(f"memory beyond the image: from files {used:.0f} MB, the image not counted as it is not"
+          f" held; in memory {memory(lambda: build_mask(exposure, stars)):.0f} MB, of which"
+          f" {exposure.image.nbytes / 1e6:.0f} MB are the mask itself")  # fmt: skip
+    print("   stars    wall    processor (build_mask)")
+    rng = np.random.default_rng(1)
+    for count in (0, 300, 1000, 3000, 10000):
+        more = stars[rng.integers(0, len(stars), count)]
+        xy = rng.uniform(0, 1, (2, count)) * np.array([[2112], [4644]])
+        more["ra"], more["dec"] = exposure.wcs.pixel_to_sky(*xy)
+        wall, processor = take_turns({"": lambda m=more: build_mask(exposure, m)}, repeat)[""]
+        print(f"{count:8d}{wall:8.3f}{processor:8.3f} s")
 
 
 def main():
@@ -115,7 +181,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--polygons", type=int, default=2000, help="random polygons to compare")
     parser.add_argument("--stars", type=int, default=300, help="stars on the CCD")
-    parser.add_argument("--repeat", type=int, default=3, help="runs, of which the best counts")
+    parser.add_argument("--repeat", type=int, default=7, help="runs, of which the best counts")
     options = parser.parse_args()
     if shutil.which("weightwatcher") is None and shutil.which("ww") is None:
         sys.exit("weightwatcher is not installed; there is nothing to compare with")
@@ -125,16 +191,14 @@ def main():
               f"{different} differ")  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         times, different, fraction = time_ccd(Path(name), options.stars, options.repeat)
-    print(f"CCD of 2112 x 4644 with {options.stars} stars, {fraction:.1%} masked: "
-          f"{different} pixels differ")  # fmt: skip
-    labels = (
-        "WeightWatcher, halos and spikes, with its files",
-        "purepipe, the same and all other rules, with files",
-        "purepipe, the same in memory",
-        "purepipe, the repaired rules in memory",
-    )
-    for label, seconds in zip(labels, times, strict=True):
-        print(f"{label:52s}{seconds:7.3f} s  {times[0] / seconds:5.2f} x")
+        print(f"CCD of 2112 x 4644 with {options.stars} stars, {fraction:.1%} masked: "
+              f"{different} pixels differ")  # fmt: skip
+        print(f"{'':54s}    wall           processor      (load {os.getloadavg()[0]:.1f})")
+        rival = times["WeightWatcher"]
+        for label, (wall, processor) in times.items():
+            print(f"{label:54s}{wall:7.3f} s{rival[0] / wall:6.2f} x"
+                  f"{processor:7.3f} s{rival[1] / processor:6.2f} x")  # fmt: skip
+        cost_of_stars(Path(name), options.repeat)
 
 
 if __name__ == "__main__":

@@ -164,15 +164,20 @@ def or_outside(
 
     if minimum <= _NOT_A_WEIGHT <= maximum:
         weight = np.where(np.isfinite(weight), weight, np.float32(_NOT_A_WEIGHT))
+    or_outside_range(weight, *_single_precision(minimum, maximum), value, out)
+
+
+@cache
+def _single_precision(minimum: float, maximum: float) -> tuple[np.float32, np.float32]:
+    """The smallest and the largest finite single-precision number in a range."""
     largest = float(np.finfo(np.float32).max)
-    # Limits between two single-precision numbers are the same as the next one inside.
-    low = np.float32(np.clip(minimum, -largest, largest))
-    high = np.float32(np.clip(maximum, -largest, largest))
+    low = np.float32(min(max(minimum, -largest), largest))
+    high = np.float32(min(max(maximum, -largest), largest))
     if low < minimum:
         low = np.nextafter(low, np.float32(np.inf))
     if high > maximum:
         high = np.nextafter(high, np.float32(-np.inf))
-    or_outside_range(weight, low, high, value, out)
+    return low, high
 
 
 def missing(image: NDArray[np.float32], *, zeros: bool = False) -> NDArray[np.bool_]:
