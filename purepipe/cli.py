@@ -196,6 +196,27 @@ def run(
 
 
 @app.command()
+def check(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Configuration files: .ini, .toml, .sex, .psfex, .ww, .mask, .setools, .param,"
+            " .conv, .nnw."
+        ),
+    ],
+    verbose: Verbose = False,
+) -> None:
+    """Name every mistake in configuration files, and what is ignored or done otherwise."""
+    from purepipe.shapepipe.check import check as check_all
+    from purepipe.shapepipe.check import report_lines
+
+    findings = check_all(files)
+    print("\n".join(report_lines(findings, verbose=verbose)))
+    wrong = any(item.level == "error" for item in findings)
+    raise typer.Exit(ExitCode.CONFIGURATION if wrong else ExitCode.OK)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("purepipe-demo"),
     workers: Workers = None,

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from purepipe.catalogue.columns_detect import COLUMNS
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.io.sex_images import ImageName, image_name, images_of
 from purepipe.legacy.astromatic import (
     Settings,
+    find_file,
     parse_arguments,
     read_detect_config,
     read_settings,
-    requested_columns,
 )
-from purepipe.legacy.astromatic_files import RequestedColumn
+from purepipe.legacy.astromatic_files import RequestedColumn, read_columns
 
 if TYPE_CHECKING:
     from purepipe.config import DetectConfig
@@ -37,8 +36,6 @@ CHECKS = (
 VERBOSITY = ("QUIET", "NORMAL", "WARN", "FULL")
 WEIGHTS = ("NONE", "BACKGROUND", "MAP_RMS", "MAP_VAR", "MAP_WEIGHT")
 _DEFAULT_FILE = "default.sex"
-# Vectors whose length the parameter file sets.
-VECTORS = frozenset({"FLUX_APER", "FLUXERR_APER", "MAG_APER", "MAGERR_APER", "FLUX_RADIUS"})
 
 
 @dataclass(frozen=True)
@@ -127,7 +124,7 @@ def read_job(arguments: Sequence[str]) -> Job:
     opened = [_opened(image_name(name)) for name in names]
     return Job(
         settings=settings,
-        config=_sized(read_detect_config(settings, columns=columns), columns),
+        config=read_detect_config(settings, columns=columns),
         columns=columns,
         measured=opened[-1],
         sought=opened[0] if len(opened) == 2 else None,
@@ -154,34 +151,28 @@ def _choice(settings: Settings, key: str, allowed: Sequence[str]) -> str:
 
 
 def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
-    known = [item.name for item in COLUMNS]
+    """The columns of the catalogue; errors name the line of the parameter file."""
+    from purepipe.config import DetectConfig
+    from purepipe.detect.columns import requested_columns
+
     rows: dict[str, RequestedColumn] = {}
-    for column in requested_columns(settings, known=known, lenient=lenient):
+    file = find_file(settings, "PARAMETERS_NAME")
+    for column in read_columns(file):
+        try:
+            requested_columns(DetectConfig(columns=(str(column),)))
+        except ConfigError as error:
+            error.file, error.key = str(file), f"line {column.line} {column.name}"
+            if not lenient:
+                raise
+            log.warning("%s", error)
+            continue
         if column.name in rows:
             log.warning("%s is asked for twice; the first one counts", column.name)
         else:
             rows[column.name] = column
+    if not rows:
+        raise ConfigError("no column is left", file=file, remedy="Ask for one that is known.")
     return tuple(rows.values())
-
-
-def _sized(config: DetectConfig, columns: Sequence[RequestedColumn]) -> DetectConfig:
-    """The configuration with as many apertures and stamps as columns ask for.
-
-    What is measured decides about flags and the order of the output.
-    """
-    circles = max((item.length for item in columns if item.name.endswith("_APER")), default=0)
-    fractions = max((item.length for item in columns if item.name == "FLUX_RADIUS"), default=1)
-    if circles > len(config.apertures) or fractions > len(config.flux_fraction):
-        log.warning(
-            "PHOT_APERTURES or PHOT_FLUXFRAC has fewer values than columns ask for; the others"
-            " are 0"
-        )
-    return replace(
-        config,
-        apertures=config.apertures[:circles] or (0.0,),
-        flux_fraction=config.flux_fraction[:fractions],
-        vignet=config.vignet if any(item.name == "VIGNET" for item in columns) else (1, 1),
-    )
 
 
 def _weights(settings: Settings, *, dual: bool) -> tuple[WeightFile, WeightFile]:

@@ -12,11 +12,11 @@ import numpy as np
 from astropy.table import Column, Table
 
 from purepipe.commands.sex_checks import write_checks
-from purepipe.commands.sex_job import VECTORS, ImageFile, Job, WeightFile
+from purepipe.commands.sex_job import ImageFile, Job, WeightFile
 from purepipe.detect import extract
 from purepipe.errors import DataError, InputFileError
 from purepipe.exposure import Exposure
-from purepipe.io.cards import find_card
+from purepipe.io.cards import change_card, find_card
 from purepipe.io.sex_images import (
     WriteCheck,
     companion_of,
@@ -31,7 +31,9 @@ from purepipe.wcs import WCS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from purepipe.config import DetectConfig
     from purepipe.io.layout import HDULayout
+    from purepipe.legacy.astromatic_files import RequestedColumn
 
 _KINDS = {"MAP_RMS": "rms", "MAP_VAR": "variance", "MAP_WEIGHT": "relative"}
 
@@ -103,7 +105,7 @@ def process_image(
     detection = extract(measured, job.config, detection=sought, threads=_threads(job))
     if writers:
         write_checks(job, detection, measured, cards, writers)
-    table = wanted_columns(detection.table, job.columns)
+    table = wanted_columns(detection.table, job.columns, job.config)
     if "EXT_NUMBER" in table.colnames:
         table["EXT_NUMBER"][:] = number + 1
     return Found(
@@ -162,7 +164,10 @@ def _read_sought(job: Job, number: int, measured: Exposure) -> Exposure | None:
     else:
         image = read_float_image(job.sought.name, _companion(job, job.sought, number))
         _require_size(job.sought, image.shape, measured.shape)
-    weight, kind = _read_weight(job, job.weights[0], number, measured.shape)
+    if job.sought is not None and len(job.settings.texts("WEIGHT_IMAGE")) == 1:
+        weight, kind = measured.weight, measured.weight_kind  # one map that both images share
+    else:
+        weight, kind = _read_weight(job, job.weights[0], number, measured.shape)
     return measured.replace(
         image=image, weight=weight, weight_kind=kind, flags=None,
         name=measured.name if job.sought is None else str(job.sought.name),
@@ -203,8 +208,10 @@ def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> NDArray[np.int
 
 def _coordinates(cards: Sequence[str], shape: tuple[int, ...]) -> WCS | None:
     """World coordinates; None where the header has none."""
+    flat = [line for line in cards if not line.startswith("NAXIS3")]
+    change_card(flat, "NAXIS", 2)  # axes of length 1 are left out
     try:
-        return WCS.from_header("".join(cards), (shape[0], shape[1]))
+        return WCS.from_header("".join(flat), (shape[0], shape[1]))
     except DataError:
         return None
 
@@ -225,24 +232,25 @@ def _calibration(job: Job, cards: Sequence[str], what: str) -> float:
         ) from None  # fmt: skip
 
 
-def wanted_columns(table: Table, columns: Sequence[Any]) -> Table:
-    """The columns of a catalogue with the lengths of their vectors as asked for.
+def wanted_columns(table: Table, columns: Sequence[RequestedColumn], config: DetectConfig) -> Table:
+    """The catalogue in the order and with the lengths that are asked for.
 
-    Values that were not measured are 0, as in the original.
+    Elements for which no aperture or fraction is configured are 0, as in the original.
     """
     wanted = Table(meta=table.meta)
     for item in columns:
         column = table[item.name]
         values = np.asarray(column)
-        if item.name in VECTORS:
-            values = _resized(values, item.length)
+        given = _configured(item.name, config)
+        if given is not None and values.ndim > 1 and values.shape[1] > given:
+            values = values.copy()
+            values[:, given:] = 0
         wanted[item.name] = Column(values, unit=column.unit, description=column.description)
     return wanted
 
 
-def _resized(values: NDArray[Any], length: int) -> NDArray[Any]:
-    flat = values.reshape(len(values), -1)
-    if flat.shape[1] < length:
-        extra = np.zeros((len(values), length - flat.shape[1]), values.dtype)
-        flat = np.concatenate([flat, extra], axis=1)
-    return flat[:, 0] if length == 1 else flat[:, :length]
+def _configured(name: str, config: DetectConfig) -> int | None:
+    """How many elements of an array the configuration provides; None for other columns."""
+    if name.endswith("_APER"):
+        return len(config.apertures)
+    return len(config.flux_fraction) if name == "FLUX_RADIUS" else None

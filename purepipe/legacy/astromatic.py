@@ -229,13 +229,6 @@ def support(settings: Settings, cls: type[Any]) -> list[tuple[Setting, str, str]
     return rows
 
 
-def requested_columns(
-    settings: Settings, *, known: Sequence[str] | None = None, lenient: bool = False
-) -> list[RequestedColumn]:
-    """The columns that the .param file of a .sex file asks for; see `read_columns`."""
-    return read_columns(_find(settings, "PARAMETERS_NAME"), known=known, lenient=lenient)
-
-
 def read_detect_config(
     settings: Settings, *, columns: Sequence[RequestedColumn] | None = None
 ) -> DetectConfig:
@@ -261,12 +254,12 @@ def read_detect_config(
     from purepipe.config import DetectConfig
 
     given: dict[str, Any] = {"filter": None, "filter_normalised": True}
-    given |= _thresholds(settings) | _interpolation(settings)
+    given |= _thresholds(settings) | _interpolation(settings) | _weights(settings)
     if settings.flag("FILTER"):
-        found = read_filter(_find(settings, "FILTER_NAME"))
+        found = read_filter(find_file(settings, "FILTER_NAME"))
         given["filter"] = tuple(map(tuple, found.values.tolist()))
         given["filter_normalised"] = found.normalised
-    columns = requested_columns(settings) if columns is None else columns
+    columns = read_columns(find_file(settings, "PARAMETERS_NAME")) if columns is None else columns
     given["columns"] = tuple(map(str, columns))
     for column in columns:
         if column.name == "VIGNET":
@@ -303,20 +296,19 @@ def _thresholds(settings: Settings) -> dict[str, Any]:
 
 
 def _interpolation(settings: Settings) -> dict[str, Any]:
-    """What is done to bad pixels: of the detection image, and with a second word of the other."""
-    setting = settings["INTERP_TYPE"]
-    words = [word.casefold() for word in setting.values] or ["all"]
-    for word in words:
-        if word not in ("none", "var_only", "all"):
-            raise ConfigError(
-                "unknown word", file=settings.file, key=setting.where, got=repr(word),
-                remedy=did_you_mean(word, ("NONE", "VAR_ONLY", "ALL")),
-            )  # fmt: skip
-    return {
-        "interpolate": words[0] != "none",
-        "interpolate_image": words[0] != "var_only",
-        "interpolate_measured": len(words) > 1 and words[1] != "none",
-    }
+    """What is done to bad pixels."""
+    word, allowed = settings.text("INTERP_TYPE").upper(), ("NONE", "VAR_ONLY", "ALL")
+    if word not in allowed:
+        raise ConfigError(
+            "unknown word", file=settings.file, key=settings["INTERP_TYPE"].where, got=repr(word),
+            remedy=did_you_mean(word, allowed),
+        )  # fmt: skip
+    return {"interpolate": word != "NONE", "interpolate_image": word != "VAR_ONLY"}
+
+
+def _weights(settings: Settings) -> dict[str, Any]:
+    """One kind of weights is shared by detection and measurement; two words keep them apart."""
+    return {"detection_weight_type": None} if len(settings.texts("WEIGHT_TYPE")) < 2 else {}
 
 
 def read_psf_config(settings: Settings) -> PSFConfig:
@@ -345,7 +337,7 @@ def read_combine_config(settings: Settings) -> CombineConfig:
     return config_from_originals(CombineConfig, "ww", settings.with_defaults(), file=settings.file)
 
 
-def _find(settings: Settings, key: str) -> Path:
+def find_file(settings: Settings, key: str) -> Path:
     """A file named by a keyword: from the current folder, else beside the configuration file."""
     path = Path(settings.text(key))
     beside = Path(settings.file).parent / path

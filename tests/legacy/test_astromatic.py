@@ -223,7 +223,7 @@ def test_thresholds_of_surface_brightness(folder):
 def test_two_words_are_for_detection_and_measurement(folder):
     config = detect_config(
         folder, WEIGHT_TYPE="BACKGROUND,MAP_RMS", THRESH_TYPE="ABSOLUTE,RELATIVE",
-        INTERP_TYPE="VAR_ONLY,ALL", FLAG_TYPE="Or,MOST",
+        INTERP_TYPE="VAR_ONLY", FLAG_TYPE="Or,MOST",
     )  # fmt: skip
     assert (config.detection_weight_type, config.weight_type) == ("background", "map")
     assert config.threshold_type == "absolute"
