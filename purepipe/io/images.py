@@ -173,6 +173,11 @@ def pixels_of(file: FitsFile, hdu: HDUName | None = None) -> NDArray[Any]:
         return _native(opened.data.reshape(_shape(item)))
 
 
+def shape_of(file: FitsFile, hdu: HDUName | None = None) -> tuple[int, int]:
+    """(ny, nx) of an image of an open file."""
+    return _shape(select_image(file.layout, hdu, file.path))
+
+
 def section_of(
     file: FitsFile, hdu: HDUName | None, y0: int, y1: int, x0: int, x1: int
 ) -> NDArray[Any]:

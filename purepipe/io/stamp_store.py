@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -150,11 +150,38 @@ def write_stamp_store(
     StoreError
         The folder is missing or cannot be written.
     """
-    pairs = objects.items() if isinstance(objects, Mapping) else objects
+    with stamp_writer(path) as add:
+        for key, epochs in objects.items() if isinstance(objects, Mapping) else objects:
+            add(key, epochs)
+
+
+@contextmanager
+def stamp_writer(
+    path: str | os.PathLike[str],
+) -> Iterator[Callable[[str, Epochs | str], None]]:
+    """A function that adds one object to a new store; the file is complete or absent.
+
+    Parameters
+    ----------
+    path
+        Final name; an earlier file is replaced at the end.
+
+    Raises
+    ------
+    DataError, StoreError
+        As `write_stamp_store`.
+    """
     with atomic_write(path) as scratch:
         try:
             with closing(sqlite3.connect(scratch, isolation_level=None)) as connection:
-                _fill(connection, pairs)
+                # The scratch file is thrown away after a failure, so it needs no journal.
+                connection.execute("PRAGMA journal_mode = OFF")
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("BEGIN")
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+                yield lambda key, epochs: _add(connection, str(key), epochs)
+                connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             raise DataError(f"an object or epoch occurs twice: {error}", file=path) from error
         except sqlite3.OperationalError as error:
@@ -164,26 +191,18 @@ def write_stamp_store(
             ) from error  # fmt: skip
 
 
-def _fill(connection: sqlite3.Connection, pairs: Iterable[tuple[str, Epochs | str]]) -> None:
-    # The scratch file is thrown away after a failure, so it needs no journal of its own.
-    connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")
-    connection.execute("BEGIN")
-    for statement in _SCHEMA:
-        connection.execute(statement)
-    for key, epochs in pairs:
-        connection.execute("INSERT INTO objects VALUES (?)", (str(key),))
-        if isinstance(epochs, str):
-            if epochs != EMPTY:
-                raise DataError("a word other than 'empty'", key=key, got=repr(epochs))
-            continue
-        for epoch, content in epochs.items():
-            rows = [
-                (str(key), str(epoch), name, *_encode(value, f"{key}/{epoch}/{name}"))
-                for name, value in _flat(content)
-            ]
-            connection.executemany("INSERT INTO stamps VALUES (?, ?, ?, ?, ?, ?)", rows)
-    connection.execute("COMMIT")
+def _add(connection: sqlite3.Connection, key: str, epochs: Epochs | str) -> None:
+    connection.execute("INSERT INTO objects VALUES (?)", (key,))
+    if isinstance(epochs, str):
+        if epochs != EMPTY:
+            raise DataError("a word other than 'empty'", key=key, got=repr(epochs))
+        return
+    for epoch, content in epochs.items():
+        rows = [
+            (key, str(epoch), name, *_encode(value, f"{key}/{epoch}/{name}"))
+            for name, value in _flat(content)
+        ]
+        connection.executemany("INSERT INTO stamps VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def _flat(content: Mapping[str, Any], folder: str = "") -> Iterator[tuple[str, Any]]:

@@ -88,6 +88,21 @@ def write_table(
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(scratch)
 
 
+def write_tables(path: PathName, tables: Mapping[str, Table]) -> None:
+    """Write several FITS tables into one file, each under its name; equal input, equal bytes.
+
+    Raises
+    ------
+    DataError, StoreError
+        As `write_table`.
+    """
+    hdus = [from_table(table, name, long_comments=True) for name, table in tables.items()]
+    for hdu, table in zip(hdus, tables.values(), strict=True):
+        meta_to_header(dict(table.meta), hdu.header, path)
+    with atomic_write(path) as scratch, quiet():
+        fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(scratch)
+
+
 def read_table(path: PathName, hdu: HDUName | None = None) -> Table:
     """A catalogue from a FITS table or a Parquet file, told apart by their content.
 

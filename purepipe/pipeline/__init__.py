@@ -13,7 +13,9 @@ from purepipe.pipeline.plan import load_survey, make_plan
 from purepipe.pipeline.progress import counting, make_progress
 from purepipe.pipeline.results import Run, open_run
 from purepipe.pipeline.run import RunSummary, run
+from purepipe.pipeline.single import measure_one, stamps_of
 from purepipe.pipeline.shear import ShearComparison, ShearRow, compare_shear, comparison_lines
+from purepipe.pipeline.single import measure_one, stamps_of
 from purepipe.pipeline.status import (
     Estimate,
     RunStatus,
@@ -48,12 +50,14 @@ __all__ = [
     "make_executor",
     "make_plan",
     "make_progress",
+    "measure_one",
     "mpi_executor",
     "open_run",
     "parse_shard",
     "rerun",
     "run",
     "run_status",
+    "stamps_of",
     "status_lines",
     "summary_lines",
     "warm_up",

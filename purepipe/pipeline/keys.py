@@ -27,6 +27,7 @@ class Settings:
     ccd: str
     tile: str
     shapes: str
+    products: str
     nebulae_ccd: tuple[Path | None, ...]
     nebulae_tile: tuple[Path | None, ...]
 
@@ -42,6 +43,7 @@ def settings_of(config: SurveyConfig) -> Settings:
         ccd=content_hash(to_mapping(config.ccd), to_mapping(tile.psf)),
         tile=content_hash([to_mapping(step) for step in (tile.mask, tile.detect, tile.epochs)]),
         shapes=content_hash(to_mapping(tile)),
+        products=content_hash(config.products),
         nebulae_ccd=_nebulae(config.ccd.mask),
         nebulae_tile=_nebulae(tile.mask),
     )
@@ -81,6 +83,7 @@ def unit_parts(
         configuration = settings.shapes
     elif isinstance(task, CatalogueTask):
         own = [len(task.blocks)]
+        configuration = settings.products
     return {
         "code": code_version(),
         "configuration": content_hash(configuration, settings.inputs, settings.seed),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,17 @@ from purepipe.config.survey import InputConfig
 from purepipe.exposure import inverse_variance
 from purepipe.flags import EpochFlag, ShapeFlag
 from purepipe.io.background import read_background
-from purepipe.io.images import FitsFile, open_fits, read_header, read_section, section_of
+from purepipe.io.images import (
+    FitsFile,
+    open_fits,
+    read_header,
+    read_section,
+    section_of,
+    shape_of,
+)
+from purepipe.io.ldac import read_ldac
 from purepipe.io.psf_file import read_psf
-from purepipe.pipeline.units import TileTask
+from purepipe.pipeline.units import ShapesTask, TileTask, WorkContext
 from purepipe.psf import PSFModel, sky_positions, spread_class, spread_model
 from purepipe.survey import (
     CCD,
@@ -28,6 +37,7 @@ from purepipe.survey import (
     EpochStamps,
     cut_stamps,
     find_epochs,
+    gather_stamps,
     rows_needed,
 )
 from purepipe.wcs import WCS
@@ -47,6 +57,31 @@ def objects_epochs(objects: Table, task: TileTask, config: EpochConfig) -> Epoch
     """Which CCDs saw each object of a tile."""
     ra, dec = sky_positions(objects)
     return find_epochs(ra, dec, tile_ccds(task), config)
+
+
+def read_objects(task: ShapesTask, root: Path) -> Table:
+    """The detections of a block."""
+    return read_ldac(root / task.tile.folder / "objects.fits", rows=(task.start, task.stop))
+
+
+def gather(
+    objects: Table, tile: TileTask, context: WorkContext, *, raw: bool = False
+) -> tuple[Epochs, EpochStamps]:
+    """The epochs of a block's objects, and their stamps without PSFs.
+
+    `raw` leaves the background in the images.
+    """
+    config = context.config.tile
+    ccds = tile_ccds(tile)
+    epochs = find_epochs(*sky_positions(objects), ccds, config.epochs)
+    size = config.shapes.stamp_size
+    with plane_reader(tile, context.root, context.config.inputs, epochs, size) as planes:
+
+        def chosen(index: int) -> CCDPlanes | None:
+            pixels = planes(index)
+            return replace(pixels, background=0.0) if raw and pixels is not None else pixels
+
+        return epochs, gather_stamps(epochs, ccds, chosen, size=size)
 
 
 @contextmanager
@@ -97,11 +132,8 @@ def measure_spread(
 ) -> dict[str, NDArray[Any]]:
     """Spread model of the objects on the tile, with the mean PSF width of their epochs."""
     vignets = np.asarray(objects["VIGNET"])
-    # The isophotal centre is that of the VIGNET.
-    x = np.trunc(np.asarray(objects["X_IMAGE"], dtype=np.float64) - 1 + 0.49999)
-    y = np.trunc(np.asarray(objects["Y_IMAGE"], dtype=np.float64) - 1 + 0.49999)
     wcs = WCS.from_header(read_header(task.image, None))
-    weights = weight_stamps(task, inputs, x, y, vignets.shape[-1], shape=wcs.shape)
+    weights = tile_weights(objects, task, inputs)
     sigma = mean_psf_sigma(stamps, len(objects)) / wcs.pixel_scale
     spread, error, _ = spread_model(vignets, weights, sigma)
     return {
@@ -111,22 +143,19 @@ def measure_spread(
     }
 
 
-def weight_stamps(
-    task: TileTask,
-    inputs: InputConfig,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    size: int,
-    *,
-    shape: tuple[int, int],
-) -> NDArray[np.float32]:
-    """Inverse-variance stamps of the tile at 0-based positions; only the rows needed are read."""
-    if len(x) == 0:
+def tile_weights(objects: Table, task: TileTask, inputs: InputConfig) -> NDArray[np.float32]:
+    """Inverse variances of the tile on the pixels of VIGNET; only the rows needed are read."""
+    size = np.asarray(objects["VIGNET"]).shape[-1]
+    if len(objects) == 0:
         return np.zeros((0, size, size), dtype=np.float32)
-    ny, nx = shape
-    y0 = max(int(y.min()) - size, 0)
-    y1 = min(int(y.max()) + size + 1, ny)
-    section = read_section(task.weight, None, y0, y1, 0, nx)
+    # The isophotal centre is that of the VIGNET.
+    x = np.trunc(np.asarray(objects["X_IMAGE"], dtype=np.float64) - 1 + 0.49999)
+    y = np.trunc(np.asarray(objects["Y_IMAGE"], dtype=np.float64) - 1 + 0.49999)
+    with open_fits(task.weight) as file:
+        ny, nx = shape_of(file)
+        y0 = max(int(y.min()) - size, 0)
+        y1 = min(int(y.max()) + size + 1, ny)
+        section = section_of(file, None, y0, y1, 0, nx)
     weight = inverse_variance(section, inputs.tile_weight_kind)
     return cut_stamps(weight, x, y - y0, size, fill=0)
 

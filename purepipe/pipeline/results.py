@@ -88,6 +88,7 @@ def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
         for outcome in ended
         if outcome.kind == "catalogue" and outcome.done
         for product in outcome.products
+        if product.startswith("catalogue/")
     ]
     if not paths:
         (root / MERGED).unlink(missing_ok=True)  # of an earlier run; it must not pass for this one

@@ -29,4 +29,5 @@ STEPS = (
     Step("shapes", "spread", "objects", "compare each object with the local PSF"),
     Step("shapes", "shapes", "objects", "measure shapes by metacalibration over all epochs"),
     Step("catalogue", "catalogue", "objects", "join all columns, one row for each object"),
+    Step("catalogue", "products", "files", "write what else was asked for, in ShapePipe's forms"),
 )

@@ -35,6 +35,7 @@ from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
 from purepipe.pipeline.keys import file_identity, fingerprint
 from purepipe.pipeline.limits import collected_log, one_thread, time_limit, write_log
+from purepipe.pipeline.products import write_products
 from purepipe.pipeline.store import Outcome, StepRecord
 from purepipe.pipeline.units import (
     CatalogueTask,
@@ -45,10 +46,10 @@ from purepipe.pipeline.units import (
     Unit,
     WorkContext,
 )
-from purepipe.psf import PSFModel, attach_psfs, fit_psf, psf_summary, sky_positions, validate_psf
+from purepipe.psf import PSFModel, attach_psfs, fit_psf, psf_summary, validate_psf
 from purepipe.select import find_stars
 from purepipe.shapes import measure_shapes
-from purepipe.survey import area_meta, epoch_tables, find_epochs, gather_stamps, tile_area
+from purepipe.survey import area_meta, epoch_tables, tile_area
 from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
@@ -216,17 +217,18 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
 
 def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> None:
     """Stamps, PSF, spread model and shapes of one block of a tile's objects."""
+    table = measure_block(task, context, recorder)
+    table.meta.update(context.provenance)
+    write_table(recorder.product(task.product), table, extname="OBJECTS")
+
+
+def measure_block(task: ShapesTask, context: WorkContext, recorder: Recorder) -> Table:
+    """The measured columns of a block of objects."""
     config = context.config.tile
-    catalogue = context.root / task.tile.folder / "objects.fits"
-    objects = read_ldac(catalogue, rows=(task.start, task.stop))
+    objects = block.read_objects(task, context.root)
     n = len(objects)
     with recorder.step("stamps", "stamps") as counts:
-        ccds = block.tile_ccds(task.tile)
-        epochs = find_epochs(*sky_positions(objects), ccds, config.epochs)
-        inputs = context.config.inputs
-        size = config.shapes.stamp_size
-        with block.plane_reader(task.tile, context.root, inputs, epochs, size) as planes:
-            stamps = gather_stamps(epochs, ccds, planes, size=size)
+        epochs, stamps = block.gather(objects, task.tile, context)
         counts.n_in = len(stamps.row)
         counts.n_out = int(np.count_nonzero(stamps.flags == 0))
     with recorder.step("psf", "stamps", counts.n_out) as counts:
@@ -235,16 +237,16 @@ def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> No
         )
         counts.n_out = int(np.count_nonzero(stamps.flags == 0))
     with recorder.step("spread", "objects", n) as counts:
-        spread = block.measure_spread(objects, stamps, task.tile, inputs, config.spread)
+        spread = block.measure_spread(
+            objects, stamps, task.tile, context.config.inputs, config.spread
+        )
         counts.n_out = int(np.count_nonzero(np.isfinite(spread["SPREAD_MODEL"])))
     with recorder.step("shapes", "objects", n) as counts:
-        settings = replace(config.shapes, zero_point=inputs.zero_point)
+        settings = replace(config.shapes, zero_point=context.config.inputs.zero_point)
         shapes = measure_shapes(objects, stamps, settings, seed=context.config.seed)
         counts.n_out = int(np.count_nonzero(shapes["NGMIX_MCAL_FLAGS"] == 0))
         counts.facts = block.flag_counts(shapes["NGMIX_MCAL_FLAGS"])
-    table = block.block_table(objects, epochs, stamps, task.tile, spread, shapes)
-    table.meta.update(context.provenance)
-    write_table(recorder.product(task.product), table, extname="OBJECTS")
+    return block.block_table(objects, epochs, stamps, task.tile, spread, shapes)
 
 
 def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder) -> None:
@@ -262,6 +264,10 @@ def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder)
         counts.facts = {"objects of failed blocks": int(np.count_nonzero(final["FLAGS_UNIT"]))}
         final.meta.update(context.provenance)
         write_table(recorder.product(task.product), final)
+    if context.config.products:
+        with recorder.step("products", "files") as counts:
+            paths = write_products(task, final, context, recorder.product)
+            counts.n_in = counts.n_out = len(paths)
 
 
 def _mask(

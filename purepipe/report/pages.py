@@ -103,7 +103,7 @@ def _objects(record: Record) -> int:
         step.n_out
         for outcome in record.outcomes
         for step in outcome.steps
-        if outcome.kind == "catalogue" and outcome.done
+        if outcome.kind == step.step == "catalogue" and outcome.done
     )
 
 

@@ -236,7 +236,7 @@ def read_catalogues(record: Record) -> tuple[Table, int, int]:
     sizes: dict[str, int] = {}
     for outcome in record.outcomes:
         if outcome.kind == "catalogue" and outcome.done:
-            sizes |= outcome.products
+            sizes |= {k: v for k, v in outcome.products.items() if k.startswith("catalogue/")}
     if not sizes:
         raise NothingToDo("No tile has a final catalogue.")
     mean_size = sum(sizes.values()) / len(sizes)

@@ -44,7 +44,7 @@ def merge_tiles(
     columns
         Names of the columns to keep, in this order; all by default.
     meta
-        Metadata of the new table.
+        Metadata of the new table; by default what all tables have alike.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def merge_tiles(
     kept = [_with_columns(table, columns or tables[0].colnames, name, exact=columns is None)
             for table, name in zip(tables, numbers, strict=True)]  # fmt: skip
     merged = vstack(kept, metadata_conflicts="silent")
-    merged.meta = dict(meta or {})
+    merged.meta = _common(tables) if meta is None else dict(meta)
     _mark_primary(merged, tables, numbers)
     return merged
 
@@ -85,6 +85,16 @@ def positions(table: Table) -> tuple[Any, Any]:
         "the catalogue has no sky positions", got=", ".join(table.colnames[:10]),
         allowed=" or ".join(f"{ra}, {dec}" for ra, dec in _POSITIONS),
     )  # fmt: skip
+
+
+def _common(tables: Sequence[Table]) -> dict[str, Any]:
+    """The metadata that do not differ between the tables; those of one tile are left out."""
+    first, *others = (dict(table.meta) for table in tables)
+    return {
+        key: value
+        for key, value in first.items()
+        if key not in (AREA, "TILE") and all(other.get(key) == value for other in others)
+    }
 
 
 def _mark_primary(merged: Table, tables: Sequence[Table], numbers: Sequence[str]) -> None:

@@ -1,0 +1,193 @@
+"""Products in the forms of the original pipeline, for scripts that look for them.
+
+They are written on request, with the catalogue of a tile: ``products/<tile>/`` then holds
+
+- vignets: ``image_vignet``, ``weight_vignet``, ``flag_vignet`` and ``background_vignet``, stamps of
+  every object on every exposure by object and epoch (`StampStore`), and the stamps of the tile's
+  weight as FITS;
+- psf: ``galaxy_psf``, the PSF of every usable epoch with its shape (`StampStore`);
+- ngmix: one table for each metacalibration type;
+- spread: the spread model with NUMBER and magnitude;
+- v1: the final catalogue with ShapePipe's names, types and sentinels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.catalogue.columns_shapes import TYPES
+from purepipe.io.ldac import write_ldac
+from purepipe.io.stamp_store import EMPTY, stamp_writer
+from purepipe.io.tables import write_table, write_tables
+from purepipe.pipeline import objects as block
+from purepipe.pipeline.units import CatalogueTask, WorkContext
+from purepipe.psf import attach_psfs, psf_at
+from purepipe.survey import Epochs, EpochStamps, named, unit_name, with_sentinels
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+MakePath = Callable[[str], Path]
+_STORES = ("image_vignet", "weight_vignet", "flag_vignet", "background_vignet")
+# Names of an ngmix table -> columns of the final catalogue; pairs are divided.
+_NGMIX_TYPE = (
+    ("g1_psfo_ngmix", "NGMIX_ELL_PSFo_{}", 0), ("g2_psfo_ngmix", "NGMIX_ELL_PSFo_{}", 1),
+    ("T_psfo_ngmix", "NGMIX_T_PSFo_{}", None), ("g1_err_psfo_ngmix", "NGMIX_ELL_ERR_PSFo", 0),
+    ("g2_err_psfo_ngmix", "NGMIX_ELL_ERR_PSFo", 1), ("T_err_psfo_ngmix", "NGMIX_T_ERR_PSFo", None),
+    ("g1", "NGMIX_ELL_{}", 0), ("g1_err", "NGMIX_ELL_ERR_{}", 0), ("g2", "NGMIX_ELL_{}", 1),
+    ("g2_err", "NGMIX_ELL_ERR_{}", 1), ("T", "NGMIX_T_{}", None),
+    ("T_err", "NGMIX_T_ERR_{}", None), ("Tpsf", "NGMIX_Tpsf_{}", None),
+    ("flux", "NGMIX_FLUX_{}", None), ("flux_err", "NGMIX_FLUX_ERR_{}", None),
+    ("s2n", "NGMIX_SNR_{}", None), ("mag", "NGMIX_MAG_{}", None),
+    ("mag_err", "NGMIX_MAG_ERR_{}", None), ("flags", "NGMIX_FLAGS_{}", None),
+    ("mcal_flags", "NGMIX_MCAL_FLAGS", None),
+)  # fmt: skip
+
+
+def write_products(
+    task: CatalogueTask, final: Table, context: WorkContext, product: MakePath
+) -> list[Path]:
+    """Write what ``config.products`` asks for; `product` registers a name and gives its path."""
+    wanted, tile = context.config.products, task.tile.tile
+    paths: list[Path] = []
+
+    def make(name: str) -> Path:
+        paths.append(product(f"products/{tile}/{name}"))
+        return paths[-1]
+
+    if "ngmix" in wanted:
+        write_tables(make(f"ngmix-{tile}.fits"), ngmix_tables(final))
+    if "spread" in wanted:
+        write_ldac(make(f"sexcat_sm-{tile}.fits"), _spread_table(final))
+    if "v1" in wanted:
+        write_table(make(f"final_cat-{tile}.fits"), with_sentinels(named(final, "v1")))
+    if "vignets" in wanted:
+        _write_vignets(task, context, make)
+    if "psf" in wanted:
+        _write_psfs(task, context, make(f"galaxy_psf-{tile}.sqlite"))
+    return paths
+
+
+def ngmix_tables(final: Table) -> dict[str, Table]:
+    """The tables 1M, 1P, 2M, 2P, NOSHEAR of the original's shape catalogue.
+
+    Objects that were measured on no epoch are left out, as there. Two kinds of columns of the
+    original are missing: ntry_fit, and g1_psf, g2_psf, the shape of the round PSF of the images.
+    """
+    from astropy.table import Table as AstropyTable
+
+    part = final[np.asarray(final["NGMIX_N_EPOCH"]) > 0]
+    tables = {}
+    for kind in TYPES:
+        table = AstropyTable()
+        table["id"] = np.asarray(part["NUMBER"], dtype=np.int32)
+        table["n_epoch_model"] = np.asarray(part["NGMIX_N_EPOCH"], dtype=np.int64)
+        table["moments_fail"] = np.asarray(part["NGMIX_MOM_FAIL"], dtype=np.float64)
+        for name, source, component in _NGMIX_TYPE:
+            column = part[source.format(kind)]
+            values: NDArray[Any] = np.asarray(column)
+            values = values if component is None else values[:, component]
+            table[name] = values.astype(np.int64 if values.dtype.kind == "i" else np.float64)
+            table[name].unit = column.unit
+        tables[kind] = table
+    return tables
+
+
+def _spread_table(final: Table) -> Table:
+    table = final["NUMBER", "MAG_AUTO", "SPREAD_MODEL", "SPREADERR_MODEL"]
+    table.rename_column("MAG_AUTO", "MAG")
+    table["MAG"] = np.asarray(table["MAG"], dtype=np.float64)
+    table.meta.clear()
+    return table
+
+
+def _write_vignets(task: CatalogueTask, context: WorkContext, make: MakePath) -> None:
+    """The stamps of all objects, a block at a time; the background stays in the images."""
+    tile = task.tile.tile
+    tile_weights = []
+    with ExitStack() as stack:
+        stores = {
+            kind: stack.enter_context(stamp_writer(make(f"{kind}-{tile}.sqlite")))
+            for kind in _STORES
+        }
+        for item in task.blocks:
+            objects = block.read_objects(item, context.root)
+            epochs, stamps = block.gather(objects, task.tile, context)
+            _, raw = block.gather(objects, task.tile, context, raw=True)
+            kinds = dict(
+                zip(_STORES, (raw.images, raw.weights, raw.masks, raw.images - stamps.images),
+                    strict=True)
+            )  # fmt: skip
+            for kind, add in stores.items():
+                for number, pairs in _by_object(objects, stamps):
+                    content = {_epoch(epochs, p): {"VIGNET": kinds[kind][p]} for p in pairs}
+                    add(number, content or EMPTY)
+            tile_weights.append(block.tile_weights(objects, task.tile, context.config.inputs))
+    _write_tile_weights(make(f"weight_vignet-{tile}.fits"), tile_weights)
+
+
+def _write_tile_weights(path: Path, stamps: list[NDArray[np.float32]]) -> None:
+    from astropy.table import Table as AstropyTable
+
+    table = AstropyTable()
+    table["VIGNET"] = np.concatenate(stamps).astype(np.float64) if stamps else np.zeros((0, 1, 1))
+    write_ldac(path, table)
+
+
+def _write_psfs(task: CatalogueTask, context: WorkContext, path: Path) -> None:
+    with stamp_writer(path) as add:
+        for item in task.blocks:
+            objects = block.read_objects(item, context.root)
+            epochs, stamps = block.gather(objects, task.tile, context)
+            models = block.model_reader(task.tile, context.root)
+            stamps = attach_psfs(stamps, epochs, models, context.config.tile.psf)
+            shapes = _psf_shapes(stamps, epochs, models, context)
+            assert stamps.psfs is not None  # noqa: S101 - just attached
+            for number, pairs in _by_object(objects, stamps):
+                content = {
+                    _epoch(epochs, p): {"VIGNET": stamps.psfs[p], "SHAPES": shapes[p]}
+                    for p in pairs
+                    if p in shapes
+                }
+                add(number, content or EMPTY)
+
+
+def _psf_shapes(
+    stamps: EpochStamps, epochs: Epochs, models: Callable[[int], Any], context: WorkContext
+) -> dict[int, dict[str, float]]:
+    """The adaptive moments of the PSF of every usable pair."""
+    shapes: dict[int, dict[str, float]] = {}
+    usable = stamps.flags == 0
+    size = context.config.tile.shapes.stamp_size
+    for index in np.unique(epochs.ccd_index[usable]):
+        pairs = np.flatnonzero(usable & (epochs.ccd_index == index))
+        drawn = psf_at(
+            models(int(index)), stamps.x[pairs], stamps.y[pairs], context.config.tile.psf,
+            shape=(size, size),
+        )  # fmt: skip
+        failed = ~np.isfinite(drawn.sigma)
+        for k, pair in enumerate(pairs):
+            shapes[int(pair)] = {
+                "E1_PSF_HSM": 0.0 if failed[k] else float(drawn.e1[k]),
+                "E2_PSF_HSM": 0.0 if failed[k] else float(drawn.e2[k]),
+                "SIGMA_PSF_HSM": -1.0 if failed[k] else float(drawn.sigma[k]),
+                "FLAG_PSF_HSM": int(failed[k]),
+            }
+    return shapes
+
+
+def _by_object(objects: Table, stamps: EpochStamps) -> Iterator[tuple[str, range]]:
+    """NUMBER as text and the pairs of every object."""
+    edges = np.searchsorted(stamps.row, np.arange(len(objects) + 1))
+    for row, number in enumerate(np.asarray(objects["NUMBER"])):
+        yield str(int(number)), range(int(edges[row]), int(edges[row + 1]))
+
+
+def _epoch(epochs: Epochs, pair: int) -> str:
+    return unit_name(*epochs.units[int(epochs.ccd_index[pair])])

@@ -1,0 +1,116 @@
+"""One object of a finished run, measured again by itself: the same numbers, and their basis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from purepipe.catalogue import assemble_catalogue
+from purepipe.errors import DataError
+from purepipe.io.ldac import read_ldac
+from purepipe.pipeline import objects as block
+from purepipe.pipeline.plan import make_plan
+from purepipe.pipeline.results import Run
+from purepipe.pipeline.units import ShapesTask, TileTask, WorkContext
+from purepipe.pipeline.work import Recorder, measure_block
+from purepipe.psf import attach_psfs
+from purepipe.survey import EpochStamps
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectStamps:
+    """What the measurement of one object rests on.
+
+    Attributes
+    ----------
+    detection
+        Its row in the detections of the tile, with VIGNET.
+    stamps
+        Image, weight, mask and PSF of every epoch.
+    """
+
+    detection: Table
+    stamps: EpochStamps
+
+
+def measure_one(run: Run, number: int, *, tile: str | None = None) -> Table:
+    """The row of one object as in the catalogue of its tile, measured again by itself.
+
+    Parameters
+    ----------
+    run
+        A finished run, whose input files are still in their places.
+    number
+        NUMBER of the object in its tile.
+    tile
+        Tile number; may be left out when the run has one tile only.
+
+    Returns
+    -------
+    One row, bit for bit that of ``catalogue/final_cat-<tile>.fits``.
+
+    Raises
+    ------
+    DataError
+        The run has no such tile, the tile no such object, or several tiles need a choice.
+    """
+    task, context = _task(run, number, tile)
+    detection = block.read_objects(task, run.root)
+    measured = measure_block(task, context, Recorder(run.root))
+    return assemble_catalogue(
+        detection, [measured], tile=task.tile.tile, columns=block.block_columns()
+    )
+
+
+def stamps_of(run: Run, number: int, *, tile: str | None = None) -> ObjectStamps:
+    """The stamps and PSFs of one object of a run; arguments and errors as for `measure_one`."""
+    task, context = _task(run, number, tile)
+    detection = block.read_objects(task, run.root)
+    epochs, stamps = block.gather(detection, task.tile, context)
+    models = block.model_reader(task.tile, run.root)
+    return ObjectStamps(detection, attach_psfs(stamps, epochs, models, run.config.tile.psf))
+
+
+def _task(run: Run, number: int, tile: str | None) -> tuple[ShapesTask, WorkContext]:
+    tiles = {
+        unit.task.tile: unit.task
+        for unit in make_plan(run.config).units
+        if isinstance(unit.task, TileTask)
+    }
+    if tile is None and len(tiles) > 1:
+        raise DataError(
+            "the run has several tiles", key="tile", allowed=", ".join(list(tiles)[:10]),
+            remedy="Name the one that holds the object.",
+        )  # fmt: skip
+    if tile is None and tiles:
+        tile = next(iter(tiles))
+    if tile not in tiles:
+        raise DataError("the run has no such tile", key="tile", got=tile,
+                        allowed=", ".join(list(tiles)[:10]) or "none")  # fmt: skip
+    task = tiles[tile]
+    row = _row(run, task, number)
+    return ShapesTask(task, 0, row, row + 1), WorkContext(run.root, run.config)
+
+
+def _row(run: Run, task: TileTask, number: int) -> int:
+    """The row of an object; its number is nearly always one more."""
+    path = run.root / task.folder / "objects.fits"
+    if number > 0:
+        try:
+            if read_ldac(path, rows=(number - 1, number))["NUMBER"][0] == number:
+                return number - 1
+        except DataError:  # fewer rows, or numbers with gaps
+            pass
+    numbers = np.asarray(read_ldac(path)["NUMBER"])
+    rows = np.flatnonzero(numbers == number)
+    if len(rows) == 0:
+        raise DataError(
+            "the tile has no such object", file=path, key="NUMBER", got=number,
+            allowed=f"{numbers.min()} to {numbers.max()}" if len(numbers) else "none",
+        )  # fmt: skip
+    return int(rows[0])
