@@ -62,6 +62,7 @@ TOOLS = {
     "match": "Add the columns of an external catalogue: CATALOGUE EXTERNAL --out FILE",
     "merge": "Join the catalogues of tiles: CATALOGUE|RUN... --out FILE --names v1|v2|purepipe",
     "randoms": "Draw random points in the unmasked area: RUN|MASK... --out FILE --density D",
+    "skymaps": "HEALPix maps of coverage and masked fraction: RUN|MASK... --out DIR",
 }
 
 

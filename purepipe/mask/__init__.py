@@ -11,14 +11,19 @@ from purepipe.mask.regions import (
     regions_from_objects,
 )
 from purepipe.mask.report import MaskReport, PlaneSummary, mask_summary, report_mask
+from purepipe.mask.sky_map import SurveyMaps, flag_objects, flag_pixels, map_masks
 from purepipe.mask.stars import stars_in_field
 
 __all__ = [
     "MaskReport",
     "PlaneSummary",
     "Region",
+    "SurveyMaps",
     "build_mask",
     "draw_regions",
+    "flag_objects",
+    "flag_pixels",
+    "map_masks",
     "mask_summary",
     "polygons_from_weightwatcher",
     "rasterise",

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError
 from purepipe.mask.raster import PackedPolygons, pack, paint
-from purepipe.mask.sky import offset_positions, project, unit_vectors
+from purepipe.mask.sky import offset_positions, project
+from purepipe.survey.headers import unit_vectors
 
 if TYPE_CHECKING:
     from purepipe.wcs import WCS

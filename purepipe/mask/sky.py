@@ -9,18 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError
+from purepipe.survey.headers import unit_vectors
 
 if TYPE_CHECKING:
     from purepipe.wcs import WCS
 
 # A position farther away than this is on no part of an image.
 _HORIZON = 80.0
-
-
-def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
-    """(n, 3) unit vectors of positions in degrees."""
-    a, d = np.radians(np.asarray(ra, np.float64)), np.radians(np.asarray(dec, np.float64))
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
 
 
 def separation(ra0: float, dec0: float, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
