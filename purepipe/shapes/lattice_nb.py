@@ -59,6 +59,8 @@ class Options(NamedTuple):
     max_iterations: int
     moment_variance: float  # arcsec^2, of the weight of the fallback; zero: no fallback
     profile: Profile
+    implicit: bool  # responses by the implicit function theorem
+    types: bool  # fits to the sheared images
 
 
 class Lattice(NamedTuple):

@@ -97,7 +97,7 @@ def measure_shapes(
     use = np.arange(max(1, np.diff(pairs.start).max(initial=0))) < np.diff(pairs.start)[:, None]
     weight = np.zeros(use.shape)
     weight[use] = good / pairs.sigmas**2
-    result = by_object(out, use, weight, options.step)
+    result = by_object(out, use, weight, options)
     return _table(np.asarray(objects["NUMBER"]), flags, result, config)
 
 

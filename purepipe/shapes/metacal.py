@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 TYPES = ("noshear", "1p", "1m", "2p", "2m")
 NOISE_MODES = ("none", "min", "double", "rot90")  # the order of the kernels' numbers
 FILLS = ("model", "noise")
+RESPONSES = ("types", "implicit", "both")
 TARGETS = ("azgauss", "gauss", "fitgauss")
 R50_OF_SIGMA = math.sqrt(2.0 * math.log(2.0))
 
@@ -71,6 +72,10 @@ class MetacalResult:
         (nobj, nepoch): weight of each epoch in means over epochs; 0 for epochs not used.
     step
         Size of the applied shears.
+    implicit_response
+        (nobj, 2, 2): responses by the implicit function theorem, NaN where not asked for.
+    responses
+        `FitOptions.responses`.
     """
 
     pars: NDArray[np.float64]
@@ -84,7 +89,9 @@ class MetacalResult:
     psf_err: NDArray[np.float64] = field(repr=False)
     psf_flags: NDArray[np.int32] = field(repr=False)
     weight: NDArray[np.float64] = field(repr=False)
-    step: float = 0.01
+    step: float
+    implicit_response: NDArray[np.float64] = field(repr=False)
+    responses: str = "types"
 
     @property
     def shapes(self) -> NDArray[np.float64]:
@@ -94,6 +101,8 @@ class MetacalResult:
     @property
     def response(self) -> NDArray[np.float64]:
         """(nobj, 2, 2): R_ij = d g_i / d gamma_j."""
+        if self.responses == "implicit":
+            return self.implicit_response
         g = self.shapes
         return np.stack([g[:, 1] - g[:, 2], g[:, 3] - g[:, 4]], axis=-1) / (2.0 * self.step)
 
@@ -106,8 +115,9 @@ class MetacalResult:
 
     @property
     def good(self) -> NDArray[np.bool_]:
-        """(nobj,): all five fits have no flag."""
-        good: NDArray[np.bool_] = (self.flags == 0).all(axis=1)
+        """(nobj,): no fit that was asked for has a flag."""
+        fits = self.flags[:, :1] if self.responses == "implicit" else self.flags
+        good: NDArray[np.bool_] = (fits == 0).all(axis=1)
         return good
 
     @property
@@ -205,6 +215,10 @@ class FitOptions:
     fill
         What replaces bad pixels: "model", the light expected from a first fit, and noise; or
         "noise" alone, as ShapePipe does, which loses the light of the object there.
+    responses
+        "types": from fits to the four sheared images; "implicit": from derivatives at the fit to
+        the unsheared one, which is all that is then fitted, so that there are no shapes of the
+        other types, nor a response of selections; "both".
     extra_modes
         Modes beyond the usual ones, to test that they do not matter.
     """
@@ -220,6 +234,7 @@ class FitOptions:
     flip_noise: bool = False
     moments_fwhm: float = 0.0
     fill: str = "model"
+    responses: str = "types"
     extra_modes: int = 0
 
     def __post_init__(self) -> None:
@@ -228,6 +243,7 @@ class FitOptions:
             ("target", self.target, TARGETS),
             ("fill", self.fill, FILLS),
             ("profile", self.profile, PROFILES),
+            ("responses", self.responses, RESPONSES),
         ):
             if value not in names:
                 raise ConfigError(
@@ -242,6 +258,13 @@ class FitOptions:
         for key, number in numbers.items():
             if number is not None and not number > 0:
                 raise ConfigError("out of range", key=key, got=number, allowed="above 0")
+        unknown = self.noise == "rot90" or self.profile not in ("gauss", "exp")
+        if self.responses != "types" and unknown:
+            raise ConfigError(
+                "no derivatives are known for this choice", key="responses",
+                got=f"{self.responses!r} with noise={self.noise!r}, profile={self.profile!r}",
+                allowed="noise 'min', 'double', 'none' and profile 'gauss', 'exp'",
+            )  # fmt: skip
         if self.step > 0.1:
             raise ConfigError("out of range", key="step", got=self.step, allowed="0 to 0.1")
 
@@ -265,6 +288,8 @@ class FitOptions:
             max_iterations=self.max_iterations,
             moment_variance=(self.moments_fwhm / (2.0 * R50_OF_SIGMA)) ** 2,
             profile=profile_of(self.profile),
+            implicit=self.responses != "types",
+            types=self.responses != "implicit",
         )
 
 
@@ -365,7 +390,7 @@ def metacal_fit(
     out = measure_pairs(pairs, options, threads=threads)
     good = np.ones(use.shape) if bad is None else 1.0 - bad.mean(axis=(2, 3))
     with np.errstate(divide="ignore"):
-        return by_object(out, use, good / sigma**2, options.step)
+        return by_object(out, use, good / sigma**2, options)
 
 
 def _or_zeros(array: ArrayLike | None, shape: tuple[int, ...], key: str) -> NDArray[np.float64]:
@@ -420,7 +445,7 @@ def _measure_batch(pairs: Pairs, options: FitOptions, side: int, final: bool, ou
             getattr(out, name)[numbers_of_pairs] = getattr(again, name)
 
 
-_OBJECT_ARRAYS = ("pars", "cov", "s2n", "flags", "evaluations", "unfinished")
+_OBJECT_ARRAYS = ("pars", "cov", "s2n", "flags", "implicit", "evaluations", "unfinished")
 _PAIR_ARRAYS = ("pair_flags", "target", "psf_pars", "psf_cov", "psf_flags")
 
 
@@ -474,7 +499,9 @@ def fill_with_model(
     if objects.size == 0:
         return pairs
     some, numbers = pairs.select(objects)
-    plain = replace(options, noise="none", moments_fwhm=0.0, profile="gauss")
+    plain = replace(
+        options, noise="none", moments_fwhm=0.0, profile="gauss", responses="types"
+    )  # fmt: skip
     first = measure_pairs(some, plain, threads=threads)
     place = np.repeat(np.arange(len(objects)), np.diff(some.start))
     usable = (first.flags[place, 0] == 0) & (first.pair_flags == 0) & (first.psf_flags == 0)
@@ -514,6 +541,7 @@ def _empty_results(nobj: int, npair: int, options: FitOptions) -> Results:
         cov=np.full((nobj, 5, npar, npar), nan),
         s2n=np.full((nobj, 5), nan),
         flags=np.full((nobj, 5), _NOT_ATTEMPTED, np.int32),
+        implicit=np.full((nobj, 2, 2), nan),
         evaluations=np.zeros((nobj, 5), np.int32),
         unfinished=np.zeros(nobj, np.bool_),
         pair_flags=np.full(npair, _NOT_ATTEMPTED, np.int32),
@@ -531,7 +559,7 @@ def _part(out: Results, objects: slice, pairs: slice) -> Results:
 
 
 def by_object(
-    out: Results, use: NDArray[np.bool_], weight: NDArray[np.float64], step: float
+    out: Results, use: NDArray[np.bool_], weight: NDArray[np.float64], options: FitOptions
 ) -> MetacalResult:
     """Spread the arrays of pairs over (object, epoch); `use` says where a pair is."""
 
@@ -555,5 +583,7 @@ def by_object(
         psf_err=spread(psf_err, np.nan),
         psf_flags=spread(out.psf_flags, _NOT_ATTEMPTED),
         weight=np.where(epoch_flags == 0, weight, 0.0),
-        step=step,
+        step=options.step,
+        implicit_response=out.implicit,
+        responses=options.responses,
     )

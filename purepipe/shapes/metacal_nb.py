@@ -72,6 +72,7 @@ from purepipe.shapes.lattice_nb import (
     target_sigma,
 )
 from purepipe.shapes.noise_nb import add_rotated, add_white, noise_power, white_field
+from purepipe.shapes.responses_nb import implicit_responses
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -90,6 +91,7 @@ class Results(NamedTuple):
     cov: Floats  # (object, 5, 6, 6)
     s2n: Floats  # (object, 5)
     flags: NDArray[np.int32]  # (object, 5)
+    implicit: Floats  # (object, 2, 2) responses by the implicit function theorem
     evaluations: NDArray[np.int32]  # (object, 5)
     unfinished: NDArray[np.bool_]  # (object,)
     pair_flags: NDArray[np.int32]  # (pair,)
@@ -272,6 +274,29 @@ def prepare_noise(
 
 
 @inner_kernel
+def noise_amplitude(sigma: float, dk: float) -> float:
+    """White noise of variance sigma^2 has N^2 sigma^2 per mode, half of it in each part."""
+    return sigma * (2.0 * math.pi / dk) * math.sqrt(0.5)
+
+
+@inner_kernel
+def add_responses(
+    obj: int, count: int, stack: Stack, priors: Priors, stamps: Stamps, lattice: Lattice,
+    options: Options, space: Space, results: Results,
+) -> None:  # fmt: skip
+    """The responses of the fit to the unsheared data, without further fits."""
+    amplitudes = np.zeros(count)
+    if options.noise != NOISE_NONE:
+        for epoch in range(count):
+            sigma = stamps.sigma[lattice.places[PAIR, epoch]]
+            amplitudes[epoch] = noise_amplitude(sigma, options.dk)
+    implicit_responses(
+        results.pars[obj, 0], stack, priors, lattice, amplitudes, options.step, space,
+        results.implicit[obj],
+    )  # fmt: skip
+
+
+@inner_kernel
 def stack_of_type(
     kind: int, count: int, half: int, stamps: Stamps, lattice: Lattice, options: Options
 ) -> Stack:
@@ -282,12 +307,10 @@ def stack_of_type(
         g1, g2 = SHEARS[kind, 0] * step, SHEARS[kind, 1] * step
         shear_jacobian(jac, g1, g2, lattice.jacobians[TYPE, epoch])
         if options.noise in (NOISE_MIN, NOISE_DOUBLE):
-            # white noise of variance sigma^2 has N^2 sigma^2 per mode, half of it in each part
-            side = 2.0 * math.pi / options.dk
             add_white(
                 planes[RATIO_RE, epoch], planes[RATIO_IM, epoch], planes[INVERSE, epoch],
                 planes[WHITE_RE, epoch], planes[WHITE_IM, epoch], lattice.power[epoch, kind],
-                lattice.numbers[FACTOR, epoch], stamps.sigma[pair] * side * math.sqrt(0.5),
+                lattice.numbers[FACTOR, epoch], noise_amplitude(stamps.sigma[pair], options.dk),
                 lattice.places[ROWS, epoch], lattice.reach[epoch], half, planes[RE, epoch],
                 planes[IM, epoch],
             )  # fmt: skip
@@ -493,3 +516,9 @@ def measure_batch(stamps: Stamps, options: Options, results: Results) -> None:
             results.evaluations[obj, kind] = evaluations
             results.s2n[obj, kind] = signal_to_noise(pars[kind], stack, space)
             failed |= flags
+            if kind == 0 and options.implicit and flags == 0:
+                add_responses(
+                    obj, count, stack, priors, stamps, lattice, options, space, results
+                )  # fmt: skip
+            if not options.types:
+                break
