@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,10 +16,39 @@ from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import OBJECT
 
 
+def _words(count: int) -> NDArray[np.int64]:
+    return np.zeros(count, np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """What SExtractor carries from one image of a file to the next; each extraction changes it.
+
+    Attributes
+    ----------
+    random
+        State of the random numbers that divide blended objects; zeros before the first image.
+    components
+        Number of components found so far, for ID_PARENT.
+    """
+
+    random: NDArray[np.int64] = field(default_factory=lambda: _words(35))
+    components: NDArray[np.int64] = field(default_factory=lambda: _words(1))
+
+
 def find_footprints(
-    prepared: PreparedImage, found: Thresholded, config: DetectConfig, *, threads: int = 1
+    prepared: PreparedImage,
+    found: Thresholded,
+    config: DetectConfig,
+    *,
+    after: Continuation | None = None,
+    threads: int = 1,
 ) -> Footprints:
-    """Deblended objects in the order of detection, before cleaning."""
+    """Deblended objects in the order of detection, before cleaning.
+
+    `after` continues the random numbers and the numbers of parents of an earlier image.
+    """
+    after = after or Continuation()
     width = found.shape[1]
     parent = components_nb.join_runs(found.runs)
     starts, pixels, values, thresholds = components_nb.list_components(
@@ -44,8 +75,10 @@ def find_footprints(
     objects_nb.assign_pixels(
         starts, pixels, values, thresholds, one, cores, ends, tops, counts, gave_up,
         prepared.plane.image, prepared.plane.weighted, found.common, prints.objects, prints.starts,
-        prints.pixels, prints.values, prints.thresholds,
+        prints.pixels, prints.values, prints.thresholds, after.random,
+        int(after.components[0]) + 1,
     )  # fmt: skip
+    after.components[0] += count
     return prints
 
 

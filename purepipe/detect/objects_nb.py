@@ -69,16 +69,19 @@ def assign_pixels(
     new_pixels: Array,
     new_values: Array,
     new_thresholds: Array,
+    state: Array,
+    first_parent: int,
 ) -> None:
     """Objects of all components, each with its pixels in order.
 
     Pixels outside the cores of a split component fall to one of its objects at random, with
     probabilities from Gaussians fitted to the cores. The random stream runs through all
-    components, so this loop cannot be divided.
+    components, so this loop cannot be divided; `state` holds it (35 words, zeros before the first
+    image). Components are numbered from `first_parent`.
     """
     width = image.shape[1]
-    state = np.empty(35, np.int64)
-    start_random(state)
+    if state[34] == 0:
+        start_random(state)
     object_starts[0] = 0
     done = 0
     for k in range(counts.size):
@@ -106,7 +109,7 @@ def assign_pixels(
                 set_border_flag(obj, image.shape)
             if gave_up[k]:
                 obj.flags |= GAVE_UP
-            obj.parent = k + 1
+            obj.parent = first_parent + k
             obj.first_line = pixels[a] // width
             obj.last_line = pixels[b - 1] // width
         done += m
