@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _COLOURS = {
     MaskFlag.BAD_WEIGHT: "#000000",
     MaskFlag.HALO: "#56b4e9",
-    MaskFlag.BORDER: "#999999",
+    MaskFlag.BORDER: "#0072b2",
     MaskFlag.EXTERNAL: "#cc79a7",
     MaskFlag.MESSIER: "#009e73",
     MaskFlag.NGC: "#b2df8a",
@@ -37,7 +38,7 @@ def plot_mask(
     *,
     axes: Axes | None = None,
     opacity: float = 0.55,
-    largest: int = 1500,
+    largest: int | None = None,
 ) -> Axes:
     """Draw every plane of a mask over the image, with a legend of bits and fractions.
 
@@ -54,8 +55,9 @@ def plot_mask(
     opacity
         Of the planes, 0 to 1.
     largest
-        Larger images are thinned to about this many pixels a side; a thinned pixel shows all bits
-        of the pixels that it stands for, so that small masks stay visible.
+        Larger images are thinned to at most this many pixels a side, by default to those that the
+        axes have on the figure. A thinned pixel shows all bits of the pixels that it stands for,
+        so that a single cosmic ray stays visible.
 
     Returns
     -------
@@ -75,7 +77,7 @@ def plot_mask(
         width = float(np.clip(8 * mask.shape[1] / mask.shape[0], 3, 16))
         _, axes = plt.subplots(figsize=(width + 3, 8), layout="constrained")
     ny, nx = mask.shape
-    step = max(1, int(np.ceil(max(ny, nx) / largest)))
+    step = _step(axes, (ny, nx), largest)
     extent = (-0.5, nx - 0.5, -0.5, ny - 0.5)
     options: dict[str, Any] = {"origin": "lower", "extent": extent, "interpolation": "nearest"}
     if image is not None:
@@ -86,6 +88,15 @@ def plot_mask(
     axes.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
     axes.set_aspect("equal")
     return axes
+
+
+def _step(axes: Axes, shape: tuple[int, int], largest: int | None) -> int:
+    """How many pixels of the mask a drawn pixel stands for."""
+    if largest is not None:
+        return max(1, math.ceil(max(shape) / largest))
+    place = axes.get_window_extent()
+    # The narrower side decides: the aspect of the image is kept.
+    return max(1, math.ceil(max(shape[0] / place.height, shape[1] / place.width)))
 
 
 def _draw_planes(

@@ -38,6 +38,17 @@ def test_small_masks_stay_visible_in_large_images(axes):
     assert np.count_nonzero(picture.get_array()[..., 3]) == 1
 
 
+def test_large_images_are_thinned_to_what_the_figure_shows(axes):
+    mask = np.zeros((3001, 5003), np.int32)
+    mask[1500, 77] = 64
+    plot_mask(mask, axes=axes)
+    picture = axes.get_images()[0].get_array()
+    place = axes.get_window_extent()
+    assert picture.shape[0] <= place.height
+    assert place.width / 2 <= picture.shape[1] <= place.width
+    assert np.count_nonzero(picture[..., 3]) == 1
+
+
 def test_smaller_planes_are_on_top(axes):
     from matplotlib.colors import to_rgba
 
