@@ -218,6 +218,25 @@ def check(
 
 
 @app.command()
+def convert(
+    files: Annotated[list[Path], typer.Argument(help="Pipeline files (.ini) of one survey.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The TOML file to be written.")] = Path(
+        "survey.toml"
+    ),
+) -> None:
+    """Write the survey configuration that ShapePipe's pipeline files amount to."""
+    from purepipe.io.config_file import write_toml
+    from purepipe.shapepipe.convert import convert as convert_all
+
+    if out.exists():
+        raise ConfigError("the file exists", file=out, remedy="Name another one with -o.")
+    content, notes = convert_all(files, out.parent)
+    write_toml(out, content)
+    print("\n".join(f"note: {note}" for note in notes))
+    print(f"survey: {out}")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the demo.")] = Path("purepipe-demo"),
     workers: Workers = None,

@@ -75,7 +75,14 @@ def read_mask_config(
     ConfigError
         An unknown or a missing key, or a value that is not understood or out of range.
     """
-    text = read_text(path)
+    return parse_mask_config(read_text(path), file=path, compat=compat, lenient=lenient)
+
+
+def parse_mask_config(
+    text: str, *, file: str | os.PathLike[str], compat: str = "none", lenient: bool = False
+) -> MaskConfig:
+    """As `read_mask_config`, from the text of the file."""
+    path = file
     settings = _read_settings(text, str(path))
     _refuse_unknown(settings, str(path), lenient)
     given: dict[str, Any] = {"compat": compat}

@@ -94,7 +94,7 @@ def randoms(job: Job, config: RandomCatConfig, record: Record) -> None:
     tile = job.number.strip("-_")
     table = Table({"RA": ra, "DEC": dec, "x": x + 1, "y": y + 1})
     table["TILE_ID"] = np.full(number, tile_id(tile))
-    table["TILE_NUMBER"] = np.full(number, tile)
+    table["TILE_NAME"] = np.full(number, tile)
     path = record.product(f"{config.output_pattern}{job.number}.fits")
     write_tables(path, {"RANDOM": table})
 

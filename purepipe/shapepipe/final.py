@@ -58,7 +58,7 @@ def final_catalogue(job: Job, config: MakeCatConfig, record: Record) -> None:
     if config.save_psf:
         with StampStore(psf) as store:
             _add_psf(final, store)
-    final["TILE_NUMBER"] = np.full(len(final), number)
+    final["TILE_NAME"] = np.full(len(final), number)
     write_table(record.product(f"final_cat{job.number}.fits"), final)
 
 

@@ -391,6 +391,18 @@ def _choices(step: Step, pipeline: Pipeline) -> list[tuple[list[str], list[str],
     return choices
 
 
+def input_patterns(step: Step, pipeline: Pipeline) -> tuple[list[str], list[str]]:
+    """The preferred patterns of a step's input files, and their extensions.
+
+    Raises
+    ------
+    ConfigError
+        Patterns and extensions do not fit together.
+    """
+    patterns, extensions, _ = _choices(step, pipeline)[0]
+    return patterns, [item if item.startswith(".") else f".{item}" for item in extensions]
+
+
 def _extensions(
     step: Step, pipeline: Pipeline, patterns: Sequence[str], source: str
 ) -> Sequence[str]:

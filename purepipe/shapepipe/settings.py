@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from purepipe.shapepipe.modules import (
 )
 
 C = TypeVar("C")
+_LONGEST = 500  # characters of a message
 _GENERAL = ("DEFAULT", "EXECUTION", "FILE", "JOB", "WORKER")
 _WORKER_KEYS = {"JOB": ("SMP_BACKEND",), "WORKER": ("PROCESS_PRINT_LIMIT",),
                 "FILE": ("CORRECT_FILE_PATTERN",)}  # fmt: skip
@@ -86,6 +88,7 @@ class Step:
     section: str
     config: Any
     inputs: Inputs
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,17 @@ def load_pipeline(path: Path, *, lenient: bool = False) -> Pipeline:
     return pipeline
 
 
-def examine_pipeline(path: Path, *, lenient: bool = False) -> tuple[Pipeline | None, list[Finding]]:
+def examine_pipeline(
+    path: Path, *, lenient: bool = False, keep: bool = False
+) -> tuple[Pipeline | None, list[Finding]]:
     """The pipeline of a file, None when it cannot be run, and all there is to say about it.
+
+    Parameters
+    ----------
+    lenient
+        Pass over unknown keys and sections.
+    keep
+        Give what is understood of a pipeline with mistakes, too.
 
     Raises
     ------
@@ -148,24 +160,26 @@ def examine_pipeline(path: Path, *, lenient: bool = False) -> tuple[Pipeline | N
     _unused_sections(file, general, notes)
     _inline_comments(file, notes)
     found = sorted(notes.findings, key=lambda item: item.line)
-    if general is None or any(item.level == "error" for item in found):
+    broken = any(item.level == "error" for item in found)
+    if general is None or (broken and not keep):
         return None, found
     return Pipeline(path, general, steps, tuple(found)), found
 
 
 def finding_of(error: PurepipeError, file: str = "", *, line: int = 0) -> Finding:
     """An error as a finding; its line is taken from its key or its message."""
-    import re
-
     match = re.search(r"line (\d+)", f"{error.key or ''} {error.message}")
     if match and not line:
         line = int(match.group(1))
-    key = re.sub(r"^line \d+:? ?", "", error.key or "")
+    key = re.sub(r"^line \d+[:,]? ?", "", error.key or "")
     message = re.sub(r"^line \d+: ", "", error.message)
     bare = type(error)(
         message, got=error.got, allowed=error.allowed, remedy=error.remedy, hdu=error.hdu
     )
-    return Finding("error", error.file or file, line, key, str(bare))
+    text = str(bare)
+    if len(text) > _LONGEST:  # a list of hundreds of names helps nobody
+        text = f"{text[:_LONGEST].rpartition(',')[0]}, ..."
+    return Finding("error", error.file or file, line, key, text)
 
 
 @dataclass
@@ -246,7 +260,9 @@ def _steps(file: PipelineFile, general: GeneralConfig, notes: _Notes) -> tuple[S
         section = folder.upper()
         config = _module_config(file, module, section, line, notes)
         if config is not None:
-            steps.append(Step(module, name, folder, section, config, _inputs(file, section)))
+            inputs = _inputs(file, section)
+            place = file.lines.get(section, line)
+            steps.append(Step(module, name, folder, section, config, inputs, place))
     return tuple(steps)
 
 
