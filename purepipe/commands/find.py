@@ -10,6 +10,7 @@ from purepipe.commands.console import guarded, say
 from purepipe.errors import ConfigError, InputFileError, PurepipeError
 from purepipe.io.ccd_files import list_units, read_ccd_headers, write_ccd_headers
 from purepipe.io.layout import fits_layout
+from purepipe.io.original_headers import read_original_headers
 from purepipe.survey.area import SkyArea, box, cone, polygon, select_ccds
 from purepipe.survey.numbering import EXPOSURE_SCHEME, TILE_SCHEME, number_string
 from purepipe.survey.split import CCDUnit
@@ -42,7 +43,7 @@ def _run(arguments: list[str]) -> int:
     status, all_units = 0, []
     for path in options.files:
         try:
-            units = _units(path)
+            units = _units(path, allow_pickled=options.allow_pickled)
         except PurepipeError as error:  # the other files are searched all the same
             sys.stderr.write(f"purepipe find: {error}\n")
             status = 1
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument("--box", help="RA_MIN,RA_MAX,DEC_MIN,DEC_MAX; 359,1,... crosses RA 0")
     where.add_argument("--polygon", help="RA,DEC,RA,DEC,... of the corners")
     add("--ccds", action="store_true", help="name single CCDs, not exposures")
+    pickled = "read ShapePipe's headers-*.npy and log_exp_headers.sqlite; nothing is unpickled"
+    add("--allow-pickled", action="store_true", help=pickled)
     add("--write-headers", type=Path, help="keep all headers in one file, for later searches")
     return parser
 
@@ -103,7 +106,9 @@ def _numbers(text: str, option: str, count: int | None = None) -> list[float]:
     return values
 
 
-def _units(path: Path) -> list[CCDUnit]:
+def _units(path: Path, *, allow_pickled: bool) -> list[CCDUnit]:
+    if path.suffix in (".npy", ".sqlite"):
+        return read_original_headers(path, allow_pickled=allow_pickled)
     layout = fits_layout(path)
     if any(item.name == "CCD_HEADERS" for item in layout):
         return read_ccd_headers(path)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from purepipe.io.ldac import read_epochs as read_epochs
     from purepipe.io.ldac import read_ldac as read_ldac
     from purepipe.io.ldac import write_ldac as write_ldac
+    from purepipe.io.original_headers import read_original_headers as read_original_headers
     from purepipe.io.psf_file import count_models as count_models
     from purepipe.io.psf_file import read_psf as read_psf
     from purepipe.io.psf_file import write_psf as write_psf
@@ -55,6 +56,7 @@ _HOMES = {
     "read_header": "images",
     "read_image": "images",
     "read_ldac": "ldac",
+    "read_original_headers": "original_headers",
     "read_psf": "psf_file",
     "read_section": "images",
     "read_star_catalogue": "stars",

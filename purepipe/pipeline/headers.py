@@ -158,7 +158,8 @@ def _read_ccd(
         header = header_at(exposure.image, item)
         scale = _flux_scale((header, primary), inputs)
         kept = _coordinates(header)
-        kept["FSCALE"] = scale
+        if scale is not None:  # a missing card is told with the tile; it counts as 1
+            kept["FSCALE"] = scale
         cards = kept.tostring(padding=False, endcard=False)
         ccd = CCD.from_header(exposure.number, index, cards)
     except PurepipeError as error:
@@ -175,12 +176,12 @@ def _coordinates(header: Header) -> Header:
 
 
 def _flux_scale(headers: Iterable[Header], inputs: InputConfig) -> Any:
-    """The scale as `read_exposure` finds it: in the HDU, else in the primary header, else 1."""
+    """The scale as `read_exposure` finds it: in the HDU, else in the primary header, else None."""
     for source in headers:
         for key in inputs.flux_scale_keys:
             if key in source:
                 return source[key]
-    return 1.0
+    return None
 
 
 def _to_text(headers: ExposureHeaders) -> str:

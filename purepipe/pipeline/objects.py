@@ -59,6 +59,26 @@ def objects_epochs(objects: Table, task: TileTask, config: EpochConfig) -> Epoch
     return find_epochs(ra, dec, tile_ccds(task), config)
 
 
+def silent_headers(task: TileTask, config: EpochConfig) -> list[str]:
+    """What the headers of a tile's CCDs do not say, and what is taken for granted then."""
+    wanted = [("FSCALE", "their flux scale counts as 1")]
+    if config.ccd_size is None:
+        wanted.append(("DATASEC", "all their pixels count as exposed"))
+    sentences = []
+    for key, meaning in wanted:
+        # Cards have 80 characters; a keyword stands at the start of one.
+        silent = [
+            ref.task
+            for ref in task.ccds
+            if not any(ref.cards.startswith(key, i) for i in range(0, len(ref.cards), 80))
+        ]
+        if silent:
+            some = ", ".join(f"{ccd.exposure}-{ccd.ccd}" for ccd in silent[:3])
+            more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
+            sentences.append(f"no {key} in the headers of {some}{more}: {meaning}.")
+    return sentences
+
+
 def read_objects(task: ShapesTask, root: Path) -> Table:
     """The detections of a block."""
     return read_ldac(root / task.tile.folder / "objects.fits", rows=(task.start, task.stop))

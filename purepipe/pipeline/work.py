@@ -213,6 +213,7 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
             f"{task.image.name}: exposures named in its HISTORY are not in the survey or cannot be"
             f" used: {', '.join(task.missing)}."
         )
+    recorder.remarks += block.silent_headers(task, config.epochs)
 
 
 def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> None:
@@ -360,6 +361,8 @@ def clear(task: Task, root: Path) -> None:
         shutil.rmtree(root / task.folder, ignore_errors=True)
     else:
         (root / task.product).unlink(missing_ok=True)
+    if isinstance(task, CatalogueTask):
+        shutil.rmtree(root / "products" / task.tile.tile, ignore_errors=True)
 
 
 def _no_exposures(task: TileTask) -> str:

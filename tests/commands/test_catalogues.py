@@ -171,3 +171,16 @@ def test_find_names_what_cannot_be_used(tmp_path, capsys):
     for wrong in (["--cone", "1,2"], ["--polygon", "1,2,3"], ["--box", "a,b,c,d"]):
         assert find.main([str(good), *wrong]) == 2
         assert "wrong numbers" in capsys.readouterr().err
+
+
+def test_find_in_the_headers_of_the_original(tmp_path, capsys):
+    array = np.empty(1, dtype="O")
+    head = tile_header(30.0, 0.0)
+    head["NAXIS"], head["NAXIS1"], head["NAXIS2"] = 2, 1000, 1000
+    array[0] = {"WCS": None, "header": head.tostring()}
+    path = tmp_path / "headers-2100001.npy"
+    np.save(path, array, allow_pickle=True)
+    assert find.main([str(path), "--cone", "30,0,0.1"]) == 1
+    assert "Python pickles" in capsys.readouterr().err
+    assert find.main([str(path), "--cone", "30,0,0.1", "--allow-pickled", "--ccds"]) == 0
+    assert capsys.readouterr().out.startswith("2100001-0 ")
