@@ -166,6 +166,43 @@ class DetectConfig:
         0.0, "Smallest change for which the median filter acts.", unit="ADU", minimum=0,
         original="sex:BACK_FILTTHRESH",
     )  # fmt: skip
+    back_photometry: str = option(
+        "global", "Photometry above the background, or above its local value around each object.",
+        choices=("global", "local"), original="sex:BACKPHOTO_TYPE",
+    )  # fmt: skip
+    back_thickness: int = option(
+        24, "Thickness of the frame in which the local background is measured.", unit="pixel",
+        minimum=1, maximum=256, original="sex:BACKPHOTO_THICK",
+    )  # fmt: skip
+    seeing: float = option(
+        1.2, "Full width at half maximum of stars, for CLASS_STAR.", unit="arcsec", minimum=1e-10,
+        original="sex:SEEING_FWHM",
+    )  # fmt: skip
+    assoc_params: tuple[int, ...] = option(
+        (2, 3, 4), "Columns of the associated catalogue that hold x, y and, if given, the weight.",
+        minimum=1, original="sex:ASSOC_PARAMS",
+    )  # fmt: skip
+    assoc_data: tuple[int, ...] = option(
+        (2, 3, 4), "Columns of the associated catalogue that VECTOR_ASSOC copies; 0: all.",
+        minimum=0, original="sex:ASSOC_DATA",
+    )  # fmt: skip
+    assoc_coordinates: str = option(
+        "pixel", "Whether its positions are pixels (from 1) or world coordinates (degrees).",
+        choices=("pixel", "world"), original="sex:ASSOCCOORD_TYPE",
+    )  # fmt: skip
+    assoc_radius: float = option(
+        2.0, "Largest distance of an associated entry.", unit="pixel", minimum=0,
+        original="sex:ASSOC_RADIUS",
+    )  # fmt: skip
+    assoc_type: str = option(
+        "nearest", "Which of several associated entries counts, or how they are combined.",
+        choices=("first", "nearest", "mean", "mag_mean", "sum", "mag_sum", "min", "max"),
+        original="sex:ASSOC_TYPE",
+    )  # fmt: skip
+    assoc_select: str = option(
+        "matched", "Which objects are kept: all, those associated, or the others.",
+        choices=("all", "matched", "-matched"), original="sex:ASSOCSELEC_TYPE",
+    )  # fmt: skip
     pixel_scale: float = option(
         0.0, "Pixel scale; 0 takes it from the world coordinates.", unit="arcsec", minimum=0,
         original="sex:PIXEL_SCALE",

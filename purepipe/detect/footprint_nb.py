@@ -246,12 +246,12 @@ def measure_isophote(
     obj.background = background_at(level_map, mesh, int(obj.x + 0.5), int(obj.y + 0.5))
     if highest + obj.background >= saturation:
         obj.flags |= SATURATED
-    _levels(obj, pixels, plane.image)
-    obj.fwhm = _fwhm(obj, pixels, plane.image, saturation)
+    count_levels(obj, pixels, plane.image)
+    obj.fwhm = fit_fwhm(obj, pixels, plane.image, saturation, np.float32(0))
 
 
 @kernel
-def _levels(obj: Record, pixels: Array, image: Array) -> None:
+def count_levels(obj: Record, pixels: Array, image: Array) -> None:
     """Areas above eight levels in geometric progression from the threshold to the peak."""
     width = image.shape[1]
     low, high = obj.iso_threshold, obj.iso_max
@@ -269,15 +269,18 @@ def _levels(obj: Record, pixels: Array, image: Array) -> None:
 
 
 @kernel
-def _fwhm(obj: Record, pixels: Array, image: Array, saturation: float) -> Number:
-    """Width of a Gaussian fitted to the bright pixels: log of the value against radius squared."""
+def fit_fwhm(obj: Record, pixels: Array, image: Array, saturation: float, offset: Number) -> Number:
+    """Width of a Gaussian fitted to the bright pixels: log of the value against radius squared.
+
+    `offset` is taken off the pixels first.
+    """
     width = image.shape[1]
     lowest = max(np.float32(obj.iso_max / np.float32(5)), obj.iso_threshold)
     highest = np.float32(saturation - obj.background)
     s = sx = sy = sxx = sxy = 0.0
     for i in range(pixels.size):
         py, px = divmod(pixels[i], width)
-        v = image[py, px]
+        v = np.float32(image[py, px] - offset)
         if lowest < v < highest and v > 0:
             dx, dy = px - obj.x, py - obj.y
             r2 = dx * dx + dy * dy
