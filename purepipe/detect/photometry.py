@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.detect import DetectConfig
-from purepipe.detect import aperture_nb
+from purepipe.detect import aperture_nb, local_nb
 from purepipe.detect.background import in_threads
 from purepipe.detect.columns import Wanted, wanted_measurements
 from purepipe.detect.footprints import Catalogued
@@ -60,9 +60,14 @@ def measure_objects(
     measured: PreparedImage,
     config: DetectConfig,
     *,
+    saturation: float = np.inf,
     threads: int = 1,
 ) -> Measurements:
-    """All measurements of the catalogue rows that the columns of the configuration need."""
+    """All measurements of the catalogue rows that the columns of the configuration need.
+
+    With local backgrounds the isophotal fields of the objects change, too; for the width of their
+    cores `saturation` must be known.
+    """
     start = time.perf_counter()
     rows = catalogued.source.size
     wanted = wanted_measurements(config)
@@ -71,6 +76,8 @@ def measure_objects(
         catalogued.labels, catalogued.visible, config.mask_type != "none",
         config.mask_type == "correct",
     )  # fmt: skip
+    if config.back_photometry == "local":
+        _take_off_local(catalogued, measured, mask, results, config, saturation, threads)
     settings = _settings(wanted, config)
     arrays = (
         results.fluxes, results.errors, results.radii, results.curves, results.vignets,
@@ -84,7 +91,36 @@ def measure_objects(
         )  # fmt: skip
 
     in_threads(some, rows, threads)
-    return replace(results, seconds=(time.perf_counter() - start) / max(rows, 1))
+    return replace(
+        results,
+        objects=catalogued.footprints.objects[catalogued.source],
+        seconds=(time.perf_counter() - start) / max(rows, 1),
+    )
+
+
+def _take_off_local(
+    catalogued: Catalogued,
+    measured: PreparedImage,
+    mask: Mask,
+    results: Measurements,
+    config: DetectConfig,
+    saturation: float,
+    threads: int,
+) -> None:
+    """Measure the local backgrounds and take them off the isophotal quantities."""
+    prints = catalogued.footprints
+
+    def some(first: int, last: int) -> None:
+        local_nb.local_offsets(
+            prints.objects, catalogued.source, catalogued.lines, measured.plane, mask,
+            config.back_thickness, first, last, results.measured,
+        )  # fmt: skip
+        local_nb.apply_offsets(
+            prints.objects, catalogued.source, prints.starts, prints.pixels, measured.plane,
+            float(saturation), first, last, results.measured,
+        )  # fmt: skip
+
+    in_threads(some, catalogued.source.size, threads)
 
 
 def _blank(catalogued: Catalogued, wanted: Wanted, config: DetectConfig) -> Measurements:

@@ -80,15 +80,15 @@ def detection_table(
 
 
 def _sized(values: Values, request: Request) -> Values:
-    """An array column of the length that is asked for; what was not measured is missing."""
+    """An array column of the length that is asked for; what was not measured is zero."""
     if values.ndim != 2:
         return values
     length = request.size[0] if request.size else values.shape[1]
     if length == 1:
         return values[:, 0]
-    if length > values.shape[1]:
-        log.warning("%s(%d): only %d are configured", request.name, length, values.shape[1])
-        rest = np.full((len(values), length - values.shape[1]), np.nan, values.dtype)
+    if length > values.shape[1]:  # the original leaves the rest at zero, too
+        log.warning("%s(%d): there are only %d", request.name, length, values.shape[1])
+        rest = np.zeros((len(values), length - values.shape[1]), values.dtype)
         values = np.concatenate([values, rest], axis=1)
     return values[:, :length]
 

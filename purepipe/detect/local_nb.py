@@ -1,0 +1,116 @@
+"""Kernels of the local background: a rectangular frame around each object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe._jit import kernel
+from purepipe.detect.background_nb import mesh_rows
+from purepipe.detect.footprint_nb import count_levels, fit_fwhm
+from purepipe.detect.pixels_nb import global_gain, is_masked
+from purepipe.detect.records_nb import BIG, Mask, Plane
+from purepipe.detect.weight_nb import NONE
+
+Array = NDArray[Any]
+Record = Any  # one element of a structured array
+
+
+@kernel
+def frame_values(
+    obj: Record,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    thickness: int,
+    lines: tuple[int, int],
+    out: Array,
+) -> int:
+    """Pixels of the frame that belong to no detection; their number, 0 if the frame is cut.
+
+    The frame surrounds the box of the object, widened on each side by a quarter of its size.
+    """
+    height, width = plane.image.shape
+    wide, high = (obj.xmax - obj.xmin + 1) // 4, (obj.ymax - obj.ymin + 1) // 4
+    x0, x1 = obj.xmin - wide, obj.xmax + wide
+    y0, y1 = obj.ymin - high, obj.ymax + high
+    if x0 < thickness or x1 + thickness >= width:
+        return 0
+    if y0 - thickness < lines[0] or y1 + thickness >= min(lines[1], height):
+        return 0
+    n = 0
+    for y in range(y0 - thickness, y1 + thickness + 1):
+        within = y0 <= y <= y1
+        for x in range(x0 - thickness, x1 + thickness + 1):
+            if (within and x0 <= x <= x1) or is_masked(mask, label, y, x):
+                continue
+            out[n] = plane.image[y, x]
+            n += 1
+    return n
+
+
+@kernel
+def local_offsets(
+    objects: Array,
+    source: Array,
+    lines: Array,
+    plane: Plane,
+    mask: Mask,
+    thickness: int,
+    first: int,
+    last: int,
+    out: Array,
+) -> None:
+    """Mode of the frame around each object, above the background that is taken off already."""
+    nothing = np.zeros((1, 1), np.float32)
+    maps = np.empty((4, 1, 1), np.float32)
+    for k in range(first, last):
+        obj = objects[source[k]]
+        wide = 3 * (obj.xmax - obj.xmin + 1) // 2 + 2 * thickness + 2
+        high = 3 * (obj.ymax - obj.ymin + 1) // 2 + 2 * thickness + 2
+        values = np.empty((1, wide * high), np.float32)
+        seen = (lines[k, 0], lines[k, 1])
+        n = frame_values(obj, plane, mask, source[k] + 2, thickness, seen, values[0])
+        if n == 0:
+            continue
+        mesh_rows(values[:, :n], nothing, NONE, BIG, (n, 1), 0, 1, maps)
+        if maps[0, 0, 0] > -BIG:
+            out[k].local_background = maps[0, 0, 0]
+
+
+@kernel
+def apply_offsets(
+    objects: Array,
+    source: Array,
+    starts: Array,
+    pixels: Array,
+    plane: Plane,
+    saturation: float,
+    first: int,
+    last: int,
+    measured: Array,
+) -> None:
+    """Take the local background off the isophotal quantities of objects.
+
+    As in the original the areas ISO0 to ISO7 compare the pixels as they are with levels between
+    the threshold and the peak without the local background.
+    """
+    gain = global_gain(plane)
+    for k in range(first, last):
+        offset = measured[k].local_background
+        if offset == 0:
+            continue
+        obj = objects[source[k]]
+        inside = pixels[starts[source[k]] : starts[source[k] + 1]]
+        flux = np.float32(obj.iso_flux - np.float32(obj.npix * offset))
+        if gain > 0:
+            photons = (max(flux, np.float32(0)) - max(obj.iso_flux, np.float32(0))) / gain
+            obj.iso_variance = np.float32(obj.iso_variance + photons)
+        obj.iso_flux = flux
+        obj.iso_threshold = np.float32(obj.iso_threshold - offset)
+        obj.iso_max = np.float32(obj.iso_max - offset)
+        obj.background = np.float32(obj.background + offset)
+        count_levels(obj, inside, plane.image)
+        obj.fwhm = fit_fwhm(obj, inside, plane.image, saturation, offset)
