@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from purepipe.psf.model import PSFModel
     from purepipe.psf.moments import Moments, adaptive_moments
     from purepipe.psf.observation import Epoch, attach_psfs, observe, sky_positions
-    from purepipe.psf.rho import rho_statistics
+    from purepipe.psf.rho import correlate_residuals, rho_statistics
     from purepipe.psf.samples import load_samples
     from purepipe.psf.several import fit_exposures
     from purepipe.psf.spread import spread_class, spread_model
@@ -32,6 +32,7 @@ __all__ = [
     "adaptive_moments",
     "attach_psfs",
     "check_image",
+    "correlate_residuals",
     "fit_exposures",
     "fit_psf",
     "homogenisation_kernel",
@@ -64,6 +65,7 @@ _HOMES = {
     "adaptive_moments": "moments",
     "attach_psfs": "observation",
     "check_image": "checks",
+    "correlate_residuals": "rho",
     "fit_exposures": "several",
     "fit_psf": "fit",
     "homogenisation_kernel": "homogenise",

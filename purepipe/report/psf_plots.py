@@ -196,6 +196,39 @@ def residual_sample(field: FieldStars) -> tuple[FieldStars, str]:
     kind = "reserved stars" if field.reserved.any() else "stars of the fit (none is reserved)"
     sample = FieldStars(
         field.u[rows], field.v[rows], field.star[rows], field.psf[rows], field.dsize[rows],
-        field.reserved[rows], field.outlines,
+        field.ra[rows], field.dec[rows], field.reserved[rows], field.outlines,
     )  # fmt: skip
     return sample, kind
+
+
+def rho(table: Table) -> Callable[[Axes], None]:
+    """Paint the rho statistics over separation; hollow where they are negative.
+
+    Raises
+    ------
+    NothingToDo
+        No bin has pairs.
+    """
+    theta = np.asarray(table["THETA"])
+    filled = np.asarray(table["NPAIRS"]) > 0
+    if not filled.any():
+        raise NothingToDo("No pair of stars is within the range of the separations.")
+    colours = (plots.BLUE, plots.RED, plots.GREEN, plots.ORANGE, plots.PURPLE)
+
+    def paint(axes: Axes) -> None:
+        for k, colour in enumerate(colours):
+            values = np.asarray(table[f"RHO{k + 1}"])[filled]
+            errors = np.asarray(table[f"RHO{k + 1}_ERR"])[filled]
+            x = theta[filled] * (1 + 0.03 * (k - 2))  # side by side
+            axes.errorbar(
+                x, np.abs(values), errors, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.5
+            )
+            for rows, face in ((values >= 0, colour), (values < 0, "white")):
+                axes.plot(x[rows], np.abs(values[rows]), "o", color=colour, mfc=face, ms=4)
+            axes.plot([], [], "o", color=colour, ms=4, label=f"ρ{k + 1}")
+        axes.set_xscale("log")
+        axes.set_yscale("log", nonpositive="clip")
+        axes.set(xlabel="separation (arcmin)", ylabel="|ρ|")
+        axes.legend(ncol=5, fontsize=7, handletextpad=0.1, columnspacing=0.8, loc="upper right")
+
+    return paint

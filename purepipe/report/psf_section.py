@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.errors import NothingToDo, PurepipeError
+from purepipe.psf import correlate_residuals
 from purepipe.report import plots, psf_plots
 from purepipe.report.blocks import (
     Block,
@@ -42,6 +43,8 @@ from purepipe.report.records import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Fewer stars give noise alone.
+MIN_RHO_STARS = 100
 _TONES = {"good": "good", "suspect": "bad", "unknown": "warn"}
 
 
@@ -140,7 +143,21 @@ def _residuals(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:
         field, "residual", limit=psf_plots.MAX_MEAN_WHISKERS,
     )  # fmt: skip
     words = Text(_in_words(stars, kind + of))
-    return [*blocks, words, Gallery((stacked, *_histograms(stars)))]
+    return [*blocks, words, Gallery((stacked, *_histograms(stars))), *_rho(stars)]
+
+
+def _rho(stars: FieldStars) -> list[Block]:
+    """Correlations of the residuals over the sky, when there are stars enough."""
+    if len(stars.ra) < MIN_RHO_STARS:
+        return []
+    table = correlate_residuals(stars.ra, stars.dec, stars.star, stars.psf, stars.dsize)
+    caption = (
+        "Correlations of residuals and ellipticities of the stars above, with their shot noise;"
+        " hollow where negative. ρ1 is that of the ellipticity residuals, ρ2 of ellipticity and"
+        " residual, ρ3 to ρ5 contain the size residuals (Rowe 2010, Jarvis et al. 2016)."
+    )
+    drawn = picture("Rho statistics", caption, lambda: psf_plots.rho(table), size=(5.2, 3.4))
+    return [Gallery((drawn,))]
 
 
 def _exposures(ccds: Sequence[CCDRecord]) -> list[tuple[str, str]]:

@@ -99,6 +99,8 @@ class FieldStars:
         (n, 2) reduced shear of star and PSF model; g1 > 0 along west, g2 > 0 from there to north.
     dsize
         (T_star - T_psf) / T_star.
+    ra, dec
+        Position on the sky, degrees.
     reserved
         Whether the star was kept out of the fit.
     outlines
@@ -110,6 +112,8 @@ class FieldStars:
     star: NDArray[np.float64]
     psf: NDArray[np.float64]
     dsize: NDArray[np.float64]
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
     reserved: NDArray[np.bool_]
     outlines: tuple[NDArray[np.float64], ...]
 
@@ -286,6 +290,8 @@ def read_field(record: Record, ccds: Sequence[CCDRecord]) -> FieldStars:
         star=np.concatenate([part.star for part in parts]),
         psf=np.concatenate([part.psf for part in parts]),
         dsize=np.concatenate([part.dsize for part in parts]),
+        ra=np.concatenate([part.ra for part in parts]),
+        dec=np.concatenate([part.dec for part in parts]),
         reserved=np.concatenate([part.reserved for part in parts]),
         outlines=tuple(outline for part in parts for outline in part.outlines),
     )
@@ -309,6 +315,7 @@ def _ccd_stars(stars: Table, wcs: WCS, pointing: NDArray[np.float64]) -> FieldSt
         star=shear_on_sky(values["E1_STAR_HSM"], values["E2_STAR_HSM"], jacobian),
         psf=shear_on_sky(values["E1_PSF_HSM"], values["E2_PSF_HSM"], jacobian),
         dsize=(star_size - values["SIGMA_PSF_HSM"] ** 2) / star_size,
+        ra=values["RA"], dec=values["DEC"],
         reserved=column(stars, "RESERVED")[good] == 1,
         outlines=(np.stack(tangent_plane(corners[:, 0], corners[:, 1], pointing), axis=-1),),
     )  # fmt: skip

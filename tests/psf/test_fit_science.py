@@ -10,21 +10,21 @@ from purepipe.psf import adaptive_moments, fit_psf, psf_at, psf_residuals, valid
 GRID_Y, GRID_X = np.mgrid[-25:26, -25:26].astype(float)
 
 
-def true_psf(reference, x, y, dx=0.0, dy=0.0):
+def true_psf(reference, x, y, dx=0.0, dy=0.0, *, seeing=1.0):
     """A PSF whose size and ellipticity vary beyond the second order."""
     u, v = x / 2048 - 0.5, y / 4612 - 0.5
-    fwhm = 3.8 + 0.4 * u + 0.3 * v * v + 0.1 * u**3
+    fwhm = seeing * (3.8 + 0.4 * u + 0.3 * v * v + 0.1 * u**3)
     e1, e2 = 0.05 * u + 0.03 * u * v, 0.04 * v - 0.03 * u * u
     return reference.moffat(GRID_X - dx, GRID_Y - dy, fwhm, e1, e2)
 
 
-def star_table(reference, n, rng):
+def star_table(reference, n, rng, *, seeing=1.0):
     x, y = rng.uniform(30, 2018, n), rng.uniform(30, 4582, n)
     flux = 10 ** rng.uniform(3.9, 5.3, n)
     images = np.empty((n, 51, 51))
     for i in range(n):
         dx, dy = x[i] - np.rint(x[i]), y[i] - np.rint(y[i])
-        light = flux[i] * true_psf(reference, x[i], y[i], dx, dy)
+        light = flux[i] * true_psf(reference, x[i], y[i], dx, dy, seeing=seeing)
         images[i] = light + rng.normal(0, 1, light.shape) * np.sqrt(100 + light / 1.5)
     table = Table(
         {
@@ -32,7 +32,7 @@ def star_table(reference, n, rng):
             "XWIN_IMAGE": x + 1, "YWIN_IMAGE": y + 1, "XWIN_WORLD": x / 2e4,
             "YWIN_WORLD": y / 2e4, "MAG_AUTO": 30 - 2.5 * np.log10(flux),
             "FLUX_AUTO": flux.astype("f4"), "SNR_WIN": (flux / 150).astype("f4"),
-            "FLUX_RADIUS": np.full(n, 2.3, "f4"),
+            "FLUX_RADIUS": np.full(n, 2.3 * seeing, "f4"),
         }
     )  # fmt: skip
     table.meta.update(SEXBKDEV=10.0, SEXGAIN=1.5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from astropy.table import Table
 
 from purepipe.errors import ConfigError, DataError, NothingToDo
-from purepipe.psf import rho_statistics
+from purepipe.psf import correlate_residuals, rho_statistics
 
 
 def validation_table(n, seed, *, de=None, ra=None, dec=None, reserved=1):
@@ -140,3 +142,39 @@ def test_wrong_arguments():
     table.remove_column("RA")
     with pytest.raises(DataError, match="RA: a validation table lacks a column"):
         rho_statistics([table])
+
+
+def test_shapes_on_the_sky_are_taken_directly():
+    table = validation_table(120, 9)
+    star = np.stack([table["E1_STAR_HSM"], table["E2_STAR_HSM"]], axis=1)
+    psf = np.stack([table["E1_PSF_HSM"], table["E2_PSF_HSM"]], axis=1)
+    size = 1 - (table["SIGMA_PSF_HSM"] / table["SIGMA_STAR_HSM"]) ** 2
+    weight = table["SNR"] ** 2 / (1 + (table["SNR"] / 100) ** 2)
+    got = correlate_residuals(table["RA"], table["DEC"], star, psf, size, weight=weight)
+    expected = rho_statistics([table])
+    for name in expected.colnames:
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-12)
+    with pytest.raises(DataError, match="must be of one length"):
+        correlate_residuals(table["RA"], table["DEC"], star[:5], psf, size)
+    with pytest.raises(ConfigError, match=r"unknown engine.*Did you mean 'treecorr'"):
+        correlate_residuals(table["RA"], table["DEC"], star, psf, size, engine="treecor")
+
+
+def test_treecorr_agrees():
+    pytest.importorskip("treecorr")
+    table = validation_table(600, 10)
+    options = {"min_separation": 1, "max_separation": 40, "bins": 6}
+    own = rho_statistics([table], **options)
+    other = rho_statistics([table], engine="treecorr", **options)
+    np.testing.assert_array_equal(own["NPAIRS"], other["NPAIRS"])
+    np.testing.assert_allclose(other["THETA"], own["THETA"], rtol=1e-9)
+    # TreeCorr follows the axes along the sphere, which mixes in a little of the other component.
+    for k in range(1, 6):
+        apart = np.abs(other[f"RHO{k}"] - own[f"RHO{k}"])
+        assert (apart < 0.1 * own[f"RHO{k}_ERR"]).all()
+
+
+def test_without_treecorr(monkeypatch):
+    monkeypatch.setitem(sys.modules, "treecorr", None)
+    with pytest.raises(ConfigError, match=r"TreeCorr is not installed.*purepipe\[treecorr\]"):
+        rho_statistics([validation_table(10, 8)], engine="treecorr")
