@@ -29,6 +29,12 @@ class ShapeConfig:
     """How shapes are measured and calibrated."""
 
     stamp_size: int = option(51, "Side of the stamps.", unit="pixel", minimum=15)
+    engine: str = option(
+        "purepipe",
+        "What fits: 'purepipe', or 'ngmix' for cross-checks where that package is installed, with"
+        " noise = 'rot90' or 'none' and the Gaussian profile.",
+        choices=("purepipe", "ngmix"),
+    )  # fmt: skip
     noise: str = option(
         "min",
         "Noise added so that the noise of all types is alike: 'min' adds least, 'double' and"
@@ -42,7 +48,7 @@ class ShapeConfig:
     profile: str = option(
         "gauss",
         "Profile that is fitted: Gaussian, exponential disc, de Vaucouleurs, or disc and bulge. The"
-        " shear is calibrated with each; the others cost up to three times as much as the Gaussian.",
+        " shear is calibrated with each; the others cost up to three times as much.",
         choices=("gauss", "exp", "dev", "bdf"),
     )  # fmt: skip
     step: float = option(0.01, "Size of the applied shears.", minimum=1e-4, maximum=0.1)

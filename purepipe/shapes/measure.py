@@ -69,6 +69,8 @@ def measure_shapes(
     ------
     DataError
         Columns are missing, the stamps carry no PSF, or their rows do not belong to `objects`.
+    MissingPackageError
+        The engine is ngmix, which is not installed.
 
     Notes
     -----
@@ -81,6 +83,7 @@ def measure_shapes(
     _check_epochs(epochs, len(objects))
     seeds = object_seeds(seed, "metacal noise", ra, dec)
     options = FitOptions(
+        engine=config.engine,
         noise=config.noise,
         target=config.target,
         profile=config.profile,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 TYPES = ("noshear", "1p", "1m", "2p", "2m")
 NOISE_MODES = ("none", "min", "double", "rot90")  # the order of the kernels' numbers
 FILLS = ("model", "noise")
+ENGINES = ("purepipe", "ngmix")
 RESPONSES = ("types", "implicit", "both")
 TARGETS = ("azgauss", "gauss", "fitgauss")
 R50_OF_SIGMA = math.sqrt(2.0 * math.log(2.0))
@@ -189,6 +190,8 @@ class FitOptions:
 
     Attributes
     ----------
+    engine
+        "purepipe", or "ngmix" for a cross-check by that package, a thousand times slower.
     noise
         What makes the noise of the five types alike: "min" (least added noise), "double", "rot90"
         (a rotated noise stamp, as ngmix does), or "none", which leaves shears biased.
@@ -223,6 +226,7 @@ class FitOptions:
         Modes beyond the usual ones, to test that they do not matter.
     """
 
+    engine: str = "purepipe"
     noise: str = "min"
     target: str = "azgauss"
     profile: str = "gauss"
@@ -239,6 +243,7 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         for key, value, names in (
+            ("engine", self.engine, ENGINES),
             ("noise", self.noise, NOISE_MODES),
             ("target", self.target, TARGETS),
             ("fill", self.fill, FILLS),
@@ -357,6 +362,8 @@ def metacal_fit(
         Arrays do not belong together. Bad values in single stamps are flagged instead.
     ConfigError
         Unknown noise mode or target, or a number out of range.
+    MissingPackageError
+        ``engine="ngmix"`` without ngmix.
     """
     options = replace(options or FitOptions(), **choices)
     stamps, psf_stamps, jac = check_stamps(images, psfs, jacobians)
@@ -403,6 +410,11 @@ def measure_pairs(pairs: Pairs, options: FitOptions, *, threads: int = 1) -> Res
     nobj = len(pairs.seeds)
     side = max(pairs.images.shape[-1], pairs.psfs.shape[-1])
     out = _empty_results(nobj, len(pairs.images), options)
+    if options.engine == "ngmix":
+        from purepipe.shapes.ngmix_backend import measure_pairs_ngmix
+
+        measure_pairs_ngmix(pairs, options, out)
+        return out
 
     def work(first: int) -> None:
         last = min(first + _BATCH, nobj)
@@ -500,7 +512,8 @@ def fill_with_model(
         return pairs
     some, numbers = pairs.select(objects)
     plain = replace(
-        options, noise="none", moments_fwhm=0.0, profile="gauss", responses="types"
+        options, noise="none", moments_fwhm=0.0, profile="gauss", responses="types",
+        engine="purepipe",
     )  # fmt: skip
     first = measure_pairs(some, plain, threads=threads)
     place = np.repeat(np.arange(len(objects)), np.diff(some.start))
