@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, footprint_nb
+from purepipe.detect.associate import associate
 from purepipe.detect.background import Background, in_threads
-from purepipe.detect.exact_engine import catalogue_objects, find_footprints
+from purepipe.detect.checks import Seen, check_images, require_known
+from purepipe.detect.classify import StarNetwork, class_star
+from purepipe.detect.columns import requested_columns, wanted_measurements
+from purepipe.detect.exact_engine import Continuation, catalogue_objects, find_footprints
 from purepipe.detect.footprints import (
     Catalogued,
     Footprints,
@@ -42,11 +48,14 @@ class Detection:
         Sky of the measured image.
     segmentation
         Pixels of the objects.
+    checks
+        The check-images that were asked for, by SExtractor's names.
     """
 
     table: Table
     background: Background
     segmentation: Segmentation
+    checks: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
 
 def extract(
@@ -55,6 +64,10 @@ def extract(
     *,
     detection: Exposure | None = None,
     psf: Any = None,
+    network: StarNetwork | None = None,
+    catalogue: ArrayLike | None = None,
+    checks: Iterable[str] = (),
+    after: Continuation | None = None,
     threads: int = 1,
 ) -> Detection:
     """Catalogue of the sources of an exposure, with the sky background and the segmentation.
@@ -70,6 +83,15 @@ def extract(
         Another image of the same size on which the objects are found and their shapes measured.
     psf
         Not used yet; must be None.
+    network
+        Needed for CLASS_STAR; `purepipe.legacy.read_neural_network` reads one.
+    catalogue
+        Rows of numbers (entries, columns) to which the objects are associated, for VECTOR_ASSOC.
+    checks
+        Check-images to make, by SExtractor's names: ``"-BACKGROUND"``, ``"APERTURES"``, ...
+    after
+        Where the images before in the same file have left off, as SExtractor counts; it is moved
+        on. Default: a file of its own.
     threads
         Number of threads; the result does not depend on it.
 
@@ -83,7 +105,7 @@ def extract(
     DataError
         No usable pixel; or the two images differ in size.
     ConfigError
-        A PSF model was given.
+        A PSF model was given, or a check-image is unknown.
 
     Notes
     -----
@@ -99,13 +121,46 @@ def extract(
             "detection and measurement image differ in size", file=detection.name,
             got=detection.shape, allowed=exposure.shape,
         )  # fmt: skip
+    checks = tuple(checks)
+    require_known(checks)
     sought, measured = prepare_images(exposure, detection, config, threads=threads)
     found = threshold_image(sought, config, threads=threads)
-    catalogued = _find(sought, measured, found, exposure, config, threads)
-    results = measure_objects(catalogued, sought, measured, config, threads=threads)
-    table = detection_table(results, exposure, measured, sought, config)
+    catalogued = _find(sought, measured, found, exposure, config, after, threads)
+    extra: dict[str, NDArray[Any]] = {}
+    if wanted_measurements(config).assoc:
+        catalogued, extra = _associated(catalogued, catalogue, exposure, config)
+    results = measure_objects(
+        catalogued, sought, measured, config, saturation=exposure.saturation, threads=threads
+    )
+    if any(item.name == "CLASS_STAR" for item in requested_columns(config)):
+        extra["CLASS_STAR"] = class_star(
+            results.objects, network, seeing=config.seeing, pixel_scale=measured.pixel_scale,
+            threshold=_analysis_threshold(measured, config),
+        )  # fmt: skip
+    table = detection_table(results, exposure, measured, sought, config, extra)
     table.meta["SEXNDET"] = int(catalogued.footprints.objects.size)
-    return Detection(table, measured.background, _segmentation(catalogued, threads))
+    numbers = _numbers(catalogued)
+    images = check_images(
+        checks, Seen(sought, measured, catalogued, results, numbers, config, threads)
+    )
+    return Detection(
+        table, measured.background, _segmentation(catalogued, numbers, threads), images
+    )
+
+
+def _associated(
+    catalogued: Catalogued,
+    catalogue: ArrayLike | None,
+    exposure: Exposure,
+    config: DetectConfig,
+) -> tuple[Catalogued, dict[str, NDArray[Any]]]:
+    """The objects to keep after association with a catalogue, and the columns that it gives."""
+    objects = catalogued.footprints.objects[catalogued.source]
+    found = associate(objects["x"], objects["y"], catalogue, config, wcs=exposure.wcs)
+    keep = found.selected(config.assoc_select)
+    columns = {"NUMBER_ASSOC": found.counts[keep], "VECTOR_ASSOC": found.vectors[keep]}
+    kept = replace(catalogued, source=catalogued.source[keep], lines=catalogued.lines[keep])
+    return kept, columns
 
 
 def _find(
@@ -114,13 +169,14 @@ def _find(
     found: Thresholded,
     exposure: Exposure,
     config: DetectConfig,
+    after: Continuation | None,
     threads: int,
 ) -> Catalogued:
     if config.engine == "sep":
         catalogued = find_objects_sep(sought, found, config)
         _measure_isophotes(catalogued.footprints, sought, measured, exposure, config, threads)
         return catalogued
-    prints = find_footprints(sought, found, config, threads=threads)
+    prints = find_footprints(sought, found, config, after=after, threads=threads)
     _measure_isophotes(prints, sought, measured, exposure, config, threads)
     return catalogue_objects(prints, found, config)
 
@@ -135,10 +191,7 @@ def _measure_isophotes(
 ) -> None:
     """Fill the isophotal fields of the objects."""
     plane, background = measured.plane, measured.background
-    kind = config.analysis_threshold_type or config.threshold_type
-    threshold = threshold_level(
-        config.analysis_threshold, config.analysis_zero_point, kind, measured
-    )
+    threshold = _analysis_threshold(measured, config)
     settings = (
         np.float32(threshold), float(exposure.saturation), background.level_map, background.mesh,
         config.min_area, sought.plane.noise2,
@@ -154,12 +207,23 @@ def _measure_isophotes(
     in_threads(some, prints.objects.size, threads)
 
 
-def _segmentation(catalogued: Catalogued, threads: int) -> Segmentation:
-    """The map of catalogue numbers; it takes the place of the map of labels."""
-    numbers = np.zeros(catalogued.footprints.objects.size + 2, np.int32)
-    row_of = np.full(catalogued.footprints.objects.size + 1, -1, np.int64)
+def _numbers(catalogued: Catalogued) -> NDArray[np.int32]:
+    """Catalogue number of each label; 0 for those of no row."""
+    count = catalogued.footprints.objects.size
+    numbers = np.zeros(count + 2, np.int32)
+    row_of = np.full(count + 1, -1, np.int64)
     row_of[catalogued.source] = np.arange(catalogued.source.size)
     numbers[2:] = row_of[catalogued.survivor] + 1
+    return numbers
+
+
+def _analysis_threshold(measured: PreparedImage, config: DetectConfig) -> float:
+    kind = config.analysis_threshold_type or config.threshold_type
+    return threshold_level(config.analysis_threshold, config.analysis_zero_point, kind, measured)
+
+
+def _segmentation(catalogued: Catalogued, numbers: NDArray[np.int32], threads: int) -> Segmentation:
+    """The map of catalogue numbers; it takes the place of the map of labels."""
     data = catalogued.labels
 
     def some_rows(first: int, last: int) -> None:
