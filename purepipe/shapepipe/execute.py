@@ -29,7 +29,7 @@ _GRACE = 2.0
 _DIED = "the worker process died; the machine may be short of memory"
 
 
-class _TimeLimit(Exception):  # noqa: N818 - never leaves this file
+class _TimeLimit(BaseException):
     """The limit of a unit has passed."""
 
 
@@ -141,12 +141,16 @@ class Workers:
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Start a unit; processes are started with the first one."""
+        return self.executor().submit(execute, job)
+
+    def executor(self) -> Executor:
+        """The processes, started when there are none."""
         if self.pool is None:
             self.others = set(multiprocessing.active_children())
             # A single unit at a time may need a process of its own, which can be ended.
             alone = self.count == 1 and self.limit is not None
             self.pool = make_executor(2 if alone else self.count)
-        return self.pool.submit(execute, job)
+        return self.pool
 
     def kill(self) -> None:
         """End all processes at once; what they did is lost."""

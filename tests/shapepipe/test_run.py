@@ -1,0 +1,242 @@
+"""Running pipeline files: outcomes, resume, logs, limits; with modules that cost nothing."""
+
+import json
+import os
+import time
+
+import pytest
+
+from purepipe.errors import ConfigError, ExitCode, StoreError
+from purepipe.pipeline.store import Outcome
+from purepipe.shapepipe import execute
+from purepipe.shapepipe.config import MergeHeadersConfig
+from purepipe.shapepipe.execute import Workers, run_jobs
+from purepipe.shapepipe.job import Job
+from purepipe.shapepipe.ledger import open_ledger
+from purepipe.shapepipe.run import run_pipeline, summary_text
+
+from .shapepipe_files import write_ini, write_tile
+
+
+def test_a_unit_that_fails_is_named_and_stops_no_other(tiles):
+    summary = run_pipeline(write_ini(tiles))
+    assert summary.exit_code == ExitCode.SOME_FAILED
+    assert [end.status for end in summary.steps[0].outcomes] == ["done", "done", "data bad"]
+    text = summary_text(summary)
+    assert "find_exposures_runner -000-002: data bad: " in text
+    assert "no HISTORY card names an exposure" in text
+    out = tiles / "out" / "run" / "find_exposures_runner"
+    assert (out / "output" / "exp_numbers-000-000.txt").read_text() == "2100001p\n2100002p\n"
+    assert sorted(path.name for path in (out / "output").iterdir()) == [
+        "exp_numbers-000-000.txt", "exp_numbers-000-001.txt",
+    ]  # fmt: skip
+
+
+def test_the_tree_and_the_logs(tiles):
+    run_pipeline(write_ini(tiles))
+    root = tiles / "out" / "run"
+    assert (root / "logs" / "run.ini").read_text() == (tiles / "run.ini").read_text()
+    log = (root / "logs" / "shapepipe.log").read_text()
+    assert "A total of 1 errors were recorded." in log
+    unit = (root / "find_exposures_runner" / "logs" / "process-000-002.log").read_text()
+    assert "ended: data bad" in unit
+    assert "image-000-002.fits" in unit
+    runs = (tiles / "out" / "shapepipe_runs.txt").read_text()
+    assert runs == f"{root} find_exposures_runner\n"
+
+
+def test_a_second_run_resumes(tiles):
+    path = write_ini(tiles)
+    run_pipeline(path)
+    product = tiles / "out/run/find_exposures_runner/output/exp_numbers-000-000.txt"
+    before = product.stat().st_mtime_ns
+    summary = run_pipeline(path)
+    assert summary.steps[0].skipped == 2
+    assert summary.exit_code == ExitCode.SOME_FAILED
+    assert product.stat().st_mtime_ns == before
+    (tiles / "in" / "image-000-002.fits").unlink()
+    write_tile(tiles / "in" / "image-000-002.fits", "2100009")
+    product.write_text("x")
+    summary = run_pipeline(path)
+    assert (summary.steps[0].skipped, summary.exit_code) == (1, ExitCode.OK)
+    log = (tiles / "out" / "run" / "logs" / "shapepipe.log").read_text()
+    assert "done again: its product" in log
+    assert "done again: it ended as 'data bad'" in log
+
+
+def test_an_unfinished_line_of_a_killed_run_is_passed_over(tiles):
+    path = write_ini(tiles)
+    run_pipeline(path)
+    ledger = tiles / "out" / "run" / "logs" / "units.jsonl"
+    lines = ledger.read_text().splitlines()
+    ledger.write_text(lines[0] + "\n" + lines[1][:20])
+    assert run_pipeline(path).steps[0].skipped == 1
+    for line in ledger.read_text().splitlines():
+        if line != lines[1][:20]:
+            json.loads(line)
+
+
+def test_two_runs_in_one_folder_are_refused(tiles):
+    path = write_ini(tiles)
+    run_pipeline(path)
+    with open_ledger(tiles / "out" / "run"), pytest.raises(StoreError, match="another run works"):
+        run_pipeline(path)
+
+
+def test_dated_runs_have_folders_of_their_own(tiles):
+    path = write_ini(tiles)
+    path.write_text(path.read_text().replace("RUN_DATETIME = False", "RUN_DATETIME = True"))
+    folder = run_pipeline(path).folder
+    assert len(folder.name) == len("run_2026-01-01_00-00-00")
+    assert folder.parent == tiles / "out"
+
+
+def test_numbers_without_files_are_told_with_the_reason(tiles):
+    """The second module reads what the first one leaves; one tile of three failed there."""
+    sections = f"""[UNCOMPRESS_FITS_RUNNER]
+INPUT_DIR = {tiles / "in"}
+ADD_INPUT_DIR = last:find_exposures_runner
+FILE_PATTERN = image, exp_numbers
+FILE_EXT = .fits, .txt
+OUTPUT_PATTERN = a, b
+"""
+    path = write_ini(tiles, sections, modules="find_exposures_runner, uncompress_fits_runner")
+    summary = run_pipeline(path)
+    last = {end.name: end for end in summary.steps[1].outcomes}
+    end = last["uncompress_fits_runner -000-002"]
+    assert end.status == "not run"
+    assert end.message == (
+        "not run because find_exposures_runner -000-002 failed (no file exp_numbers-000-002.txt)"
+    )
+    # The text is no image: the unit fails, and its half-made product is removed.
+    assert last["uncompress_fits_runner -000-000"].status == "data bad"
+    output = tiles / "out" / "run" / "uncompress_fits_runner" / "output"
+    assert list(output.iterdir()) == []
+
+
+def test_failed_modules_are_not_found_by_last(tiles):
+    for path in (tiles / "in").iterdir():
+        path.unlink()
+    write_tile(tiles / "in" / "image-000-002.fits")
+    assert run_pipeline(write_ini(tiles)).exit_code == ExitCode.NOTHING_USABLE
+    assert not (tiles / "out" / "shapepipe_runs.txt").exists()
+    path = write_ini(tiles, name="two", input="last:find_exposures_runner")
+    with pytest.raises(ConfigError, match="no run has products of this module"):
+        run_pipeline(path)
+
+
+def test_products_of_an_older_run_do_not_stand_in(tiles):
+    run_pipeline(write_ini(tiles))
+    for path in (tiles / "in").iterdir():
+        path.unlink()
+    write_tile(tiles / "in" / "image-000-002.fits")
+    sections = "[UNCOMPRESS_FITS_RUNNER]\nINPUT_MODULE = find_exposures_runner\n"
+    path = write_ini(
+        tiles, sections, name="two", modules="find_exposures_runner, uncompress_fits_runner"
+    )
+    end = run_pipeline(path).steps[1].outcomes[0]
+    assert end.status == "not run"
+    assert "find_exposures_runner gave no product in this run" in end.message
+
+
+def test_patterns_that_find_nothing(tiles):
+    path = write_ini(tiles, "[FIND_EXPOSURES_RUNNER]\nFILE_PATTERN = imag_\n")
+    summary = run_pipeline(path)
+    assert summary.exit_code == ExitCode.NOTHING_USABLE
+    message = summary.steps[0].outcomes[0].message
+    assert "no file for one of the patterns" in message
+    assert "allowed: imag_<number>.fits" in message
+
+
+def test_lists_of_numbers_choose(tiles):
+    path = write_ini(tiles)
+    text = path.read_text().replace("[JOB]", "NUMBER_LIST = -000-001, -000-007\n[JOB]")
+    path.write_text(text)
+    ends = run_pipeline(path).steps[0].outcomes
+    assert [(end.name[-8:], end.status) for end in ends] == [
+        ("-000-001", "done"), ("-000-007", "data bad"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["MASK_CONFIG_PATH"])
+def test_mistakes_in_the_files_of_modules_stop_before_anything_is_run(tiles, key):
+    (tiles / "a.mask").write_text("[BORDER_PARAMETERS]\nBORDER_MKE = True\n")
+    path = write_ini(
+        tiles, f"[MASK_RUNNER]\n{key} = {tiles / 'a.mask'}\n",
+        modules="find_exposures_runner, mask_runner",
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"\[MASK_RUNNER\].*BORDER_MKE"):
+        run_pipeline(path)
+    assert list((tiles / "out").iterdir()) == []
+
+
+def test_any_number_of_workers_gives_the_same(tiles):
+    contents = []
+    for workers in (1, 2):
+        path = write_ini(tiles, name=f"run{workers}")
+        folder = run_pipeline(path, workers=workers).folder / "find_exposures_runner" / "output"
+        contents.append({item.name: item.read_bytes() for item in folder.iterdir()})
+    assert contents[0] == contents[1]
+
+
+def jobs(tmp_path, names, limit=None):
+    return [
+        Job("step", "merge_headers", name, (), (), MergeHeadersConfig(), tmp_path,
+            tmp_path / f"{name}.log", limit)
+        for name in names
+    ]  # fmt: skip
+
+
+class Pretending(Workers):
+    """Workers that sleep, die or succeed, as the number of the unit says."""
+
+    def submit(self, job):
+        pool = self.executor()
+        if job.number == "sleeps":
+            return pool.submit(time.sleep, 60)
+        if job.number == "dies" or (job.number == "dies_once" and not job.log.exists()):
+            job.log.write_text("")
+            return pool.submit(os._exit, 1)
+        return pool.submit(Outcome, job.name, job.step, "done")
+
+
+def run_pretending(workers, todo):
+    ends = {}
+    try:
+        run_jobs(todo, workers, lambda job, end: ends.update({job.number: end}))
+    finally:
+        workers.close()
+    return ends
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_unit_beyond_its_limit_is_ended_from_outside(tmp_path, monkeypatch, count):
+    monkeypatch.setattr(execute, "_GRACE", 0.2)
+    start = time.monotonic()
+    todo = jobs(tmp_path, ["a", "sleeps", "b", "c"], 1.0)
+    ends = run_pretending(Pretending(count, limit=1.0), todo)
+    assert {name: end.status for name, end in ends.items()} == {
+        "a": "done", "b": "done", "c": "done", "sleeps": "timed out",
+    }  # fmt: skip
+    assert "longer than the limit of 1 s (TIMEOUT)" in ends["sleeps"].message
+    assert time.monotonic() - start < 50
+
+
+def test_a_worker_that_dies_costs_its_unit_only(tmp_path):
+    todo = jobs(tmp_path, ["a", "dies", "b", "dies_once", "c"])
+    ends = run_pretending(Pretending(2), todo)
+    assert {name: end.status for name, end in ends.items()} == {
+        "a": "done", "b": "done", "c": "done", "dies_once": "done", "dies": "failed",
+    }  # fmt: skip
+    assert "the worker process died" in ends["dies"].message
+
+
+def test_a_unit_that_waits_for_ever_is_ended_by_timeout(tiles):
+    """A named pipe that nobody writes to: reading it never returns."""
+    (tiles / "in" / "image-000-001.fits").unlink()
+    os.mkfifo(tiles / "in" / "image-000-001.fits")
+    path = write_ini(tiles)
+    path.write_text(path.read_text() + "TIMEOUT = 00:00:02\n")
+    summary = run_pipeline(path)
+    assert [end.status for end in summary.steps[0].outcomes] == ["done", "timed out", "data bad"]
+    assert summary.exit_code == ExitCode.SOME_FAILED
