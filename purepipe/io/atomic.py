@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,8 @@ from purepipe.errors import StoreError
 # A scratch file never matches the patterns by which images and catalogues are found.
 SCRATCH_SUFFIX = ".part"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# The array library and the FITS library report a disk that filled up in words alone.
+_SHORT = re.compile(r"\d+ requested and \d+ written|[Nn]ot enough space on disk")
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 
 
@@ -56,14 +59,14 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = True) -> Itera
             with suppress(OSError):  # not every file system can synchronise a folder
                 _synchronise(final.parent)
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in _NO_ROOM or (error.errno is None and _SHORT.search(str(error))):
             remedy = "Free space on the disk, or choose another output folder."
         elif error.errno in _REFUSED:
             remedy = "Check the permissions of the output folder."
         else:
             raise
         raise StoreError(
-            f"cannot be written: {error.strerror}", file=final, remedy=remedy
+            f"cannot be written: {error.strerror or 'the disk is full'}", file=final, remedy=remedy
         ) from error
     finally:
         with suppress(OSError):

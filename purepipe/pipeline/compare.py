@@ -285,6 +285,7 @@ def _rank(change: ColumnChange) -> float:
 
 def _flag_changes(name: str, flags: Any, x: NDArray[Any], y: NDArray[Any]) -> list[FlagChange]:
     found = []
+    x, y = x.astype(np.int64), y.astype(np.int64)
     for member in flags:
         before, after = (values & member.value != 0 for values in (x, y))
         gained = int(np.count_nonzero(after & ~before))

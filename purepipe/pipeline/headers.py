@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from purepipe.config.survey import InputConfig
 from purepipe.errors import PurepipeError
 from purepipe.io.exposures import check_ccd_files
+from purepipe.io.header_cards import read_cards
 from purepipe.io.images import header_at
 from purepipe.io.layout import HDULayout, fits_layout
 from purepipe.pipeline.keys import content_hash, file_identity
@@ -155,9 +156,10 @@ def _read_ccd(
 ) -> CCDHeader:
     item, weight, flag = place
     try:
-        header = header_at(exposure.image, item)
-        scale = _flux_scale((header, primary), inputs)
-        kept = _coordinates(header)
+        kept = read_cards(exposure.image, item, (*_KEPT, *inputs.flux_scale_keys))
+        scale = _flux_scale((kept, primary), inputs)
+        for key in inputs.flux_scale_keys:
+            kept.remove(key, ignore_missing=True, remove_all=True)
         if scale is not None:  # a missing card is told with the tile; it counts as 1
             kept["FSCALE"] = scale
         cards = kept.tostring(padding=False, endcard=False)
@@ -166,13 +168,6 @@ def _read_ccd(
         error.file, error.hdu = str(exposure.image), str(item.index)
         return CCDHeader(item.index, weight, flag, status=error.status, problem=str(error))
     return CCDHeader(item.index, weight, flag, cards, ccd.shape)
-
-
-def _coordinates(header: Header) -> Header:
-    """A header with the cards alone that tell where the CCD lies: a tenth of the whole."""
-    from astropy.io.fits import Header
-
-    return Header([card for card in header.cards if card.keyword.startswith(_KEPT)])
 
 
 def _flux_scale(headers: Iterable[Header], inputs: InputConfig) -> Any:

@@ -19,7 +19,7 @@ from purepipe.errors import ConfigError, StoreError
 
 LOCK = ".lock"
 _WHOLE = "run"
-_PATIENCE = 3.0  # seconds; another process may hold a lock for a moment, to see who lives
+_PATIENCE = 1.0  # seconds; another process may hold a lock for a moment, to see who lives
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,8 +81,13 @@ def open_run(root: Path | str) -> Run:
         store.close()
 
 
-def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
-    """Write the merged catalogue of all tiles that have one, and give its number of rows."""
+def merge_catalogues(
+    root: Path, ended: Iterable[Outcome], *, meta: Mapping[str, Any] | None = None
+) -> int:
+    """Write the merged catalogue of all tiles that have one, and give its number of rows.
+
+    `meta` goes into its header.
+    """
     paths = [
         root / product
         for outcome in ended
@@ -94,6 +99,6 @@ def merge_catalogues(root: Path, ended: Iterable[Outcome]) -> int:
         (root / MERGED).unlink(missing_ok=True)  # of an earlier run; it must not pass for this one
         return 0
     tables = [read_table(path) for path in sorted(paths)]
-    merged = merge_tiles(tables)
+    merged = merge_tiles(tables, meta=meta)
     write_table(root / MERGED, merged)
     return len(merged)

@@ -153,7 +153,7 @@ def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:
     if shard is None:  # another shard may have planned what this one could not read
         forget_others(store, [*schedule.units, *(problem.name for problem in plan.problems)])
     ended = sorted([*plan.problems, *schedule.ended.values()], key=lambda o: o.name)
-    objects = merge_catalogues(config.out, ended)
+    objects = merge_catalogues(config.out, ended, meta=schedule.context.provenance)
     guards = guard_lines(ended, config.run)
     write_capsule(store, config, ended, _inputs(plan))
     set_facts(store, {"guards": list(guards), "objects": objects, "finished": store.campaign})

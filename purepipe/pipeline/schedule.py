@@ -37,6 +37,8 @@ from purepipe.pipeline.work import clear, execute
 
 log = logging.getLogger(__name__)
 
+_BATCH = 0.5  # seconds of work handed out at once, when units are short
+_LARGEST_BATCH = 64
 _POLL = 1.0  # seconds between looks at what other shards have done
 
 
@@ -72,6 +74,7 @@ class Schedule:
     skipped: int = 0
     serial: int = 0
     warm: bool = False
+    pace: float | None = None  # mean seconds of the latest units
     identities: dict[Path, list[Any] | None] = field(default_factory=dict)
     alone_since: float = 0.0  # when a suspect was started
     looked: float = 0.0  # when other shards were looked at
@@ -166,7 +169,7 @@ class Schedule:
         """
         batch: list[Unit] = []
         if not self.suspects:
-            room = max(capacity(self.pool) - len(self.working), 0)
+            room = max(self.in_flight() - len(self.working), 0)
             while self.ready and len(batch) < room:
                 batch.append(self.units[heapq.heappop(self.ready)[2]])
         ended, self.fresh = self.fresh, []
@@ -185,6 +188,17 @@ class Schedule:
         if self.suspects and not self.working:
             self.alone_since = time.monotonic()
             self.start(self.suspects.pop(0))
+
+    def in_flight(self) -> int:
+        """How many units may be with the workers: more when units are short.
+
+        The ledger is written once for all that are handed out together, so that its time on disk
+        does not count; a kill costs half a second of work at most.
+        """
+        least = capacity(self.pool)
+        if self.pace is None:
+            return least
+        return max(least, min(_LARGEST_BATCH * least, int(least * _BATCH / max(self.pace, 1e-4))))
 
     def warm_once(self, needed: bool) -> None:
         """Compile the kernels side by side, instead of the same ones in every worker."""
@@ -251,6 +265,8 @@ class Schedule:
         if outcome.status == "not written":
             self.full = outcome
             return
+        pace = outcome.seconds if self.pace is None else self.pace
+        self.pace = 0.9 * pace + 0.1 * outcome.seconds
         self.end(unit, outcome)
 
     def lose(self, units: list[Unit]) -> None:

@@ -226,7 +226,7 @@ def _connect(path: Path, *, check: bool) -> sqlite3.Connection:
 
 def _ledger_error(error: sqlite3.DatabaseError, path: Path) -> StoreError:
     """What a fault of the ledger means, and what to do."""
-    text = str(error)
+    text = " ".join(str(error).split())
     if "full" in text or "disk I/O" in text:
         return StoreError(
             f"the ledger cannot be written: {text}", file=path,

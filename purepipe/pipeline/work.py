@@ -220,6 +220,7 @@ def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> No
     """Stamps, PSF, spread model and shapes of one block of a tile's objects."""
     table = measure_block(task, context, recorder)
     table.meta.update(context.provenance)
+    _one_nan(table)
     write_table(recorder.product(task.product), table, extname="OBJECTS")
 
 
@@ -264,11 +265,20 @@ def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder)
         counts.n_out = len(final)
         counts.facts = {"objects of failed blocks": int(np.count_nonzero(final["FLAGS_UNIT"]))}
         final.meta.update(context.provenance)
+        _one_nan(final)
         write_table(recorder.product(task.product), final)
     if context.config.products:
         with recorder.step("products", "files") as counts:
             paths = write_products(task, final, context, recorder.product)
             counts.n_in = counts.n_out = len(paths)
+
+
+def _one_nan(table: Table) -> None:
+    """Give every NaN the same bits: its sign may depend on the length of a vectorised loop."""
+    for name in table.colnames:
+        values = np.asarray(table[name])
+        if values.dtype.kind == "f":
+            values[np.isnan(values)] = np.nan
 
 
 def _mask(

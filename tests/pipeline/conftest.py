@@ -1,5 +1,6 @@
 """One small simulated survey for all tests of the chain."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from purepipe.config import SimulateConfig
 from purepipe.config.simulate import StarFieldConfig
 from purepipe.io.config_file import write_toml
+from purepipe.pipeline import load_survey, run
 from purepipe.simulate import simulate_survey
 
 # Few stars on small CCDs: a plane of position and lower limits do.
@@ -34,3 +36,10 @@ def simulate(folder: Path, **changes) -> Path:
 @pytest.fixture(scope="session")
 def survey(tmp_path_factory) -> Path:
     return simulate(tmp_path_factory.mktemp("survey"))
+
+
+@pytest.fixture(scope="session")
+def finished(survey, tmp_path_factory):
+    """Configuration and summary of a run in one process."""
+    config = replace(load_survey(survey), out=tmp_path_factory.mktemp("runs") / "serial")
+    return config, run(config, workers=1)

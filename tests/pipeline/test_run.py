@@ -13,12 +13,6 @@ from purepipe.pipeline import load_survey, open_run, run, summary_lines
 from purepipe.pipeline.progress import Lines
 
 
-@pytest.fixture(scope="module")
-def finished(survey, tmp_path_factory):
-    config = replace(load_survey(survey), out=tmp_path_factory.mktemp("runs") / "serial")
-    return config, run(config, workers=1)
-
-
 def catalogue_bytes(root):
     return (root / "catalogue" / "final_cat.fits").read_bytes()
 

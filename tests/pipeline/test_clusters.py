@@ -1,0 +1,200 @@
+"""The same bytes from threads, shards, a Dask cluster and MPI ranks, all with real processes."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from purepipe.config.survey import RunConfig
+from purepipe.errors import ConfigError, ExitCode, MissingPackageError
+from purepipe.pipeline import Shard, dask_executor, mpi_executor, parse_shard, run, run_status
+from purepipe.pipeline.executors import SerialExecutor, capacity, make_executor
+from purepipe.pipeline.limits import can_limit
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+                      host="127.0.0.1") as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+def catalogue(root):
+    return (root / "catalogue" / "final_cat.fits").read_bytes()
+
+
+def launch(survey, out, *options, prefix=()):
+    module = ["-m", "purepipe", "run", str(survey), "--out", str(out), "--no-report", "-q"]
+    return subprocess.Popen(
+        [*(prefix or [sys.executable]), *module, *options],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_threads_give_the_same_bytes(finished, tmp_path):
+    config, _ = finished
+    other = replace(config, out=tmp_path / "threads", block_size=50)
+    assert run(other, workers=2, threads=True).exit_code is ExitCode.OK
+    assert catalogue(other.out) == catalogue(config.out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block_size", [50, 500])
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_and_block_sizes(finished, tmp_path, workers, block_size):
+    config, _ = finished
+    other = replace(config, out=tmp_path / "run", block_size=block_size)
+    run(other, workers=workers)
+    assert catalogue(other.out) == catalogue(config.out)
+
+
+def test_any_executor_will_do(finished, tmp_path):
+    config, _ = finished
+    shutil.copytree(config.out, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run/shapes")
+    other = replace(config, out=tmp_path / "run")
+    with ThreadPoolExecutor(2) as pool:
+        run(other, executor=pool)
+        pool.submit(int).result()  # still open: it is the caller's
+    assert catalogue(other.out) == catalogue(config.out)
+
+
+def test_shards_share_a_store(survey, finished, tmp_path):
+    config, _ = finished
+    shards = [launch(survey, tmp_path / "run", "--shard", f"{i}/2", "-j", "1") for i in (1, 2)]
+    texts = [shard.communicate()[0] for shard in shards]
+    assert [shard.returncode for shard in shards] == [0, 0], texts
+    assert catalogue(tmp_path / "run") == catalogue(config.out)
+    assert run_status(tmp_path / "run").finished
+
+
+@pytest.mark.slow
+def test_the_others_take_over_from_a_shard_that_dies(survey, finished, tmp_path):
+    config, _ = finished
+    out = tmp_path / "run"
+    first = launch(survey, out, "--shard", "1/2", "-j", "1")
+    while not (out / "ledger.sqlite").exists() or not run_status(out).working:
+        time.sleep(0.02)
+    second = launch(survey, out, "--shard", "2/2", "-j", "1")
+    while len(run_status(out).processes) < 2 or not run_status(out).working:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    text, _ = second.communicate()
+    assert second.returncode == 0, text
+    assert catalogue(out) == catalogue(config.out)
+
+
+def test_a_run_without_shard_ends_what_shards_left(finished, tmp_path):
+    config, _ = finished
+    other = replace(config, out=tmp_path / "run")
+    shutil.copytree(config.out, other.out)
+    (other.out / "catalogue/final_cat.fits").unlink()
+    assert run(other, workers=1, shard=Shard(2, 3)).exit_code is ExitCode.OK
+    (other.out / "catalogue/final_cat.fits").unlink()
+    assert run(other, workers=1).skipped == 11
+    assert catalogue(other.out) == catalogue(config.out)
+
+
+def test_shards_of_another_configuration_are_refused(finished, tmp_path):
+    from purepipe.pipeline.store import open_store
+
+    config, _ = finished
+    other = replace(config, out=tmp_path / "run")
+    shutil.copytree(config.out, other.out)
+    held = open_store(other.out, lock=True, shard=Shard(1, 2))
+    try:
+        with pytest.raises(ConfigError, match=r"seed: the shards that work now have another"):
+            run(replace(other, seed=99), workers=1, shard=Shard(2, 2))
+    finally:
+        held.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("3", "a shard is two numbers"),
+        ("a/2", "a shard is two numbers"),
+        ("0/2", "counted from 1"),
+        ("3/2", "1/2 to 2/2"),
+    ],
+)
+def test_a_wrong_shard_is_named(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_shard(text)
+
+
+def test_a_shard_is_read():
+    assert parse_shard("3/16") == Shard(3, 16)
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
+def test_a_dask_cluster_gives_the_same_bytes(survey, finished, tmp_path):
+    config, _ = finished
+    script = tmp_path / "cluster.py"
+    script.write_text(CLUSTER)
+    cluster = subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        address = cluster.stdout.readline().strip()
+        process = launch(survey, tmp_path / "run", "--dask", address)
+        text, _ = process.communicate()
+    finally:
+        cluster.communicate("")
+    assert process.returncode == 0, text
+    assert catalogue(tmp_path / "run") == catalogue(config.out)
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
+def test_a_missing_scheduler_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"scheduler file does not exist.*--scheduler-file"):
+        dask_executor(str(tmp_path / "none.json"))
+
+
+def test_missing_packages_are_named(monkeypatch):
+    from purepipe.pipeline import executors
+
+    monkeypatch.setattr(executors, "find_spec", lambda name: None)
+    with pytest.raises(MissingPackageError, match=r"--dask: Dask is not installed.*\[dask\]"):
+        dask_executor("tcp://host:1")
+    with pytest.raises(MissingPackageError, match=r"--mpi: mpi4py is not installed.*\[mpi\]"):
+        mpi_executor()
+
+
+MPIEXEC = shutil.which("mpiexec") or shutil.which("mpiexec", path=Path(sys.executable).parent)
+
+
+@pytest.mark.skipif(find_spec("mpi4py") is None or not MPIEXEC, reason="MPI is not installed")
+def test_mpi_ranks_give_the_same_bytes(survey, finished, tmp_path):
+    config, _ = finished
+    prefix = [MPIEXEC, "-n", "3", sys.executable, "-m", "mpi4py.futures"]
+    process = launch(survey, tmp_path / "run", "--mpi", prefix=prefix)
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    assert catalogue(tmp_path / "run") == catalogue(config.out)
+
+
+def test_a_time_limit_needs_processes(finished, tmp_path):
+    config, _ = finished
+    limited = replace(config, out=tmp_path / "run", run=RunConfig(timeout=10))
+    with pytest.raises(ConfigError, match=r"run.timeout: a time limit needs worker processes"):
+        run(limited, workers=2, threads=True)
+    assert can_limit(SerialExecutor())
+
+
+def test_how_many_units_are_handed_out():
+    assert capacity(SerialExecutor()) == 1
+    with make_executor(3, threads=True) as pool:
+        assert capacity(pool) == 6
+    assert capacity(object()) > 100
