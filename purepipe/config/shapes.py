@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from purepipe.config.fields import check, option
+from purepipe.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class ShapeConfig:
     )  # fmt: skip
     profile: str = option(
         "gauss",
-        "Profile that is fitted: Gaussian, exponential disc, de Vaucouleurs, or disc and bulge. The"
-        " shear is calibrated with each; the others cost up to three times as much.",
+        "Profile that is fitted: Gaussian, exponential disc, de Vaucouleurs, or disc and bulge; the"
+        " last two need stamps of twenty half-light radii, and all but the first more time.",
         choices=("gauss", "exp", "dev", "bdf"),
     )  # fmt: skip
     step: float = option(0.01, "Size of the applied shears.", minimum=1e-4, maximum=0.1)
@@ -85,3 +86,11 @@ class ShapeConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.engine == "ngmix" and (
+            self.noise not in ("rot90", "none") or self.profile != "gauss"
+        ):
+            raise ConfigError(
+                "ngmix has neither this noise nor this profile", key="engine",
+                got=f"noise {self.noise!r}, profile {self.profile!r}",
+                allowed="noise 'rot90' or 'none', profile 'gauss'",
+            )  # fmt: skip

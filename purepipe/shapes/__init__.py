@@ -12,9 +12,10 @@ from purepipe.shapes.metadetect import (
     metadetect,
     metadetect_shear,
 )
-from purepipe.shapes.selftest import ShearTest, selftest_shear
+from purepipe.shapes.selftest import EXPECTED_M, ShearTest, selftest_shear
 
 __all__ = [
+    "EXPECTED_M",
     "TYPES",
     "CellCatalogue",
     "CellTransfer",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from purepipe.errors import ConfigError
-from purepipe.shapes import draw_library, metacal_fit, selftest_shear
-from purepipe.shapes.selftest import EXPECTED_M
+from purepipe.selftest import line, passes
+from purepipe.shapes import EXPECTED_M, ShearTest, draw_library, metacal_fit, selftest_shear
 
 NOISE_FREE = {"min": 1e-4, "double": 1e-4, "rot90": 1e-4, "none": 5e-5}
 
@@ -56,6 +56,44 @@ def test_progress_is_told(library):
     seen = []
     selftest_shear(library=some, snr=30, repeats=2, progress=lambda *done: seen.append(done))
     assert seen == [(1, 2), (2, 2)]
+
+
+def test_a_grid_that_follows_the_shear_takes_scatter_away():
+    fixed, sheared = draw_library(40), draw_library(40, shear_grid=True)
+    for library in (fixed, sheared):
+        clean = selftest_shear(library=library)
+        assert abs(clean.m - EXPECTED_M) < 1e-4
+    errors = [
+        selftest_shear(library=library, snr=30, repeats=4, noise="double").m_err
+        for library in (fixed, sheared)
+    ]
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_the_error_of_m_is_its_scatter():
+    library = draw_library(40, shear_grid=True)
+    tests = [selftest_shear(library=library, snr=30, seed=seed) for seed in range(24)]
+    scatter = np.std([test.m for test in tests], ddof=1)
+    # the library is the same, so that the error, which allows for others, may be larger
+    assert 0.5 < scatter / np.mean([test.m_err for test in tests]) < 1.4
+
+
+def test_the_verdict_allows_for_the_second_order():
+    test = ShearTest(
+        m=1.2e-3, m_err=1e-5, m_by_component=np.zeros(2), m_by_component_err=np.zeros(2),
+        c=np.zeros(2), c_err=np.zeros(2), response=0.8, pairs=1, failures=0, snr=30.0,
+    )  # fmt: skip
+    assert passes(test)
+    assert not passes(replace(test, m=1.5e-3))
+    assert passes(replace(test, m=1.5e-3, m_err=1e-4))
+    assert not passes(replace(test, m=-1.2e-3))
+    assert not passes(replace(test, c=np.array([0.0, 3e-4])))
+    assert "FAILED" not in line(test)
+
+
+def test_every_epoch_needs_its_frame():
+    with pytest.raises(ConfigError, match="seeing and a Jacobian"):
+        draw_library(4, seeing=(0.7, 0.8), jacobians=np.zeros((3, 2, 2)))
 
 
 def test_numbers_out_of_range_are_refused():

@@ -167,6 +167,9 @@ def test_unknown_versions_and_absence_are_told(scene, monkeypatch):
         fit(scene, noise="none")
     with pytest.raises(ConfigError, match="engine"):
         ShapeConfig(engine="ngmiks")
+    with pytest.raises(ConfigError, match="neither this noise nor this profile"):
+        ShapeConfig(engine="ngmix")
+    assert ShapeConfig(engine="ngmix", noise="rot90").engine == "ngmix"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ngmix") is None, reason="ngmix is not installed")
