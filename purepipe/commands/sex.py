@@ -90,16 +90,18 @@ def run_job(job: Job) -> None:
     # Here, because the compiled code takes most of the time of a start.
     from purepipe.commands.sex_products import check_writers, write_catalogue, write_report
     from purepipe.commands.sex_run import process_image
+    from purepipe.detect.exact_engine import Continuation
 
     start = time.monotonic()
     verbose = job.settings.text("VERBOSE_TYPE").upper() != "QUIET"
     if verbose:
         _tell(f"----- purepipe sex {__version__} (SExtractor 2.25)")
     found: list[Found] = []
+    after = Continuation()
     with ExitStack() as stack:
         writers = check_writers(job, stack)
         for number in range(len(job.measured.images)):
-            result = process_image(job, number, found, writers)
+            result = process_image(job, number, after, writers)
             found.append(result)
             if verbose:
                 _tell("\n".join(_lines(job, result)))

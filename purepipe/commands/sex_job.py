@@ -17,9 +17,18 @@ from purepipe.legacy.astromatic import (
     read_detect_config,
     read_settings,
 )
-from purepipe.legacy.astromatic_files import RequestedColumn, read_columns
+from purepipe.legacy.astromatic_files import (
+    NeuralNetwork,
+    RequestedColumn,
+    read_columns,
+    read_neural_network,
+    read_numbers,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from purepipe.config import DetectConfig
     from purepipe.io.layout import HDULayout
 
@@ -78,6 +87,10 @@ class Job:
         Type and name of the catalogue.
     checks
         Type and name of each check-image.
+    network
+        For CLASS_STAR, if that is a column.
+    entries
+        Rows of the catalogue to associate, if a column needs them.
     """
 
     settings: Settings
@@ -89,6 +102,8 @@ class Job:
     flags: tuple[ImageFile, ...]
     catalogue: tuple[str, str]
     checks: tuple[tuple[str, Path], ...]
+    network: NeuralNetwork | None
+    entries: NDArray[np.float64] | None
 
 
 def read_job(arguments: Sequence[str]) -> Job:
@@ -132,7 +147,22 @@ def read_job(arguments: Sequence[str]) -> Job:
         flags=_flags(settings, columns),
         catalogue=_catalogue(settings),
         checks=_checks(settings),
+        network=_network(settings) if "CLASS_STAR" in names_of(columns) else None,
+        entries=_entries(settings) if "_ASSOC" in "".join(names_of(columns)) else None,
     )
+
+
+def names_of(columns: Sequence[RequestedColumn]) -> tuple[str, ...]:
+    """The names of columns without their sizes."""
+    return tuple(item.name for item in columns)
+
+
+def _network(settings: Settings) -> NeuralNetwork:
+    return read_neural_network(find_file(settings, "STARNNW_NAME"))
+
+
+def _entries(settings: Settings) -> NDArray[np.float64]:
+    return read_numbers(find_file(settings, "ASSOC_NAME"))
 
 
 def _opened(name: ImageName) -> ImageFile:
@@ -201,7 +231,7 @@ def _weights(settings: Settings, *, dual: bool) -> tuple[WeightFile, WeightFile]
 
 def _flags(settings: Settings, columns: Sequence[RequestedColumn]) -> tuple[ImageFile, ...]:
     """The flag maps; like the original, they are looked at only if a column needs them."""
-    if not any(item.name in ("IMAFLAGS_ISO", "NIMAFLAGS_ISO") for item in columns):
+    if not {"IMAFLAGS_ISO", "NIMAFLAGS_ISO"} & set(names_of(columns)):
         return ()
     return tuple(_opened(image_name(word)) for word in settings.texts("FLAG_IMAGE"))
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.table import Column, Table
 
-from purepipe.commands.sex_checks import write_checks
+from purepipe.commands.sex_checks import extracted_checks, write_checks
 from purepipe.commands.sex_job import ImageFile, Job, WeightFile
 from purepipe.detect import extract
+from purepipe.detect.exact_engine import Continuation
 from purepipe.errors import DataError, InputFileError
 from purepipe.exposure import Exposure
 from purepipe.io.cards import change_card, find_card
@@ -79,7 +80,7 @@ class Found:
 
 
 def process_image(
-    job: Job, number: int, before: Sequence[Found], writers: Mapping[str, WriteCheck]
+    job: Job, number: int, after: Continuation, writers: Mapping[str, WriteCheck]
 ) -> Found:
     """Find and measure the objects of one image, and write its check-images.
 
@@ -89,8 +90,8 @@ def process_image(
         Files and configuration.
     number
         Which image, from 0.
-    before
-        Results of the images before: numbers of parents run through the file.
+    after
+        Where the images before have left off; it is moved on.
     writers
         Of check-images, by type.
 
@@ -102,9 +103,11 @@ def process_image(
     start = time.monotonic()
     measured, cards, external = read_measured(job, number)
     sought = _read_sought(job, number, measured)
-    detection = extract(measured, job.config, detection=sought, threads=_threads(job))
-    if writers:
-        write_checks(job, detection, measured, cards, writers)
+    detection = extract(
+        measured, job.config, detection=sought, network=job.network, catalogue=job.entries,
+        checks=extracted_checks(writers), after=after, threads=_threads(job),
+    )  # fmt: skip
+    write_checks(detection, measured, cards, writers)
     table = wanted_columns(detection.table, job.columns, job.config)
     if "EXT_NUMBER" in table.colnames:
         table["EXT_NUMBER"][:] = number + 1

