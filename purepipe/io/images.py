@@ -28,6 +28,9 @@ from purepipe.io.layout import (
     stream_layout,
 )
 
+# Rows of a compressed image that are packed together: a section of some rows is read in few pieces.
+_TILE_ROWS = 32
+
 
 def read_image(
     path: str | os.PathLike[str], hdu: HDUName | None = None
@@ -284,8 +287,10 @@ def write_image(
     kept = clean_header(header)
     if compress:
         image = fits.CompImageHDU(
-            array, kept, compression_type="GZIP_2", quantize_level=0.0, name=kept.get("EXTNAME", "")
-        )
+            array, kept, compression_type="GZIP_2", quantize_level=0.0,
+            tile_shape=(min(_TILE_ROWS, array.shape[0]), array.shape[1]),
+            name=kept.get("EXTNAME", ""),
+        )  # fmt: skip
         hdus = fits.HDUList([fits.PrimaryHDU(), image])
     else:
         hdus = fits.HDUList([fits.PrimaryHDU(array, kept)])
