@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from purepipe.io import write_ldac as write_ldac
     from purepipe.io import write_psf as write_psf
     from purepipe.mask import build_mask as build_mask
+    from purepipe.pipeline import measure_one as measure_one
     from purepipe.pipeline import open_run as open_run
+    from purepipe.pipeline import stamps_of as stamps_of
     from purepipe.pipeline.run import run as run
     from purepipe.psf import Epoch as Epoch
     from purepipe.psf import PSFModel as PSFModel
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from purepipe.survey import cut_stamps as cut_stamps
     from purepipe.survey import find_epochs as find_epochs
     from purepipe.survey import gather_stamps as gather_stamps
+    from purepipe.survey import match_external as match_external
+    from purepipe.survey import merge_tiles as merge_tiles
+    from purepipe.survey import random_points as random_points
     from purepipe.wcs import WCS as WCS
 
 # Public name -> module that holds it; imported on first use, so that `import purepipe` is quick.
@@ -79,11 +84,15 @@ _HOMES = {
     "find_stars": "select",
     "fit_psf": "psf",
     "gather_stamps": "survey",
+    "match_external": "survey",
+    "measure_one": "pipeline",
     "measure_shapes": "shapes",
+    "merge_tiles": "survey",
     "metacal_fit": "shapes",
     "observe": "psf",
     "open_run": "pipeline",
     "psf_at": "psf",
+    "random_points": "survey",
     "read_exposure": "io",
     "read_ldac": "io",
     "read_psf": "io",
@@ -92,6 +101,7 @@ _HOMES = {
     "run": "pipeline",
     "simulate_survey": "simulate",
     "spread_model": "psf",
+    "stamps_of": "pipeline",
     "validate_psf": "psf",
     "write_ldac": "io",
     "write_psf": "io",
