@@ -107,10 +107,14 @@ def _order_settings(
     height = found.shape[0]
     filtered = config.filter is not None
     mask_height = found.mask.shape[0]
-    margin = max(1, (mask_height - 1) // 2 + 1) if filtered else 1
+    # Local backgrounds need lines beyond those that are searched.
+    extra = (
+        config.back_thickness + config.buffer_lines // 4 if config.back_photometry == "local" else 0
+    )
+    margin = max((mask_height - 1) // 2 if filtered else 0, extra) + 1
     late = mask_height // 2 + 1 if filtered else -height
     reach = wanted_measurements(config).reach(config)
     return (
-        height, config.buffer_lines, margin, late, reach, config.buffer_objects, config.clean,
-        float(config.clean_efficiency), config.max_area,
+        height, config.buffer_lines + extra, margin, late, reach, config.buffer_objects,
+        config.clean, float(config.clean_efficiency), config.max_area,
     )  # fmt: skip

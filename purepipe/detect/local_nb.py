@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from purepipe._jit import kernel
 from purepipe.detect.background_nb import mesh_rows
 from purepipe.detect.footprint_nb import count_levels, fit_fwhm
-from purepipe.detect.pixels_nb import global_gain, is_masked
+from purepipe.detect.pixels_nb import global_gain
 from purepipe.detect.records_nb import BIG, Mask, Plane
 from purepipe.detect.weight_nb import NONE
 
@@ -20,32 +20,31 @@ Record = Any  # one element of a structured array
 
 @kernel
 def frame_values(
-    obj: Record,
-    plane: Plane,
-    mask: Mask,
-    label: int,
-    thickness: int,
-    lines: tuple[int, int],
-    out: Array,
+    obj: Record, plane: Plane, mask: Mask, label: int, thickness: int, limit: int, out: Array
 ) -> int:
-    """Pixels of the frame that belong to no detection; their number, 0 if the frame is cut.
+    """Pixels of the frame outside all detections; their number, 0 if the image cuts the frame.
 
-    The frame surrounds the box of the object, widened on each side by a quarter of its size.
+    The frame surrounds the box of the object, widened on each side by a quarter of its size. The
+    original measures it as soon as the object is found: only detections on lines up to `limit`
+    are known, and of what cleaning swallowed later nothing has been given back.
     """
     height, width = plane.image.shape
     wide, high = (obj.xmax - obj.xmin + 1) // 4, (obj.ymax - obj.ymin + 1) // 4
     x0, x1 = obj.xmin - wide, obj.xmax + wide
     y0, y1 = obj.ymin - high, obj.ymax + high
-    if x0 < thickness or x1 + thickness >= width:
-        return 0
-    if y0 - thickness < lines[0] or y1 + thickness >= min(lines[1], height):
+    if x0 < thickness or x1 + thickness >= width or y0 < thickness or y1 + thickness >= height:
         return 0
     n = 0
     for y in range(y0 - thickness, y1 + thickness + 1):
         within = y0 <= y <= y1
         for x in range(x0 - thickness, x1 + thickness + 1):
-            if (within and x0 <= x <= x1) or is_masked(mask, label, y, x):
+            if within and x0 <= x <= x1:
                 continue
+            owner = mask.labels[y, x]
+            if mask.active and owner > 0 and owner != label and y <= limit:
+                given_back = mask.visible[owner] <= limit and y <= mask.visible[owner]
+                if not given_back:
+                    continue
             out[n] = plane.image[y, x]
             n += 1
     return n
@@ -55,15 +54,18 @@ def frame_values(
 def local_offsets(
     objects: Array,
     source: Array,
-    lines: Array,
     plane: Plane,
     mask: Mask,
-    thickness: int,
+    settings: tuple[int, int],
     first: int,
     last: int,
     out: Array,
 ) -> None:
-    """Mode of the frame around each object, above the background that is taken off already."""
+    """Mode of the frame around each object, above the background that is taken off already.
+
+    `settings` is (thickness of the frame, lines by which the masking follows the detection).
+    """
+    thickness, behind = settings
     nothing = np.zeros((1, 1), np.float32)
     maps = np.empty((4, 1, 1), np.float32)
     for k in range(first, last):
@@ -71,8 +73,8 @@ def local_offsets(
         wide = 3 * (obj.xmax - obj.xmin + 1) // 2 + 2 * thickness + 2
         high = 3 * (obj.ymax - obj.ymin + 1) // 2 + 2 * thickness + 2
         values = np.empty((1, wide * high), np.float32)
-        seen = (lines[k, 0], lines[k, 1])
-        n = frame_values(obj, plane, mask, source[k] + 2, thickness, seen, values[0])
+        limit = obj.last_line + 1 - behind
+        n = frame_values(obj, plane, mask, source[k] + 2, thickness, limit, values[0])
         if n == 0:
             continue
         mesh_rows(values[:, :n], nothing, NONE, BIG, (n, 1), 0, 1, maps)

@@ -13,7 +13,7 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect import aperture_nb, local_nb
 from purepipe.detect.background import in_threads
 from purepipe.detect.columns import Wanted, wanted_measurements
-from purepipe.detect.footprints import Catalogued
+from purepipe.detect.footprints import Catalogued, filter_mask
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import MEASURED, Mask
 
@@ -109,11 +109,13 @@ def _take_off_local(
 ) -> None:
     """Measure the local backgrounds and take them off the isophotal quantities."""
     prints = catalogued.footprints
+    behind = filter_mask(config).shape[0] // 2 + 1 if config.filter is not None else 0
+    settings = (config.back_thickness, behind)
 
     def some(first: int, last: int) -> None:
         local_nb.local_offsets(
-            prints.objects, catalogued.source, catalogued.lines, measured.plane, mask,
-            config.back_thickness, first, last, results.measured,
+            prints.objects, catalogued.source, measured.plane, mask, settings, first, last,
+            results.measured,
         )  # fmt: skip
         local_nb.apply_offsets(
             prints.objects, catalogued.source, prints.starts, prints.pixels, measured.plane,
