@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from purepipe.psf.samples import load_samples
     from purepipe.psf.several import fit_exposures
     from purepipe.psf.spread import spread_class, spread_model
+    from purepipe.psf.spread_local import spread_model_local
     from purepipe.psf.validate import PSFResiduals, psf_residuals, psf_summary, validate_psf
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "sky_positions",
     "spread_class",
     "spread_model",
+    "spread_model_local",
     "star_stamps",
     "validate_psf",
 ]
@@ -80,6 +82,7 @@ _HOMES = {
     "sky_positions": "observation",
     "spread_class": "spread",
     "spread_model": "spread",
+    "spread_model_local": "spread_local",
     "star_stamps": "checks",
     "validate_psf": "validate",
 }
