@@ -1,0 +1,56 @@
+"""The command that explains columns."""
+
+from __future__ import annotations
+
+import pytest
+
+from purepipe import flags
+from purepipe.catalogue.table import all_columns, column
+from purepipe.commands.columns import flag_family, main
+
+
+def test_one_column(capsys):
+    assert main(["KRON_RADIUS"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("KRON_RADIUS  [")
+    assert column("KRON_RADIUS").definition.split()[0] in text
+
+
+def test_flags_are_decoded(capsys):
+    assert main(["FLAGS", "--value", "6"]) == 0
+    text = capsys.readouterr().out
+    assert "6 = 2 + 4:" in text
+    assert "BLENDED: The object was deblended from another one." in text
+    assert "CROWDED" not in text
+    assert main(["FLAGS", "--value", "0"]) == 0
+    assert "0 = no flag" in capsys.readouterr().out
+    assert main(["FLAGS_PSF"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"{bit.name}: " in text for bit in flags.PSFFlag)
+
+
+def test_every_flag_column_names_its_family():
+    for item in all_columns().values():
+        if item.name.startswith("NGMIX_FLAGS_"):
+            family = flags.EpochFlag if item.name.endswith("EPOCH") else flags.ShapeFlag
+            assert flag_family(item) is family
+    assert flag_family(column("FLAGS_PSF")) is flags.PSFFlag
+    assert flag_family(column("X_IMAGE")) is None
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_lists_fit_the_terminal(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(all_columns())
+    assert max(map(len, lines)) <= width
+    assert main(["FLUX_*"]) == 0
+    assert all(line.startswith("FLUX_") for line in capsys.readouterr().out.splitlines())
+
+
+def test_unknown_names(capsys):
+    assert main(["KRON_RADIU"]) == 2
+    assert "Did you mean 'KRON_RADIUS'?" in capsys.readouterr().err
+    assert main(["X_IMAGE", "--value", "3"]) == 2
+    assert "this column holds no flags" in capsys.readouterr().err
