@@ -58,6 +58,7 @@ ORIGINALS = {
 
 # These take files and folders, and check their arguments themselves.
 TOOLS = {
+    "columns": "Say what the columns of the catalogues mean: [NAME|PATTERN] [--value BITS]",
     "find": "Name the images that touch an area: FILE... --cone RA,DEC,R | --box ... | --polygon",
     "match": "Add the columns of an external catalogue: CATALOGUE EXTERNAL --out FILE",
     "merge": "Join the catalogues of tiles: CATALOGUE|RUN... --out FILE --names v1|v2|purepipe",
