@@ -138,7 +138,10 @@ _COUNTS = tuple(
         ("XMAX_IMAGE", "pix", "Largest x of the footprint, from 1."),
         ("YMIN_IMAGE", "pix", "Smallest y of the footprint, from 1."),
         ("YMAX_IMAGE", "pix", "Largest y of the footprint, from 1."),
-        ("IMAFLAGS_ISO", "", "OR of the mask planes (MaskFlag) over the footprint."),
+        ("IMAFLAGS_ISO", "", "Flag maps (MaskFlag) combined over the footprint."),
+        ("NIMAFLAGS_ISO", "", "Pixels of the footprint that IMAFLAGS_ISO stands for."),
+        ("NLOWWEIGHT_ISO", "pix2", "Pixels of the footprint without weight."),
+        ("NLOWDWEIGHT_ISO", "pix2", "Pixels at or beside one without weight for the detection."),
         *((f"ISO{k}", "pix2", f"Pixels above isophote {k} of eight.") for k in range(8)),
     )
 )
@@ -148,6 +151,7 @@ _SHORTS = tuple(
     for name, sentence in (
         ("EXT_NUMBER", "Number of the FITS extension; 1 for a single image."),
         ("FLAGS", "Extraction flags (DetectFlag)."),
+        ("FLAGS_WEIGHT", "1: pixels without weight; 2: pixels at or beside one in detection."),
         (
             "FLAGS_WIN",
             "1 negative determinant, 2 negative moment, 4 negative flux, 8 wandered off: the"

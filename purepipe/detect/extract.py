@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from purepipe.detect.footprints import (
     threshold_level,
 )
 from purepipe.detect.photometry import measure_objects
+from purepipe.detect.pixel_flags import pixel_flag_columns
 from purepipe.detect.planes import PreparedImage, prepare_images
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.sep_engine import find_objects_sep
@@ -66,6 +67,7 @@ def extract(
     psf: Any = None,
     network: StarNetwork | None = None,
     catalogue: ArrayLike | None = None,
+    flag_maps: Sequence[NDArray[np.int32]] = (),
     checks: Iterable[str] = (),
     after: Continuation | None = None,
     threads: int = 1,
@@ -87,6 +89,8 @@ def extract(
         Needed for CLASS_STAR; `purepipe.legacy.read_neural_network` reads one.
     catalogue
         Rows of numbers (entries, columns) to which the objects are associated, for VECTOR_ASSOC.
+    flag_maps
+        (ny, nx) int32 maps for IMAFLAGS_ISO, in this order; default: the flags of the exposure.
     checks
         Check-images to make, by SExtractor's names: ``"-BACKGROUND"``, ``"APERTURES"``, ...
     after
@@ -121,8 +125,14 @@ def extract(
             "detection and measurement image differ in size", file=detection.name,
             got=detection.shape, allowed=exposure.shape,
         )  # fmt: skip
-    checks = tuple(checks)
+    checks, flag_maps = tuple(checks), tuple(flag_maps)
     require_known(checks)
+    for flags in flag_maps:
+        if flags.shape != exposure.shape:
+            raise DataError(
+                "image and flag map differ in size", file=exposure.name, got=flags.shape,
+                allowed=exposure.shape,
+            )  # fmt: skip
     sought, measured = prepare_images(exposure, detection, config, threads=threads)
     found = threshold_image(sought, config, threads=threads)
     catalogued = _find(sought, measured, found, exposure, config, after, threads)
@@ -137,6 +147,9 @@ def extract(
             results.objects, network, seeing=config.seeing, pixel_scale=measured.pixel_scale,
             threshold=_analysis_threshold(measured, config),
         )  # fmt: skip
+    maps = flag_maps or ([] if exposure.flags is None else [exposure.flags])
+    names = [item.name for item in requested_columns(config)]
+    extra |= pixel_flag_columns(names, catalogued, maps, sought, measured, config)
     table = detection_table(results, exposure, measured, sought, config, extra)
     table.meta["SEXNDET"] = int(catalogued.footprints.objects.size)
     numbers = _numbers(catalogued)
@@ -158,7 +171,9 @@ def _associated(
     objects = catalogued.footprints.objects[catalogued.source]
     found = associate(objects["x"], objects["y"], catalogue, config, wcs=exposure.wcs)
     keep = found.selected(config.assoc_select)
-    columns = {"NUMBER_ASSOC": found.counts[keep], "VECTOR_ASSOC": found.vectors[keep]}
+    columns: dict[str, NDArray[Any]] = {
+        "NUMBER_ASSOC": found.counts[keep], "VECTOR_ASSOC": found.vectors[keep],
+    }  # fmt: skip
     kept = replace(catalogued, source=catalogued.source[keep], lines=catalogued.lines[keep])
     return kept, columns
 
@@ -196,12 +211,11 @@ def _measure_isophotes(
         np.float32(threshold), float(exposure.saturation), background.level_map, background.mesh,
         config.min_area, sought.plane.noise2,
     )  # fmt: skip
-    flags = np.zeros((1, 1), np.int32) if exposure.flags is None else exposure.flags
 
     def some(first: int, last: int) -> None:
         footprint_nb.measure_objects(
             prints.objects, prints.starts, prints.pixels, prints.values, prints.thresholds, plane,
-            settings, flags, first, last,
+            settings, first, last,
         )  # fmt: skip
 
     in_threads(some, prints.objects.size, threads)

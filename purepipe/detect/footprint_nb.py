@@ -309,16 +309,15 @@ def measure_objects(
     thresholds: Array,
     plane: Plane,
     settings: Any,
-    flags: Array,
     first: int,
     last: int,
 ) -> None:
-    """Positional errors, cleaning threshold, isophotal quantities and image flags of objects.
+    """Positional errors, cleaning threshold and isophotal quantities of objects.
 
     `settings` is (analysis threshold, saturation, level map, mesh, min area, detection noise^2).
     """
     threshold, saturation, level_map, mesh, min_area, noise2 = settings
-    height, width = plane.image.shape
+    width = plane.image.shape[1]
     for k in range(first, last):
         obj = objects[k]
         a, b = starts[k], starts[k + 1]
@@ -326,11 +325,6 @@ def measure_objects(
         measure_errors(obj, inside, c, width, noise2, plane.gain)
         obj.clean_threshold = clean_threshold(c, t, min_area)
         measure_isophote(obj, inside, plane, threshold, saturation, level_map, mesh)
-        if flags.shape[0] == height:
-            bits = np.int32(0)
-            for i in range(a, b):
-                bits |= flags.flat[pixels[i]]
-            obj.image_flags = bits
 
 
 @kernel

@@ -272,7 +272,6 @@ def _swallow(winner: Record, loser: Record) -> None:
     winner.xmin, winner.xmax = min(winner.xmin, loser.xmin), max(winner.xmax, loser.xmax)
     winner.ymin, winner.ymax = min(winner.ymin, loser.ymin), max(winner.ymax, loser.ymax)
     winner.flags |= loser.flags & KEPT_FLAGS
-    winner.image_flags |= loser.image_flags
 
 
 @kernel

@@ -46,9 +46,9 @@ def correlate_row(image: Array, mask: Array, y: int, out: Array) -> None:
 
 
 @kernel
-def pixel_threshold(variance: Array, mask: Array, factor: Number, y: int, x: int) -> Number:
-    """Detection threshold of one pixel from the filtered variance."""
-    height, width = variance.shape
+def correlate_at(image: Array, mask: Array, y: int, x: int) -> Number:
+    """One pixel of the image correlated with a mask."""
+    height, width = image.shape
     rows, columns = mask.shape
     total = np.float32(0)
     for r in range(rows):
@@ -58,8 +58,8 @@ def pixel_threshold(variance: Array, mask: Array, factor: Number, y: int, x: int
         for c in range(columns):
             column = x + c - columns // 2
             if 0 <= column < width:
-                total += mask[r, c] * variance[line, column]
-    return np.float32(np.float64(factor) * math.sqrt(np.float64(total)))
+                total += mask[r, c] * image[line, column]
+    return total
 
 
 @kernel
@@ -156,7 +156,8 @@ def thresholds_of(
     for i in range(first, last):
         if local:
             y, x = divmod(pixels[i], width)
-            out[i] = pixel_threshold(variance, mask, factor, y, x)
+            noise = np.float64(correlate_at(variance, mask, y, x))
+            out[i] = np.float32(np.float64(factor) * math.sqrt(noise))
         else:
             out[i] = common
 

@@ -53,7 +53,6 @@ OBJECT = np.dtype(
         ("iso_levels", "i4", (8,)),
         ("background", "f4"),
         ("fwhm", "f4"),
-        ("image_flags", "i4"),
     ]
 )
 

@@ -156,7 +156,6 @@ def _counts(results: Measurements) -> dict[str, Values]:
         "FLAGS": measured["flags"],
         "FLAGS_WIN": measured["win_flags"],
         "NITER_WIN": measured["win_iterations"],
-        "IMAFLAGS_ISO": objects["image_flags"],
     }
 
 

@@ -1,0 +1,78 @@
+"""Columns that sum up flag maps and bad weights over the pixels of objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.config.detect import DetectConfig
+from purepipe.detect import pixel_flags_nb as nb
+from purepipe.detect.footprints import Catalogued, filter_mask
+from purepipe.detect.planes import PreparedImage
+
+Values = NDArray[Any]
+FLAG_COLUMNS = ("IMAFLAGS_ISO", "NIMAFLAGS_ISO")
+WEIGHT_COLUMNS = ("NLOWWEIGHT_ISO", "NLOWDWEIGHT_ISO", "FLAGS_WEIGHT")
+_KINDS = {"or": nb.OR, "and": nb.AND, "min": nb.MIN, "max": nb.MAX, "most": nb.MOST}
+
+
+def pixel_flag_columns(
+    names: Iterable[str],
+    catalogued: Catalogued,
+    maps: Sequence[NDArray[np.int32]],
+    sought: PreparedImage,
+    measured: PreparedImage,
+    config: DetectConfig,
+) -> dict[str, Values]:
+    """The columns among `names` that come from flag maps and weights, for the catalogue rows."""
+    wanted = set(names)
+    columns: dict[str, Values] = {}
+    if not wanted.isdisjoint(FLAG_COLUMNS):
+        columns |= _flag_columns(catalogued, maps, config)
+    if not wanted.isdisjoint(WEIGHT_COLUMNS):
+        columns |= _weight_columns(catalogued, sought, measured, config)
+    return {name: values for name, values in columns.items() if name in wanted}
+
+
+def _flag_columns(
+    catalogued: Catalogued, maps: Sequence[NDArray[np.int32]], config: DetectConfig
+) -> dict[str, Values]:
+    """Combined flags and numbers of pixels, (rows, maps); without a map, one column of zeros."""
+    prints = catalogued.footprints
+    shape = (max(len(maps), 1), prints.objects.size)
+    values, counts = np.zeros(shape, np.uint32), np.zeros(shape, np.int32)
+    # In the original a word is for one map only; the maps without a word are combined by "or".
+    words = (*config.flag_type, *("or" for _ in maps))
+    for flags, word, value, count in zip(maps, words, values, counts, strict=False):
+        nb.object_flags(flags, _KINDS[word], prints.starts, prints.pixels, value, count)
+        nb.merge_flags(value, count, _KINDS[word], catalogued.survivor)
+    return {
+        "IMAFLAGS_ISO": values.view(np.int32).T[catalogued.source],
+        "NIMAFLAGS_ISO": counts.T[catalogued.source],
+    }
+
+
+def _weight_columns(
+    catalogued: Catalogued, sought: PreparedImage, measured: PreparedImage, config: DetectConfig
+) -> dict[str, Values]:
+    """Numbers of pixels without weight (measurement), and near such pixels (detection).
+
+    Those of objects swallowed by cleaning are not counted, as in the original.
+    """
+    prints = catalogued.footprints
+    bad, near = (np.zeros(prints.objects.size, np.int32) for _ in range(2))
+    lists = prints.starts, prints.pixels
+    if measured.plane.weighted:
+        nb.count_bad_pixels(measured.plane.variance, measured.plane.bad_level, *lists, bad)
+    if sought.plane.weighted:
+        plane = sought.plane
+        nb.count_doubtful_pixels(plane.variance, filter_mask(config), plane.bad_level, *lists, near)
+    bad, near = bad[catalogued.source], near[catalogued.source]
+    return {
+        "NLOWWEIGHT_ISO": bad,
+        "NLOWDWEIGHT_ISO": near,
+        "FLAGS_WEIGHT": (1 * (bad > 0) + 2 * (near > 0)).astype(np.int16),
+    }
