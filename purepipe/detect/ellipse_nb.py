@@ -258,9 +258,8 @@ def measure_petro(
         inner += 0.3
     if ring != 0 and disk != 0:
         radius = np.float32(max(factor * middle, least))
-    _, _, crowded, cut = _kron_moment(obj, detection, mask, label, first_diameter / 2, lines)
-    if crowded:
-        out.flags |= CROWDED
+    # Unlike for AUTO, neighbours within this first ellipse do not make the object crowded.
+    _, _, _, cut = _kron_moment(obj, detection, mask, label, first_diameter / 2, lines)
     if cut:
         out.flags |= APERTURE_CUT
     out.petro_flux, out.petro_error, out.petro_radius = _scaled_ellipse(
