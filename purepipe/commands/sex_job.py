@@ -135,6 +135,8 @@ def read_job(arguments: Sequence[str]) -> Job:
             remedy="Call purepipe sex IMAGE.fits, or DETECTION.fits,MEASUREMENT.fits.",
         )  # fmt: skip
     _choice(settings, "VERBOSE_TYPE", VERBOSITY)
+    _refuse(settings, "DETECT_TYPE", "CCD", "photographic plates are not supported")
+    _refuse(settings, "DGEO_TYPE", "NONE", "maps of differential geometry are not supported")
     columns = _columns(settings, lenient)
     opened = [_opened(image_name(name)) for name in names]
     return Job(
@@ -150,6 +152,14 @@ def read_job(arguments: Sequence[str]) -> Job:
         network=_network(settings) if "CLASS_STAR" in names_of(columns) else None,
         entries=_entries(settings) if "_ASSOC" in "".join(names_of(columns)) else None,
     )
+
+
+def _refuse(settings: Settings, key: str, allowed: str, reason: str) -> None:
+    if settings.text(key).upper() not in ("", allowed):
+        raise ConfigError(
+            reason, file=settings.file or None, key=settings[key].where, got=settings.text(key),
+            allowed=allowed,
+        )  # fmt: skip
 
 
 def names_of(columns: Sequence[RequestedColumn]) -> tuple[str, ...]:

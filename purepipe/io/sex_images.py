@@ -106,8 +106,12 @@ def companion_of(
 
 
 def read_image_cards(name: ImageName, item: HDULayout) -> list[str]:
-    """The cards of the header of an image, untouched."""
-    return split_cards(card_text(header_at(name.path, item)))
+    """The cards of the header of an image, untouched, also those that break the standard."""
+    if item.kind != "image":
+        return split_cards(card_text(header_at(name.path, item)))
+    with open_input(name.path) as stream:
+        stream.seek(item.header_start)
+        return split_cards(stream.read(item.data_start - item.header_start).decode("latin-1"))
 
 
 def read_float_image(name: ImageName, item: HDULayout) -> NDArray[np.float32]:
@@ -255,6 +259,7 @@ def _described(array: NDArray[Any], cards: Sequence[str], *, extension: bool) ->
     kept = [line for line in cards if not line.startswith(gone)]
     for keyword, value in (("BZERO", 0.0), ("BSCALE", 1.0)):
         change_card(kept, keyword, value, form="20.8f")
+    change_card(kept, "ORIGIN", "purepipe")
     height, width = array.shape
     start = card("XTENSION", "IMAGE", "image") if extension else card("SIMPLE", True, "FITS")
     first = [

@@ -188,7 +188,8 @@ FILES: Mapping[str, frozenset[str]] = MappingProxyType(
                 "CATALOG_NAME", "CATALOG_TYPE", "PARAMETERS_NAME", "FILTER", "FILTER_NAME",
                 "WEIGHT_IMAGE", "FLAG_IMAGE", "PSF_NAME", "STARNNW_NAME", "CHECKIMAGE_TYPE",
                 "CHECKIMAGE_NAME", "SATUR_LEVEL", "SATUR_KEY", "MAG_ZEROPOINT", "GAIN", "GAIN_KEY",
-                "HEADER_SUFFIX",
+                "HEADER_SUFFIX", "ASSOC_NAME", "VERBOSE_TYPE", "WRITE_XML", "XML_NAME", "XSL_URL",
+                "NTHREADS",
             }
         ),
         "psfex": frozenset(
@@ -207,8 +208,6 @@ FILES: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )  # fmt: skip
 
-_NO_XML = "no XML report is written"
-_LOGGING = "messages are set by the command line"
 _THREADS = "one image is processed by one thread"
 _PLOTS = "plots are made by the report"
 
@@ -217,9 +216,7 @@ IGNORED: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         "sex": MappingProxyType(
             {
-                "VERBOSE_TYPE": _LOGGING, "WRITE_XML": _NO_XML, "XML_NAME": _NO_XML,
-                "XSL_URL": _NO_XML, "NTHREADS": _THREADS, "FILTER_THRESH": "for retina files only",
-                "MEMORY_PIXSTACK": "memory is not limited", "MAG_GAMMA": "for plates only",
+                "FILTER_THRESH": "for retina files only", "MAG_GAMMA": "for plates only",
                 "FITS_UNSIGNED": "integer images follow BZERO",
             }
         ),

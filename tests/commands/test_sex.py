@@ -297,6 +297,8 @@ def test_apertures_that_are_not_given(folder, caplog):
         (["image.fits", "-CATALOG_TYPE", "PARQUET"], 2, "ends in .parquet or .pq .got out.cat"),
         (["image.fits", "-CATALOG_TYPE", "FITS_1.0", "-CATALOG_NAME", "STDOUT"], 2,
          "only text catalogues go to the terminal"),
+        (["image.fits", "-DETECT_TYPE", "PHOTO"], 2, r"plates are not supported \(got PHOTO"),
+        (["image.fits", "-DGEO_TYPE", "PIXEL"], 2, "DGEO_TYPE .*not supported .*allowed: NONE"),
         (["image.fits", "-VERBOSE_TYPE", "LOUD"], 2, "VERBOSE_TYPE .*unknown word"),
         (["image.fits", "-CHECKIMAGE_TYPE", "SEGMENT"], 2, "Did you mean 'SEGMENTATION'"),
         (["image.fits", "-CHECKIMAGE_TYPE", "OBJECTS,FILTERED"], 2,
