@@ -13,8 +13,7 @@ from purepipe.errors import ConfigError, DataError, NothingToDo, did_you_mean
 from purepipe.io.images import read_header
 from purepipe.io.ldac import read_epochs
 from purepipe.io.masks import read_mask
-from purepipe.io.table_sets import write_tables
-from purepipe.io.tables import read_table
+from purepipe.io.tables import read_table, write_tables
 from purepipe.rng import generator
 from purepipe.shapepipe.config_small import (
     MatchExternalConfig,

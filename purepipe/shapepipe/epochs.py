@@ -124,8 +124,8 @@ def find_numbered_file(
 ) -> Path:
     """The file ``<pattern>-<number><extension>`` in a folder or below it.
 
-    Where there is none, but one other file ends in this number, it is taken and noted: older
-    configurations name files as their version of the original did.
+    Where there is none, but one file whose name is a part of the pattern, or has the pattern for a
+    part, it is taken and noted: configurations name files as their version of the original did.
 
     Raises
     ------
@@ -138,13 +138,18 @@ def find_numbered_file(
     ending = f"-{number}{extension}"
     found = sorted(item for item in folder.rglob(f"*{ending}") if item.is_file())
     exact = [item for item in found if item.name == path.name]
-    chosen = exact or found
+    related = [item for item in found if _related(item.name.removesuffix(ending), pattern)]
+    chosen = exact or related
     if len(chosen) != 1:
         raise InputFileError(
-            "no file has this number" if not chosen else "more than one file has this number",
+            "no file has this name and number" if not chosen else "more than one file has this number",
             file=path, got=", ".join(str(item.name) for item in chosen) or None,
             allowed=f"one file {pattern}{ending}",
         )  # fmt: skip
     if not exact:
         record.note(f"{chosen[0].name} is taken for {path.name}.")
     return chosen[0]
+
+
+def _related(name: str, pattern: str) -> bool:
+    return name in pattern or pattern in name

@@ -13,8 +13,8 @@ from purepipe.config import SpreadConfig
 from purepipe.errors import DataError, InputFileError
 from purepipe.flags import NOT_ATTEMPTED_BIT
 from purepipe.io.ldac import read_ldac
+from purepipe.io.shape_tables import TYPES, read_shapes
 from purepipe.io.stamp_store import StampStore
-from purepipe.io.table_sets import TYPES, read_shapes
 from purepipe.io.tables import write_table
 from purepipe.psf import spread_class
 from purepipe.psf.spread import FWHM_OVER_SIGMA

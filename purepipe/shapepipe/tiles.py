@@ -15,8 +15,9 @@ from purepipe.config import ShapeConfig
 from purepipe.errors import ConfigError, InputFileError
 from purepipe.flags import EpochFlag
 from purepipe.io.ldac import read_ldac, write_ldac
+from purepipe.io.shape_tables import read_shapes
 from purepipe.io.stamp_store import StampStore
-from purepipe.io.table_sets import read_shapes, write_tables
+from purepipe.io.tables import write_tables
 from purepipe.psf import sky_positions, spread_model
 from purepipe.shapepipe import final
 from purepipe.shapepipe.config import MakeCatConfig, NgmixConfig, SpreadModuleConfig

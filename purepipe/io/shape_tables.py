@@ -1,37 +1,19 @@
-"""Several tables in one FITS file; among them the shape catalogues of ShapePipe."""
+"""Shape catalogues as ShapePipe's ngmix module leaves them: a table for each shear type."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-from astropy.io import fits
 from astropy.table import Table
 
 from purepipe.errors import InputFileError
-from purepipe.io.atomic import atomic_write
-from purepipe.io.bintable import from_table, to_table
-from purepipe.io.images import open_hdu, quiet
+from purepipe.io.bintable import to_table
+from purepipe.io.images import open_hdu
 from purepipe.io.layout import fits_layout
 
 PathName = str | os.PathLike[str]
 TYPES = ("1M", "1P", "2M", "2P", "NOSHEAR")
-
-
-def write_tables(path: PathName, tables: Mapping[str, Table]) -> None:
-    """Write the tables as HDUs of their names, after an empty primary HDU.
-
-    Raises
-    ------
-    StoreError
-        The folder is missing or cannot be written.
-    """
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, table in tables.items():
-        hdus.append(from_table(table, name))
-    with atomic_write(path) as scratch, quiet():
-        hdus.writeto(scratch)
 
 
 def read_shapes(path: PathName) -> dict[str, Table]:
