@@ -34,6 +34,11 @@ class StarConfig:
     fwhm_range: tuple[float, float] = option(
         (1.2, 30.0), "Smallest and largest FWHM that the seeing can have.", unit="pixel", minimum=0
     )
+    method: str = option(
+        "locus", "How stars are told from galaxies: by a locus that follows the PSF over the CCD,"
+        " or by a mixture of normal distributions in size and S/N.",
+        choices=("locus", "mixture"),
+    )  # fmt: skip
     clip: float = option(
         3.0, "Half-width of the stellar locus in units of its dispersion.", unit="sigma",
         minimum=0.5, maximum=10,

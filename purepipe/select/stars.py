@@ -1,11 +1,9 @@
 """The stellar locus: which detections are stars fit for the PSF, without any configuration.
 
-Stars have one size at all magnitudes, galaxies are larger and spread. The size is FWHM_IMAGE,
-in logarithm; FLUX_RADIUS, where there is one, must agree. Among clean, bright objects the locus
-starts at the size that explains most of them as stars; it is refined by the half-sample mode and
-by clipped fits, which follow the PSF over the CCD. Its dispersion is taken from the smaller side,
-where no galaxies are, and the number of galaxies just above it decides how likely an object
-within its limits is a star.
+Stars have one size at all magnitudes, galaxies are larger and spread. The size is the geometric
+mean of FWHM_IMAGE and FLUX_RADIUS, or FWHM_IMAGE alone. Clean, bright objects define the locus of
+stars (`purepipe.select.locus`), or a mixture of normal distributions does; SPREAD_MODEL and
+CLASS_STAR, where they are, must not contradict.
 """
 
 from __future__ import annotations
@@ -19,7 +17,8 @@ from purepipe.config.select import StarConfig
 from purepipe.errors import AlgorithmError, DataError, did_you_mean
 from purepipe.flags import DetectFlag, StarFlag
 from purepipe.rng import generator
-from purepipe.select.mode import half_sample_mode
+from purepipe.select.locus import Sizes, fit_locus, star_probability
+from purepipe.select.mixture import fit_mixture
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -28,25 +27,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-# Range of ln(size) within which the first guess lies.
-_WINDOW = 0.05
-# The stars make a peak at least this high relative to the highest, which may be galaxies.
-_FIRST_PEAK = 0.25
-# Relative error of FWHM_IMAGE at S/N 1, measured on simulated stars of 0.4 to 1.3 arcsec seeing.
-_SIZE_NOISE = 1.5
-# Dispersion at high S/N: what is assumed, how many stars that is worth, and the least allowed.
-_PRIOR_SCATTER = 0.015
-_PRIOR_WEIGHT = 5
-_MIN_SCATTER = 0.008
-_MAX_SCATTER = 0.03
-# Star probabilities: similar S/N means a factor of about e^0.5.
-_SNR_KERNEL = 0.5
-_NODES = 64
-_WITHIN_ONE_SIGMA = 0.6827
-_MIN_PROBABILITY = 0.7
-# Expected growth of the size with 1 / snr, and change from the centre of the CCD to its edge.
-_TREND = 1.5
-_VARIATION = 0.02
+# Relative errors at S/N 1 of FWHM_IMAGE, and of its geometric mean with FLUX_RADIUS, measured on
+# simulated stars of 0.4 to 1.3 arcsec seeing.
+_FWHM_NOISE = 1.5
+_MEAN_NOISE = 1.1
+# Likelier ones are stars.
+_MIN_PROBABILITY = 0.85
+# Other classifiers are asked when so many members say what stars have, and SPREAD_MODEL is trusted
+# to so much.
+_FEWEST_TO_JUDGE = 5
+_SPREAD_FLOOR = 0.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +90,15 @@ def find_stars(
     ----------
     sources
         Detections with SExtractor's columns: FWHM_IMAGE, FLUX_AUTO, FLUXERR_AUTO; used where
-        present: X_IMAGE, Y_IMAGE, FLUX_RADIUS, MAG_AUTO, FLAGS, IMAFLAGS_ISO, ELLIPTICITY, and
-        FLUX_MAX (or MU_MAX with SEXPXSCL and SEXMGZPT of ``sources.meta``) with the saturation
-        level SEXSATLV and the background SEXBKGND of ``sources.meta``.
+        present: X_IMAGE, Y_IMAGE, FLUX_RADIUS, MAG_AUTO, FLAGS, IMAFLAGS_ISO, ELLIPTICITY,
+        CLASS_STAR, SPREAD_MODEL with SPREADERR_MODEL, and FLUX_MAX (or MU_MAX with SEXPXSCL and
+        SEXMGZPT of ``sources.meta``) with the saturation level SEXSATLV and the background
+        SEXBKGND of ``sources.meta``.
     config
         Limits; the defaults need no knowledge of the seeing.
     seed, unit
-        Survey seed and name of the CCD, which fix the stars that are kept for validation.
+        Survey seed and name of the CCD, which fix the stars that are kept for validation; the
+        seed also starts the fit of a mixture.
 
     Raises
     ------
@@ -125,7 +117,7 @@ def find_stars(
         raise _too_few(flags, config, unit)
     if n_clean == 0:
         return StarSelection(flags, float("nan"), float("nan"))
-    fwhm, scatter = _flag_sizes(sources, flags, config.clip)
+    fwhm, scatter = _flag_sizes(sources, flags, config, seed)
     star = flags == 0
     if np.count_nonzero(star) < config.min_stars:
         raise _too_few(flags, config, unit)
@@ -133,22 +125,66 @@ def find_stars(
     return StarSelection(flags, fwhm, fwhm * scatter)
 
 
-def _flag_sizes(sources: Table, flags: NDArray[np.int32], clip: float) -> tuple[float, float]:
+def _flag_sizes(
+    sources: Table, flags: NDArray[np.int32], config: StarConfig, seed: int
+) -> tuple[float, float]:
     """Set SIZE in `flags` off the locus; return the locus' FWHM and relative dispersion."""
     clean = flags == 0
     snr = _ratio(_column(sources, "FLUX_AUTO"), _column(sources, "FLUXERR_AUTO"))
     snr = np.where(snr > 0, snr, np.nan)
-    sizes = _Sizes(_logarithm(sources, "FWHM_IMAGE"), snr, _terms(sources, snr))
-    locus = _fit_locus(sizes.take(clean), clip)
-    deviation = locus.deviation(sizes)
-    on_locus = np.abs(deviation) < clip
-    on_locus[clean] &= _star_probability(deviation[clean], snr[clean], clip) > _MIN_PROBABILITY
-    if "FLUX_RADIUS" in sources.colnames:
-        radii = _Sizes(_logarithm(sources, "FLUX_RADIUS"), snr, sizes.terms)
-        on_locus &= _radius_agrees(radii, on_locus & clean, clip)
+    size, error = _log_size(sources, clean)
+    sizes = Sizes(size, error / snr, snr, _terms(sources, snr))
+    looked_at = sizes.take(clean)
+    if config.method == "mixture":
+        locus, probability = fit_mixture(looked_at, seed=seed)
+    else:
+        locus = fit_locus(looked_at, config.clip)
+        z = locus.deviation(looked_at)
+        probability = star_probability(z, looked_at, locus.scatter, config.clip)
+    on_locus = np.abs(locus.deviation(sizes)) < config.clip
+    on_locus[clean] &= probability > _MIN_PROBABILITY
+    on_locus &= ~_contradicted(sources, clean & on_locus, config.clip)
     flags[~on_locus & ((flags & StarFlag.BAD_VALUE.value) == 0)] |= StarFlag.SIZE.value
     seen = clean & on_locus if np.any(clean & on_locus) else clean
     return float(np.median(np.exp(sizes.terms[seen] @ locus.coefficients))), locus.scatter
+
+
+def _contradicted(sources: Table, member: Bools, clip: float) -> Bools:
+    """Rows that SPREAD_MODEL or CLASS_STAR, where they are, call galaxies beside the members.
+
+    Both are judged by their values for the members, as the zero of SPREAD_MODEL moves with the
+    PSF model, and CLASS_STAR with the seeing that it was told.
+    """
+    wrong = np.zeros(len(member), dtype=np.bool_)
+    if np.count_nonzero(member) < _FEWEST_TO_JUDGE:
+        return wrong
+    if {"SPREAD_MODEL", "SPREADERR_MODEL"} <= set(sources.colnames):
+        spread = _column(sources, "SPREAD_MODEL")
+        error = np.hypot(_column(sources, "SPREADERR_MODEL"), _SPREAD_FLOOR)
+        wrong |= spread - np.nanmedian(spread[member]) > (clip + 1) * error
+    if "CLASS_STAR" in sources.colnames:
+        star = _column(sources, "CLASS_STAR")
+        wrong |= star < np.nanmedian(star[member]) / 4
+    return wrong
+
+
+def _log_size(sources: Table, clean: Bools) -> tuple[Floats, float]:
+    """Logarithm of the size, as FWHM in pixels, and its error at S/N 1.
+
+    FLUX_RADIUS joins FWHM_IMAGE where there is one: noise, and the loss of faint wings, move them
+    in opposite directions, a larger object moves both.
+    """
+    fwhm = _logarithm(sources, "FWHM_IMAGE")
+    if "FLUX_RADIUS" not in sources.colnames:
+        return fwhm, _FWHM_NOISE
+    radius = _logarithm(sources, "FLUX_RADIUS")
+    known = clean & np.isfinite(radius)
+    if not known.any():
+        return fwhm, _FWHM_NOISE
+    ratio = np.median((fwhm - radius)[known])
+    # A radius that is out by more than a factor e is of another object.
+    radius = np.clip(radius + ratio, fwhm - 1, fwhm + 1)
+    return np.where(np.isfinite(radius), (fwhm + radius) / 2, fwhm), _MEAN_NOISE
 
 
 def _require_columns(sources: Table) -> None:
@@ -209,33 +245,6 @@ def _peak(sources: Table) -> Floats | None:
     return surface_brightness * float(scale) ** 2
 
 
-@dataclass(frozen=True, eq=False)
-class _Locus:
-    """Stars have ln(size) = terms @ coefficients, with a dispersion that grows with 1 / snr."""
-
-    coefficients: Floats
-    scatter: float
-
-    def deviation(self, sizes: _Sizes) -> Floats:
-        """Offset from the locus in units of its dispersion."""
-        noise = _SIZE_NOISE / sizes.snr
-        offset: Floats = sizes.size - sizes.terms @ self.coefficients
-        return offset / np.hypot(self.scatter, noise)
-
-
-@dataclass(frozen=True, eq=False)
-class _Sizes:
-    """Logarithms of sizes, S/N, and the terms that a star's size may depend on."""
-
-    size: Floats
-    snr: Floats
-    terms: Floats
-
-    def take(self, rows: Bools) -> _Sizes:
-        """The given rows."""
-        return _Sizes(self.size[rows], self.snr[rows], self.terms[rows])
-
-
 def _terms(sources: Table, snr: Floats) -> Floats:
     """1, the loss of wide wings at low S/N, and position on the CCD to second order."""
     columns = [np.ones(len(snr)), 1 / snr]
@@ -252,112 +261,6 @@ def _to_unit_range(values: Floats) -> Floats:
     low, high = finite.min(), finite.max()
     scaled: Floats = (2 * values - low - high) / max(high - low, 1.0)
     return np.where(np.isfinite(scaled), scaled, 0.0)
-
-
-def _fit_locus(sizes: _Sizes, clip: float) -> _Locus:
-    """Fit the locus to clean objects by clipping around the densest size."""
-    start = _first_peak(sizes.size, sizes.snr)
-    near = np.abs(sizes.size - start) < _WINDOW
-    coefficients = np.zeros(sizes.terms.shape[1])
-    coefficients[0] = half_sample_mode(sizes.size[near])
-    locus = _Locus(coefficients, _WINDOW / 2)
-    member = np.zeros(len(near), dtype=np.bool_)
-    for _ in range(30):
-        z = locus.deviation(sizes)
-        likely = _star_probability(z, sizes.snr, clip) > 0.5
-        previous, member = member, (np.abs(z) < clip) & likely
-        if not member.any() or np.array_equal(member, previous):
-            break
-        locus = _refine(sizes.take(member), locus)
-    return locus
-
-
-def _refine(members: _Sizes, locus: _Locus) -> _Locus:
-    """Centre, dependences and dispersion of the members of the locus.
-
-    A least-squares fit in which every dependence is expected to be small, so that few stars
-    cannot make it large.
-    """
-    noise = _SIZE_NOISE / members.snr
-    error = np.hypot(locus.scatter, noise)
-    centre = _weighted_median(members.size, 1 / error**2)
-    expected = np.zeros(members.terms.shape[1])
-    expected[0], expected[1] = centre, _TREND
-    tolerance = np.full(len(expected), _VARIATION)
-    tolerance[0], tolerance[1] = _WINDOW, _TREND
-    design = np.vstack([members.terms / error[:, None], np.diag(1 / tolerance)])
-    target = np.concatenate([members.size / error, expected / tolerance])
-    coefficients = np.linalg.lstsq(design, target, rcond=None)[0]
-    offset = members.size - members.terms @ coefficients
-    return _Locus(coefficients, _lower_scatter(offset, noise))
-
-
-def _first_peak(size: Floats, snr: Floats) -> float:
-    """The smallest size that many objects share.
-
-    Every object votes with a Gaussian as wide as its size is uncertain. Galaxies may outnumber
-    the stars, but they are larger: the first peak that is not far below the highest one counts.
-    """
-    width = np.hypot(_PRIOR_SCATTER, _SIZE_NOISE / snr)
-    trial = np.arange(size.min(), size.max() + _WINDOW, _WINDOW / 10)
-    z = (size[None, :] - trial[:, None]) / width[None, :]
-    votes = (np.exp(-0.5 * z * z) / width).sum(axis=1)
-    first = int(np.argmax(votes >= _FIRST_PEAK * votes.max()))
-    return float(trial[first + np.argmax(votes[first : first + 10])])
-
-
-def _weighted_median(values: Floats, weights: Floats) -> float:
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])
-
-
-def _lower_scatter(offset: Floats, noise: Floats) -> float:
-    """Dispersion beyond the noise, from the objects smaller than the centre.
-
-    Few objects say little: the guess counts as much as `_PRIOR_WEIGHT` of them.
-    """
-    lower = offset <= 0
-    n = np.count_nonzero(lower)
-    if n == 0:
-        return _PRIOR_SCATTER
-    excess = (1.4826 * np.median(-offset[lower])) ** 2 - np.median(noise[lower]) ** 2
-    mean = (n * max(excess, 0.0) + _PRIOR_WEIGHT * _PRIOR_SCATTER**2) / (n + _PRIOR_WEIGHT)
-    return float(np.clip(np.sqrt(mean), _MIN_SCATTER, _MAX_SCATTER))
-
-
-def _star_probability(z: Floats, snr: Floats, clip: float) -> Floats:
-    """Probability that an object at deviation `z` of the locus is a star.
-
-    Stars are normal in z. Galaxies are counted just above the locus, in two steps; if they get
-    rarer toward it they go on doing so, and below its centre they die out. Both are counted
-    among objects of similar S/N.
-    """
-    x = np.log(snr)
-    nodes = np.linspace(x.min(), x.max(), _NODES)
-    step = np.subtract.outer(nodes, x) / _SNR_KERNEL
-    kernel = np.exp(-0.5 * step * step)
-    stars = np.interp(x, nodes, kernel @ (np.abs(z) < 1) / _WITHIN_ONE_SIGMA)
-    near, far = (
-        np.interp(x, nodes, kernel @ ((z > low) & (z < low + 1.5)))
-        for low in (clip + 0.5, clip + 2.0)
-    )
-    slope = np.clip(np.log((far + 1) / (near + 1)) / 1.5, 0.0, None)
-    galaxies = (near + far) / 3 * np.exp(slope * (np.minimum(z, clip) - clip - 2.0))
-    density = stars * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
-    galaxies *= np.clip(1 + z / clip, 0.0, 1.0)
-    probability: Floats = density / np.maximum(density + galaxies, 1e-300)
-    return probability
-
-
-def _radius_agrees(radii: _Sizes, member: Bools, clip: float) -> Bools:
-    """Rows whose FLUX_RADIUS is that of the members, within limits wider by one sigma."""
-    usable = member & np.isfinite(radii.size)
-    if np.count_nonzero(usable) < 3:
-        return np.ones(len(usable), dtype=np.bool_)
-    centre = np.zeros(radii.terms.shape[1])
-    locus = _refine(radii.take(usable), _Locus(centre, _PRIOR_SCATTER))
-    return np.abs(locus.deviation(radii)) < clip + 1
 
 
 def _draw_reserve(star: Bools, fraction: float, seed: int, unit: str) -> NDArray[np.intp]:

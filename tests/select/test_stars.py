@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import Table
+from astropy.table import Table, vstack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,16 +64,16 @@ def is_bright_star(table: Table) -> np.ndarray:
 
 
 @pytest.mark.parametrize("depth", [1.0, 3.0])
-@pytest.mark.parametrize("n_galaxies", [0, 300])
-@pytest.mark.parametrize("n_stars", [20, 80, 1000])
+@pytest.mark.parametrize(
+    ("n_stars", "n_galaxies"), [(20, 0), (80, 0), (80, 300), (1000, 0), (1000, 300)]
+)
 @pytest.mark.parametrize("fwhm", [0.4, 0.7, 1.0, 1.3])
 def test_purity_and_completeness_on_a_grid(fwhm, n_stars, n_galaxies, depth):
     table = catalogue(fwhm, n_stars, n_galaxies, depth=depth)
     selection = find_stars(table)
     purity, completeness = scores(table, selection.stars, is_bright_star(table))
     assert purity >= 0.98
-    # Where galaxies of nearly the stars' size outnumber them, purity costs completeness.
-    assert completeness >= (0.45 if n_galaxies > n_stars and fwhm >= 1 else 0.85)
+    assert completeness >= 0.85
     assert selection.fwhm == pytest.approx(fwhm / 0.187, rel=0.03)
     assert 0 < selection.width < 0.05 * selection.fwhm
 
@@ -88,8 +88,52 @@ def test_catalogues_of_simulated_images(path):
     clean &= np.asarray(table["FLUX_MAX"]) + 600 <= 54000
     purity, completeness = scores(table, find_stars(table).stars, clean)
     # "compact": 80 galaxies per square arcminute with a median half-light radius of 0.15 arcsec.
-    assert purity >= (0.97 if path.stem == "compact" else 0.98)
+    assert purity >= 0.98
     assert completeness >= 0.85
+
+
+@pytest.mark.parametrize("depth", [1.0, 3.0])
+@pytest.mark.parametrize(("fwhm", "least"), [(0.4, 0.98), (0.7, 0.98), (1.0, 0.97), (1.3, 0.94)])
+def test_few_stars_among_many_galaxies(fwhm, least, depth):
+    # At 1.3 arcsec even the true PSF and all densities give 0.98 with 0.99 of the stars.
+    tables = [catalogue(fwhm, 20, 300, depth=depth, seed=seed) for seed in range(8)]
+    chosen = [find_stars(table).stars for table in tables]
+    wanted = np.concatenate([is_bright_star(table) for table in tables])
+    purity, completeness = scores(vstack(tables), np.concatenate(chosen), wanted)
+    assert purity >= least
+    assert completeness >= 0.95
+
+
+@pytest.mark.parametrize(("n_stars", "n_galaxies"), [(30, 0), (100, 300), (300, 0)])
+@pytest.mark.parametrize("fwhm", [0.4, 0.7, 1.0])
+def test_mixture_of_normal_distributions(fwhm, n_stars, n_galaxies):
+    table = catalogue(fwhm, n_stars, n_galaxies, variation=0.01)
+    selection = find_stars(table, StarConfig(method="mixture"), seed=3)
+    purity, completeness = scores(table, selection.stars, is_bright_star(table))
+    assert purity >= 0.95
+    # It knows nothing of the PSF's change over the CCD.
+    assert completeness >= (0.75 if n_galaxies else 0.8)
+    assert selection.fwhm == pytest.approx(fwhm / 0.187, rel=0.04)
+    again = find_stars(table, StarConfig(method="mixture"), seed=3)
+    assert np.array_equal(selection.flags, again.flags)
+
+
+def test_other_classifiers_have_a_say():
+    table = catalogue(0.7, 200, 0)
+    rng = np.random.default_rng(0)
+    stars = find_stars(table).stars
+    rows = np.flatnonzero(stars)[:3]
+    table["SPREAD_MODEL"] = 0.003 + rng.normal(0, 0.0005, len(table))
+    table["SPREADERR_MODEL"] = 0.0005
+    table["SPREAD_MODEL"][rows[0]] = 0.02
+    table["SPREAD_MODEL"][rows[1]] = np.nan  # not measured: no evidence
+    table["CLASS_STAR"] = 0.9
+    table["CLASS_STAR"][rows[2]] = 0.05
+    flags = find_stars(table).flags
+    assert flags[rows[0]] & StarFlag.SIZE
+    assert not flags[rows[1]] & StarFlag.SIZE
+    assert flags[rows[2]] & StarFlag.SIZE
+    assert find_stars(table).stars.sum() == stars.sum() - 2
 
 
 def test_ten_stars():
