@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.shapes.checks import check_stamps, shaped
-from purepipe.shapes.metacal import TYPES, lattice_period
+from purepipe.shapes.metacal import TYPES
+from purepipe.shapes.transforms import lattice_period
 
 # Shears of the types in units of the step.
 SHEARS = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])

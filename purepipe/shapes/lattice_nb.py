@@ -73,17 +73,19 @@ class Lattice(NamedTuple):
     jacobians: Floats  # (2, epoch, 2, 2) of the stamp; of the type
     numbers: Floats  # (3, epoch) variance of the target; weight; factor of the noise power
     table: Floats  # (NODES,) V against q^2
+    dense: Floats  # (4, epoch, row, column) noise and PSF for rotated noise, else empty
     annuli: Floats  # (4, 2 modes + 4) ln mean 1/|P|^2, mean q^2, slope, ln V
 
 
 @inner_kernel
-def make_lattice(epochs: int, modes: int) -> Lattice:
-    """Scratch arrays for objects of up to `epochs` epochs."""
+def make_lattice(epochs: int, modes: int, dense: int) -> Lattice:
+    """Scratch arrays for objects of up to `epochs` epochs; `dense` is the side of those planes."""
     width = (2 * modes + 6) // 8 * 8
     return Lattice(
         np.zeros((10, epochs, modes, width)), np.zeros((epochs, 5, modes, width)),
         np.zeros((epochs, modes), np.int64), np.zeros((2, epochs), np.int64),
         np.zeros((2, epochs, 2, 2)), np.zeros((3, epochs)), np.zeros(NODES),
+        np.zeros((4, epochs, dense, dense)),
         np.zeros((4, 2 * modes + 4)),
     )  # fmt: skip
 

@@ -6,7 +6,6 @@ The sheared images are never made: shearing relabels the frequencies of the deco
 
 from __future__ import annotations
 
-import functools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from purepipe.shapes.checks import (
     shaped,
 )
 from purepipe.shapes.profiles import PROFILES, profile_of
+from purepipe.shapes.transforms import dense_transforms, lattice_period, transform
 
 if TYPE_CHECKING:
     from purepipe.shapes.lattice_nb import Options
@@ -298,11 +298,6 @@ class FitOptions:
         )
 
 
-def lattice_period(side: int) -> int:
-    """Period of the frequency lattice in pixels: the stamp and room for the reconvolution."""
-    return side + 13
-
-
 def metacal_fit(
     images: ArrayLike,
     psfs: ArrayLike,
@@ -443,7 +438,7 @@ def _measure_batch(pairs: Pairs, options: FitOptions, side: int, final: bool, ou
             transform(pairs.images, period, numbers.modes),
             transform(pairs.psfs, period, numbers.modes),
             pairs.jacobians, pairs.offsets, pairs.sigmas, pairs.targets, pairs.start, pairs.seeds,
-            pairs.noise_images, pairs.psfs,
+            pairs.psfs, *dense_transforms(pairs.noise_images, pairs.psfs, period, numbers.modes),
         )  # fmt: skip
     measure_batch(stamps, numbers, out)
     rest = np.flatnonzero(out.unfinished)
@@ -459,25 +454,6 @@ def _measure_batch(pairs: Pairs, options: FitOptions, side: int, final: bool, ou
 
 _OBJECT_ARRAYS = ("pars", "cov", "s2n", "flags", "implicit", "evaluations", "unfinished")
 _PAIR_ARRAYS = ("pair_flags", "target", "psf_pars", "psf_cov", "psf_flags")
-
-
-@functools.lru_cache(maxsize=32)
-def _table(side: int, period: int, modes: int) -> NDArray[np.float32]:
-    """(side, 2 modes): cosines and sines of k x, x from the stamp's centre."""
-    angle = np.outer(np.arange(side) - (side - 1) / 2, 2 * np.pi / period * np.arange(modes))
-    table = np.concatenate([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    table.flags.writeable = False
-    return table
-
-
-def transform(stamps: NDArray[np.float32], period: int, modes: int) -> NDArray[np.float32]:
-    """(n, 2 modes, 2 modes) products of stamps with cosines and sines along both axes.
-
-    One matrix product per stamp and axis, so that no result depends on its neighbours.
-    """
-    table = _table(stamps.shape[-1], period, modes)
-    products: NDArray[np.float32] = np.matmul(table.T, np.matmul(stamps, table))
-    return products
 
 
 def fill_bad_pixels(

@@ -71,7 +71,7 @@ from purepipe.shapes.lattice_nb import (
     shear_jacobian,
     target_sigma,
 )
-from purepipe.shapes.noise_nb import add_rotated, add_white, noise_power, white_field
+from purepipe.shapes.noise_nb import add_rotated, add_white, noise_power, unfold, white_field
 from purepipe.shapes.responses_nb import implicit_responses
 
 Floats = NDArray[np.float64]
@@ -112,8 +112,10 @@ class Stamps(NamedTuple):
     target: Floats  # (pair,) given sigma of the target PSF, or zero
     start: Integers  # (object + 1,) first pair of each object
     seeds: NDArray[np.uint64]
-    noise_images: Singles  # (pair, n, n) for rot90, else (0, 0, 0)
     psf_images: Singles  # (pair, n, n)
+    dense_noise: Singles  # (pair, 2 dense modes, 2 dense modes) for rot90, else (0, 0, 0)
+    dense_psf: Singles
+    taps: Floats  # (phase, tap) of the interpolation between dense modes
 
 
 @fast_kernel
@@ -269,6 +271,9 @@ def prepare_noise(
                 lattice.power[epoch],
                 options,
             )
+        elif options.noise == NOISE_ROT90:
+            unfold(stamps.dense_noise[pair], lattice.dense[0, epoch], lattice.dense[1, epoch])
+            unfold(stamps.dense_psf[pair], lattice.dense[2, epoch], lattice.dense[3, epoch])
         if options.noise in (NOISE_DOUBLE, NOISE_ROT90):
             lattice.numbers[WEIGHT, epoch] *= 0.5
 
@@ -315,8 +320,10 @@ def stack_of_type(
                 planes[IM, epoch],
             )  # fmt: skip
         elif options.noise == NOISE_ROT90:
-            noise, psf = stamps.noise_images[pair], stamps.psf_images[pair]
-            add_rotated(lattice, epoch, half, options.dk, noise, psf, options.noise_sign)
+            add_rotated(
+                lattice, epoch, half, options.dk, np.float64(stamps.psf[pair, 0, 0]), stamps.taps,
+                options.noise_sign,
+            )  # fmt: skip
     re, im = lattice.planes[RE], lattice.planes[IM]
     if options.noise == NOISE_NONE:
         re, im = lattice.planes[RATIO_RE], lattice.planes[RATIO_IM]
@@ -479,7 +486,8 @@ def measure_batch(stamps: Stamps, options: Options, results: Results) -> None:
     epochs: Any = np.int64(1)
     for obj in range(stamps.seeds.size):
         epochs = max(epochs, stamps.start[obj + 1] - stamps.start[obj])
-    lattice = make_lattice(epochs, options.modes)
+    dense = max(0, stamps.dense_noise.shape[1] - 1)
+    lattice = make_lattice(epochs, options.modes, dense)
     space = make_space(lattice.planes.shape[3])
     for obj in range(stamps.seeds.size):
         count = open_epochs(obj, stamps, lattice, options, space, results)

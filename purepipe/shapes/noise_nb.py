@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
+DENSER = 2.0  # of the planes that rotated noise is read from, against the lattice
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX2 = np.uint64(0x94D049BB133111EB)
@@ -245,30 +246,52 @@ def normal_pair(seed: np.uint64, number: int) -> Any:
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
+@kernel
+def unfold(t: Singles, re: Floats, im: Floats) -> None:
+    """Transform about the centre of the plane, from the products with cosines and sines."""
+    modes, centre = t.shape[0] // 2, re.shape[0] // 2
+    for j in range(-centre, centre + 1):
+        for i in range(-centre, centre + 1):
+            y, x = abs(j), abs(i)
+            sy, sx = (1.0 if j > 0 else -1.0), (1.0 if i > 0 else -1.0)
+            cc, ss = np.float64(t[y, x]), np.float64(t[modes + y, modes + x])
+            cs, sc = np.float64(t[y, modes + x]), np.float64(t[modes + y, x])
+            re[centre + j, centre + i] = cc - sx * sy * ss
+            im[centre + j, centre + i] = -(sx * cs + sy * sc)
+
+
 @fast_kernel
-def transform_at(image: Singles, kx: float, ky: float) -> Any:
-    """Transform sum I exp(-i k.p) of a stamp at any frequency, p from the stamp's centre."""
-    rows, columns = image.shape
-    cos_x, sin_x = np.empty(columns), np.empty(columns)
-    for i in range(columns):
-        x = i - 0.5 * (columns - 1)
-        cos_x[i], sin_x[i] = math.cos(kx * x), math.sin(kx * x)
-    re, im = 0.0, 0.0
-    for j in range(rows):
-        y = j - 0.5 * (rows - 1)
-        a, b = 0.0, 0.0
-        for i in range(columns):
-            a += image[j, i] * cos_x[i]
-            b += image[j, i] * sin_x[i]
-        c, s = math.cos(ky * y), math.sin(ky * y)
-        re += a * c - b * s
-        im -= a * s + b * c
-    return re, im
+def transform_at(re: Floats, im: Floats, kx: float, ky: float, taps: Floats) -> Any:
+    """Transform at any frequency (in steps of the plane), from its neighbours.
+
+    Frequencies beyond the plane, where no mode has a weight, are read at its edge.
+    """
+    width, phases = taps.shape[1], taps.shape[0] - 1
+    centre = re.shape[0] // 2
+    limit = centre - width
+    kx, ky = min(max(kx, -limit), limit), min(max(ky, -limit), limit)
+    column, row = math.floor(kx), math.floor(ky)
+    x, y = (kx - column) * phases, (ky - row) * phases
+    i, j = min(int(x), phases - 1), min(int(y), phases - 1)
+    x, y = x - i, y - j
+    left = int(column) + centre - width // 2 + 1
+    bottom = int(row) + centre - width // 2 + 1
+    a, b = 0.0, 0.0
+    for n in range(width):
+        r, s = 0.0, 0.0
+        for m in range(width):
+            tap = taps[i, m] + x * (taps[i + 1, m] - taps[i, m])
+            r += tap * re[bottom + n, left + m]
+            s += tap * im[bottom + n, left + m]
+        tap = taps[j, n] + y * (taps[j + 1, n] - taps[j, n])
+        a += tap * r
+        b += tap * s
+    return a, b
 
 
 @inner_kernel
 def add_rotated(
-    lattice: Lattice, epoch: int, half: int, dk: float, noise: Singles, psf: Singles, sign: float
+    lattice: Lattice, epoch: int, half: int, dk: float, total: float, taps: Floats, sign: float
 ) -> None:
     """Ratio plus a noise stamp that was processed with the axes turned by 90 degrees.
 
@@ -277,6 +300,8 @@ def add_rotated(
     w' = Sp^T R^-1 w, times the ratio of the target transforms at R^-1 w and at w.
     """
     jac, sheared = lattice.jacobians[STAMP, epoch], lattice.jacobians[TYPE, epoch]
+    noise_re, noise_im = lattice.dense[0, epoch], lattice.dense[1, epoch]
+    psf_re, psf_im = lattice.dense[2, epoch], lattice.dense[3, epoch]
     det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
     sp = np.empty((2, 2))
     for j in range(2):
@@ -284,20 +309,18 @@ def add_rotated(
         sp[1, j] = (jac[0, 0] * sheared[1, j] - jac[1, 0] * sheared[0, j]) / det
     det = sp[0, 0] * sp[1, 1] - sp[0, 1] * sp[1, 0]
     qa, qb, qc = frequency_form(jac)
-    variance = lattice.numbers[VARIANCE, epoch]
-    total, _ = transform_at(psf, 0.0, 0.0)
+    scale = 0.5 * lattice.numbers[VARIANCE, epoch] * dk * dk
     for row in range(lattice.places[ROWS, epoch]):
         for m in range(-lattice.reach[epoch, row], lattice.reach[epoch, row] + 1):
-            kx, ky = m * dk, row * dk
-            wx = (sp[1, 1] * kx - sp[1, 0] * ky) / det
-            wy = (sp[0, 0] * ky - sp[0, 1] * kx) / det
+            wx = (sp[1, 1] * m - sp[1, 0] * row) / det
+            wy = (sp[0, 0] * row - sp[0, 1] * m) / det
             tx, ty = wy, -wx  # R^-1 w
             sx, sy = sp[0, 0] * tx + sp[1, 0] * ty, sp[0, 1] * tx + sp[1, 1] * ty
-            a, b = transform_at(noise, -sy, sx)
-            c, d = transform_at(psf, sx, sy)
+            a, b = transform_at(noise_re, noise_im, -DENSER * sy, DENSER * sx, taps)
+            c, d = transform_at(psf_re, psf_im, DENSER * sx, DENSER * sy, taps)
             here = qa * wx * wx + 2.0 * qb * wx * wy + qc * wy * wy
             there = qa * tx * tx + 2.0 * qb * tx * ty + qc * ty * ty
-            f = sign * math.exp(0.5 * variance * (here - there)) * total / (c * c + d * d)
+            f = sign * math.exp(scale * (here - there)) * total / (c * c + d * d)
             j = half + m
             lattice.planes[RE, epoch, row, j] = lattice.planes[RATIO_RE, epoch, row, j] + f * (
                 a * c + b * d

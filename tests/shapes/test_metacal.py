@@ -370,3 +370,59 @@ def test_arrays_that_do_not_fit_are_refused(change, message):
 def test_choices_that_are_not_allowed_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         FitOptions(**change)
+
+
+def test_transforms_between_modes_are_exact():
+    from purepipe.shapes.noise_nb import transform_at, unfold
+    from purepipe.shapes.transforms import dense_transforms, lattice_period
+
+    rng = np.random.default_rng(3)
+    images = rng.standard_normal((1, 25, 25)).astype(np.float32)
+    period, modes = lattice_period(25), 12
+    dense, _, taps = dense_transforms(images, images, period, modes)
+    side = dense.shape[1] - 1
+    re, im = np.empty((2, side, side))
+    unfold(dense[0], re, im)
+    pixels = np.arange(25) - 12
+    for kx, ky in rng.uniform(-11, 11, (20, 2)):
+        a, b = transform_at(re, im, 2 * kx, 2 * ky, taps)
+        wave_x, wave_y = (np.exp(-2j * np.pi / period * k * pixels) for k in (kx, ky))
+        expected = wave_y @ images[0] @ wave_x
+        assert abs(a + 1j * b - expected) < 2e-4  # of a transform of size 25
+    empty = dense_transforms(images[:0], images, period, modes)
+    assert [array.size for array in empty] == [0, 0, 0]
+
+
+def test_rotated_noise_of_large_shears_stays_within_its_tables(scene):
+    oblong = scene.jacobians @ np.diag([1.3, 0.8])
+    result = fit(replace(scene, jacobians=oblong), noise="rot90", step=0.1)
+    assert ((result.flags & ShapeFlag.NOT_ATTEMPTED) == 0).all()
+    assert np.isfinite(result.pars[result.flags == 0]).all()
+
+
+@pytest.mark.parametrize("culprit", ["saturated", "off-centre psf", "border", "hopeless"])
+def test_objects_that_cannot_be_measured_well_keep_their_rows(scene, noisy, culprit):
+    images, psfs = scene.images.copy(), scene.psfs.copy()
+    masks = np.zeros(images.shape, bool)
+    if culprit == "saturated":  # the core is masked, its pixels hold the well's depth
+        masks[2, :, 22:29, 22:29] = True
+        images[2][masks[2]] = 1e5
+    elif culprit == "border":  # a third of the stamp is off the detector
+        masks[2, :, :, :16] = True
+        images[2][masks[2]] = np.nan
+    elif culprit == "hopeless":
+        images[2] *= np.float32(1e-3)
+        images[2] += 10 * scene.sigmas[2, 0] * np.random.default_rng(1).standard_normal((2, 51, 51))
+    else:
+        psfs[2] = np.roll(psfs[2], 7, axis=-1)
+    result = fit(replace(scene, images=images, psfs=psfs), masks=masks, moments_fwhm=1.2)
+    assert np.isfinite(result.pars[2][result.flags[2] == 0]).all()
+    assert ((result.flags[2] & ShapeFlag.NOT_ATTEMPTED) == 0).all()
+    others = np.arange(6) != 2
+    np.testing.assert_array_equal(result.pars[others], noisy.pars[others])
+    if culprit == "off-centre psf":
+        # the galaxy lies seven pixels from where the PSF puts it: nothing that looks well
+        assert not result.good[2] or abs(result.pars[2, 0, 0]) > 0.5
+    if culprit == "border":
+        shift = np.abs(result.shapes[2, 0] - noisy.shapes[2, 0])
+        assert (shift < 4 * noisy.errors[2, 0, 2:4]).all()
