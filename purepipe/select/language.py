@@ -175,19 +175,9 @@ def parse_expression(text: str, *, place: Place = Place()) -> Expression:
 
 
 def parse_condition(text: str, *, place: Place = Place()) -> Condition:
-    """The condition that `text` spells.
+    """The condition that `text` spells, such as ``"FWHM_IMAGE < mode(FWHM_IMAGE{stars}) + 0.2"``.
 
-    Parameters
-    ----------
-    text
-        For instance ``"FWHM_IMAGE < mode(FWHM_IMAGE{preselect}) + 0.2"``.
-    place
-        Where `text` begins in its file, for messages.
-
-    Raises
-    ------
-    ConfigError
-        With the line, the column, and the nearest valid name.
+    Parameters and errors are those of `parse_expression`.
     """
     node = _parse(text, place)
     if isinstance(node, Comparison | Logical):

@@ -4,8 +4,10 @@ import logging
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from purepipe.errors import DataError, InputFileError
+from purepipe.errors import DataError, InputFileError, PurepipeError
 from purepipe.mask import regions as shapes
 
 from .fields import wcs
@@ -202,3 +204,37 @@ def test_polygons_survive_the_way_to_ds9_and_back():
     np.testing.assert_allclose(region.contours[0], vertices, rtol=1e-14)
     (again,) = shapes.polygons_from_weightwatcher(text)
     np.testing.assert_allclose(again - 1, vertices, rtol=1e-13)
+
+
+_PIECES = st.sampled_from(
+    ["polygon", "circle", "box", "ellipse", "annulus", "point", "line", "(", ")", ",", " ", "\n",
+     ";", "#", "-", "+", "image", "physical", "fk5", "icrs", "galactic", "tile 2",
+     "global color=red",
+     "1", "2.5", "1e3", "-7", "nan", "inf", "1e999", "10:20:30", '3"', "2'", "1d", "{", "}", "\0",
+     "é", "polygon(1,1,9,1,9,9)", "circle(5,5,2)", "# tile 1", "|", "&", "\r"]
+)  # fmt: skip
+_REGION_TEXT = st.one_of(
+    st.text(max_size=60), st.lists(_PIECES, max_size=30).map("".join),
+    st.lists(_PIECES, max_size=30).map(" ".join),
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(_REGION_TEXT)
+@example("polygon(" + "(" * 3000)
+@example("polygon(" + "1," * 100_000)
+@example("circle(" * 2000)
+@example("__import__('os').system('true')")
+def test_hostile_region_text_is_refused_or_drawn(text):
+    field = wcs((40, 50))
+    for parse in (
+        shapes.polygons_from_weightwatcher,
+        lambda text: shapes.regions_from_ds9(text, field),
+    ):
+        try:
+            found = parse(text)
+        except PurepipeError:
+            continue
+        for item in found:
+            contours = item.contours if isinstance(item, shapes.Region) else (item,)
+            assert all(np.isfinite(line).all() and line.shape[1] == 2 for line in contours)
