@@ -105,6 +105,7 @@ def process_image(
     sought = _read_sought(job, number, measured)
     detection = extract(
         measured, job.config, detection=sought, network=job.network, catalogue=job.entries,
+        flag_maps=_read_flags(job, number, measured.shape),
         checks=extracted_checks(writers), after=after, threads=_threads(job),
     )  # fmt: skip
     write_checks(detection, measured, cards, writers)
@@ -148,7 +149,6 @@ def read_measured(job: Job, number: int) -> tuple[Exposure, list[str], bool]:
         image=image,
         weight=weight,
         weight_kind=kind,
-        flags=_read_flags(job, number, image.shape),
         wcs=_coordinates(used, image.shape),
         gain=_calibration(job, used, "GAIN"),
         saturation=_calibration(job, used, "SATUR"),
@@ -172,7 +172,7 @@ def _read_sought(job: Job, number: int, measured: Exposure) -> Exposure | None:
     else:
         weight, kind = _read_weight(job, job.weights[0], number, measured.shape)
     return measured.replace(
-        image=image, weight=weight, weight_kind=kind, flags=None,
+        image=image, weight=weight, weight_kind=kind,
         name=measured.name if job.sought is None else str(job.sought.name),
     )  # fmt: skip
 
@@ -200,13 +200,12 @@ def _read_weight(
     return array, _KINDS[weight.kind]
 
 
-def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> NDArray[np.int32] | None:
-    if not job.flags:
-        return None
-    file = job.flags[0]
-    array = read_flag_image(file.name, _companion(job, file, number))
-    _require_size(file, array.shape, shape)
-    return array
+def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> list[NDArray[np.int32]]:
+    maps = []
+    for file in job.flags:
+        maps.append(read_flag_image(file.name, _companion(job, file, number)))
+        _require_size(file, maps[-1].shape, shape)
+    return maps
 
 
 def _coordinates(cards: Sequence[str], shape: tuple[int, ...]) -> WCS | None:

@@ -73,6 +73,8 @@ def print_format(name: str, dtype: np.dtype[Any]) -> str:
 
 def unit_of(name: str) -> str:
     """The unit of a column in SExtractor's words; empty for pure numbers."""
+    if name.endswith("WEIGHT_ISO"):  # counts without a unit there
+        return ""
     unit = all_columns()[name].unit
     return _UNITS.get(unit, unit)
 
