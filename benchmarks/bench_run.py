@@ -33,15 +33,23 @@ from purepipe.config import MaskConfig, SimulateConfig, SurveyConfig
 from purepipe.config.survey import InputConfig
 from purepipe.pipeline import load_survey, make_executor, make_plan, run, warm_up, work
 from purepipe.pipeline import schedule as schedules
-from purepipe.pipeline.cost import fit_costs
+from purepipe.pipeline.cost import fit_costs, unit_size
 from purepipe.pipeline.headers import ExposureFiles, read_headers
 from purepipe.pipeline.progress import Silent
 from purepipe.pipeline.schedule import Schedule
 from purepipe.pipeline.store import LEDGER, Outcome, open_store, outcomes
-from purepipe.pipeline.units import Unit, WorkContext
+from purepipe.pipeline.units import (
+    CatalogueTask,
+    CCDTask,
+    ShapesTask,
+    TileTask,
+    Unit,
+    WorkContext,
+)
 from purepipe.simulate import simulate_survey
 
 CCDS = 40
+KINDS = {CCDTask: "ccd", TileTask: "tile", ShapesTask: "shapes", CatalogueTask: "catalogue"}
 
 
 def main() -> None:
@@ -192,12 +200,19 @@ def bench_survey(folder: Path, path: Path | None) -> None:
     else:
         config = replace(load_survey(path), out=folder / "run")
     warm_up()
-    spent_in_steps = [0.0]
-    for kind, function in list(work._WORK.items()):
-        work._WORK[kind] = timed(function, spent_in_steps)
+    spent_in_units = [0.0]
+    by_kind = {KINDS[task]: [0.0] for task in work._WORK}
+    for task, function in list(work._WORK.items()):
+        work._WORK[task] = timed(function, by_kind[KINDS[task]])
+    schedules.execute = timed(work.execute, spent_in_units)
     with measured() as spent:
         summary = run(config, workers=1)
-    steps = spent_in_steps[0]
+    schedules.execute = work.execute
+    steps, units = sum(spent[0] for spent in by_kind.values()), spent_in_units[0]
+    say(
+        f"survey    around the steps of units {units - steps:.2f} s CPU; plan, ledger, merging"
+        f" {spent['cpu'] - units:.2f} s CPU"
+    )
     say(
         f"survey    {len(summary.outcomes)} units, {summary.objects} objects: steps {steps:.1f} s"
         f" CPU, runner {spent['cpu'] - steps:.2f} s CPU:"
@@ -209,19 +224,20 @@ def bench_survey(folder: Path, path: Path | None) -> None:
         f"resume    {again.skipped} units skipped in {spent['cpu']:.2f} s CPU,"
         f" {1e3 * spent['cpu'] / len(again.outcomes):.1f} ms per unit"
     )
-    report_costs(config)
+    report_costs(config, {kind: spent[0] for kind, spent in by_kind.items()})
 
 
-def report_costs(config: SurveyConfig) -> None:
-    """The measured costs of units, as docs/scale.md quotes them."""
+def report_costs(config: SurveyConfig, cpu: dict[str, float]) -> None:
+    """The measured costs of units, as docs/scale.md quotes them; seconds of CPU."""
     store = open_store(config.out, create=False)
     done = outcomes(store)
     store.close()
     costs = fit_costs(done)
     for kind, cost in costs.kinds.items():
+        seconds = cpu[kind] / sum(unit_size(outcome) for outcome in done if outcome.kind == kind)
         size = "megapixel" if kind in ("ccd", "tile") else "object"
         say(
-            f"cost      {kind:<10} {cost.seconds:.5f} s, {cost.megabytes:.4f} MB per {size};"
+            f"cost      {kind:<10} {seconds:.5f} s, {cost.megabytes:.4f} MB per {size};"
             f" {cost.files} files a unit; {cost.peak_mb:.0f} MB of memory ({cost.units} units)"
         )
     say(f"cost      {costs.density:.0f} objects per megapixel of a tile")
@@ -229,13 +245,13 @@ def report_costs(config: SurveyConfig) -> None:
     say(f"ledger    {size / 1e3 / len(done):.2f} kB per unit")
 
 
-def timed(function: Callable[..., None], into: list[float]) -> Callable[..., None]:
+def timed(function: Callable[..., Any], into: list[float]) -> Callable[..., Any]:
     """A function whose CPU seconds are added up."""
 
-    def call(*args: Any) -> None:
+    def call(*args: Any) -> Any:
         start = time.process_time()
         try:
-            function(*args)
+            return function(*args)
         finally:
             into[0] += time.process_time() - start
 

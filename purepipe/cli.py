@@ -187,7 +187,9 @@ def run(
     for line in summary.guards:
         print(f"guard: {line}")
     if summary.objects:
-        print(f"\n{summary.objects:,} objects in {summary.root / 'catalogue' / 'final_cat.fits'}")
+        merged = summary.root / "catalogue" / "final_cat.fits"
+        where = merged if merged.exists() else f"the tables of tiles in {merged.parent}"
+        print(f"\n{summary.objects:,} objects in {where}")
     else:
         print("\nno object in the final catalogue")
     if report and part is None:

@@ -184,6 +184,10 @@ class RunConfig:
         0.5, "Share of its objects that a step may lose before the run counts as failed.",
         minimum=0, maximum=1,
     )  # fmt: skip
+    max_merged_objects: int = option(
+        5_000_000, "Most objects whose tiles are joined in one catalogue, which takes memory.",
+        minimum=0,
+    )  # fmt: skip
     logs: str = option(
         "all", "Which units leave a log file.", choices=("all", "failed")
     )  # fmt: skip

@@ -52,7 +52,10 @@ class Run:
         path = self.root / MERGED
         if not path.exists():
             raise StoreError(
-                "the run has no catalogue yet", file=self.root, remedy="Run it to the end first."
+                "the run has no merged catalogue",
+                file=self.root,
+                remedy="Run it to the end; beyond run.max_merged_objects, read the tiles'"
+                " catalogue/final_cat-*.fits.",
             )
         return read_table(path)
 

@@ -15,12 +15,12 @@ from purepipe.pipeline.capsule import provenance, write_capsule
 from purepipe.pipeline.cost import fit_costs
 from purepipe.pipeline.executors import capacity, make_executor
 from purepipe.pipeline.guards import guard_lines
-from purepipe.pipeline.keys import code_version
+from purepipe.pipeline.keys import code_version, content_hash
 from purepipe.pipeline.limits import can_limit
 from purepipe.pipeline.locks import Shard
 from purepipe.pipeline.plan import Plan, make_plan, require_units
 from purepipe.pipeline.progress import Progress, Silent
-from purepipe.pipeline.results import merge_catalogues
+from purepipe.pipeline.results import MERGED, merge_catalogues
 from purepipe.pipeline.schedule import Schedule
 from purepipe.pipeline.store import (
     Outcome,
@@ -49,7 +49,7 @@ class RunSummary:
     skipped
         Units that stood from an earlier run, or were done by another shard.
     objects
-        Rows of the merged catalogue.
+        Rows of the merged catalogue, or of those of all tiles where they are too many to merge.
     guards
         One line for each kind of unit or step that failed too often.
     """
@@ -153,11 +153,33 @@ def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:
     if shard is None:  # another shard may have planned what this one could not read
         forget_others(store, [*schedule.units, *(problem.name for problem in plan.problems)])
     ended = sorted([*plan.problems, *schedule.ended.values()], key=lambda o: o.name)
-    objects = merge_catalogues(config.out, ended, meta=schedule.context.provenance)
+    objects = _merge(schedule, ended)
     guards = guard_lines(ended, config.run)
     write_capsule(store, config, ended, _inputs(plan))
     set_facts(store, {"guards": list(guards), "objects": objects, "finished": store.campaign})
     return RunSummary(config.out, tuple(ended), schedule.skipped, objects, guards)
+
+
+def _merge(schedule: Schedule, ended: list[Outcome]) -> int:
+    """Join the catalogues of all tiles, unless that was done; the number of rows is returned."""
+    store, provenance = schedule.store, schedule.context.provenance
+    key = content_hash([(o.name, o.key, o.status) for o in ended if o.kind == "catalogue"])
+    merged = store.root / MERGED
+    earlier = fact(store, "merged")
+    if merged.is_file() and earlier is not None and earlier[:2] == [key, merged.stat().st_size]:
+        return int(earlier[2])
+    rows = sum(
+        step.n_out
+        for outcome in ended if outcome.kind == "catalogue" and outcome.done
+        for step in outcome.steps if step.step == "catalogue"
+    )  # fmt: skip
+    if rows > schedule.context.config.run.max_merged_objects:
+        merged.unlink(missing_ok=True)  # of an earlier run
+        return rows
+    objects = merge_catalogues(store.root, ended, meta=provenance)
+    if objects:
+        set_facts(store, {"merged": [key, merged.stat().st_size, objects]})
+    return objects
 
 
 def _preference(shard: Shard | None) -> int:

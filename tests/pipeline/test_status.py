@@ -265,6 +265,19 @@ def test_logs_of_failed_units_alone(finished, tmp_path):
     assert not (other.out / "logs").exists()
 
 
+def test_too_many_objects_are_not_merged(finished, tmp_path):
+    config, first = finished
+    other = replace(config, out=tmp_path / "run", run=RunConfig(max_merged_objects=100))
+    shutil.copytree(config.out, other.out)
+    (other.out / "catalogue/final_cat-000-000.fits").unlink()
+    (other.out / "catalogue/final_cat.fits").write_bytes(b"stale")
+    summary = run(other, workers=1)
+    assert summary.objects == first.objects
+    assert not (other.out / "catalogue/final_cat.fits").exists()
+    with pytest.raises(StoreError, match=r"no merged catalogue.*final_cat-\*\.fits"):
+        open_run(other.out).catalogue()
+
+
 def test_choose_one_executor(survey):
     from purepipe.cli import _executor
 
