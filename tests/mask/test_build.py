@@ -1,6 +1,8 @@
 """The whole mask of an image."""
 
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -270,3 +272,9 @@ def test_threads_give_the_same_masks():
     with ThreadPoolExecutor(4) as pool:
         for mask in pool.map(lambda _: build_mask(image, stars), range(8)):
             assert_array_equal(mask, alone)
+
+
+def test_the_guide_lists_every_bit():
+    guide = (Path(__file__).parents[2] / "docs" / "masks.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", guide, re.MULTILINE))
+    assert listed == {str(int(member)): member.name for member in MaskFlag}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -303,3 +304,10 @@ def test_a_tile_of_many_objects():
     purity, completeness = scores(table, find_stars(table).stars, is_bright_star(table))
     assert purity >= 0.98
     assert completeness >= 0.85
+
+
+def test_the_guide_lists_every_reason():
+    guide = (Path(__file__).parents[2] / "docs" / "selection.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| (\d+) \| ([A-Z_]+) \|", guide, re.MULTILINE))
+    reasons = [item for item in StarFlag if item is not StarFlag.NOT_ATTEMPTED]
+    assert listed == {str(int(item)): item.name for item in reasons}
