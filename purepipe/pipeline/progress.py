@@ -66,7 +66,7 @@ class Lines(Silent):
     def __exit__(self, *_: object) -> None:
         """Tell what stood from an earlier run."""
         if self._skipped:
-            self._say(f"{self._skipped} of {self._total} units stood, or another shard did them")
+            self._say(f"{self._skipped} of {self._total} units stood, from an earlier run or shard")
 
     def total(self, units: int) -> None:
         """Remember the number of units."""
