@@ -7,12 +7,14 @@ does not fit them; ngmix is timed when it is importable. The bias follows the pr
 `purepipe.shapes.selftest_shear`.
 
     python bench_shapes.py                      # times and accuracy
+    python bench_shapes.py --memory 100000      # also the memory of so many objects
     python bench_shapes.py --pairs 20000        # also m and c at S/N 30 and 15
     python bench_shapes.py --calibration --shear-grid --galaxies 1000 --pairs 100000
 """
 
 import argparse
 import math
+import resource
 import time
 from pathlib import Path
 
@@ -143,12 +145,15 @@ def print_times(library, count, repeat):
     """Table of the times."""
     images, psfs, jacobians, sigmas = noisy_stamps(library, count, 30.0)
     print(f"\nprocessor time per galaxy, {count} galaxies, 3 epochs of 51 x 51, five types")
-    for noise in ("none", "double", "min"):
+    every = [{"noise": noise} for noise in ("none", "double", "min", "rot90")]
+    every += [{"responses": "implicit"}, *({"profile": name} for name in ("exp", "dev", "bdf"))]
+    for choice in every:
 
-        def run(noise=noise):
-            metacal_fit(images, psfs, jacobians, sigmas, seed=1, noise=noise)
+        def run(choice=choice):
+            metacal_fit(images, psfs, jacobians, sigmas, seed=1, **choice)
 
-        print(f"  metacal_fit, noise {noise!r:9}  {best(run, repeat) / count * 1e3:8.3f} ms")
+        ((name, value),) = choice.items()
+        print(f"  metacal_fit, {name + ' ' + value:18}{best(run, repeat) / count * 1e3:8.3f} ms")
     objects, stamps = as_epochs(images, psfs, jacobians)
 
     def step():
@@ -168,6 +173,51 @@ def print_times(library, count, repeat):
         print("  ngmix                          not installed")
     else:
         print(f"  ngmix, metacal and fits        {seconds * 1e3:8.3f} ms")
+
+
+def print_threads(library, count, repeat):
+    """Wall time of the step with two threads beside one, in turn; and what the threads leave over.
+
+    On a busy machine only the second line says something: the share of the processor time that is
+    spent outside the threads, and the ratio of wall times that follows for two free cores.
+    """
+    objects, stamps = as_epochs(*noisy_stamps(library, count, 30.0)[:3])
+    measure_shapes(objects, stamps, ShapeConfig(), seed=1)
+    walls, processor, alone = {1: [], 2: []}, {1: [], 2: []}, []
+    for _ in range(repeat):
+        for threads in walls:
+            start = time.perf_counter(), time.process_time(), time.thread_time()
+            measure_shapes(objects, stamps, ShapeConfig(), seed=1, threads=threads)
+            walls[threads].append(time.perf_counter() - start[0])
+            processor[threads].append(time.process_time() - start[1])
+        alone.append(time.thread_time() - start[2])
+    one, two, main_thread = min(processor[1]), min(processor[2]), min(alone)
+    ratio = (main_thread + 0.5 * (two - main_thread)) / one
+    print(f"\nwall time of two threads beside one: {min(walls[2]) / min(walls[1]):.2f}")
+    print(f"  outside the threads {main_thread / one:.1%}: {ratio:.2f} on two free cores")
+
+
+def print_memory(library, number, block=1000):
+    """Resident memory while many objects are measured in blocks."""
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        print("\nmemory: only known on Linux")
+        return
+    objects, stamps = as_epochs(*noisy_stamps(library, block, 30.0)[:3])
+    measure_shapes(objects, stamps, ShapeConfig(), seed=1)
+
+    def resident():
+        return int(status.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    start = resident()
+    print(f"\nmemory after 1 block of {block} objects: {start:.0f} MiB")
+    largest = start
+    for done in range(block, number, block):
+        measure_shapes(objects, stamps, ShapeConfig(), seed=done)
+        largest = max(largest, resident())
+        if (done + block) % (number // 5) == 0:
+            print(f"  after {done + block:7,} objects: {resident():.0f} MiB", flush=True)
+    print(f"  largest: {largest:.0f} MiB, {largest - start:+.0f} MiB")
 
 
 def print_cells(library, repeat):
@@ -299,6 +349,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="of the bias")
     parser.add_argument("--noise", default="min", help="noise mode of the bias")
     parser.add_argument("--seed", type=int, default=5, help="of galaxies and noise of the bias")
+    parser.add_argument("--memory", type=int, default=0, help="objects whose memory is watched")
     parser.add_argument("--only-bias", action="store_true", help="neither times nor accuracy")
     parser.add_argument(
         "--calibration", nargs="*", metavar="CASE", choices=calibration_cases(),
@@ -317,8 +368,11 @@ def main():
     )
     if not arguments.only_bias:
         print_times(library, arguments.objects, arguments.repeat)
+        print_threads(library, max(arguments.objects, 600), arguments.repeat)
         print_cells(library, arguments.repeat)
         print_accuracy(arguments.reference)
+    if arguments.memory:
+        print_memory(library, arguments.memory)
     if arguments.pairs:
         print("\nshear bias, gamma = 0.02\n" + HEAD)
         print_bias(library, arguments.pairs, arguments.threads, arguments.noise, arguments.seed)

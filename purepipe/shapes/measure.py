@@ -21,6 +21,7 @@ from purepipe.shapes.metacal import (
     by_object,
     draw_noise,
     fill_with_model,
+    in_threads,
     measure_pairs,
 )
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # Column names of the types, in the order of `MetacalResult`.
 TYPE_NAMES = ("NOSHEAR", "1P", "1M", "2P", "2M")
 _POSITIONS = (("XWIN_WORLD", "YWIN_WORLD"), ("X_WORLD", "Y_WORLD"))
+_BATCH = 128  # stamps prepared at a time
 _START_WIDTH = 2.5  # pixels, of the search for the object's extent
 
 
@@ -93,7 +95,7 @@ def measure_shapes(
         max_iterations=config.max_iterations,
         moments_fwhm=config.moments_fwhm,
     )
-    pairs, bad, good, flags = _prepare(epochs, config, seeds, options)
+    pairs, bad, good, flags = _prepare(epochs, config, seeds, options, threads)
     if config.fill == "model":
         pairs = fill_with_model(pairs, bad, options, threads=threads)
     out = measure_pairs(pairs, options, threads=threads)
@@ -105,7 +107,7 @@ def measure_shapes(
 
 
 def prepare_epochs(
-    epochs: EpochStamps, config: ShapeConfig, seeds: NDArray[np.uint64]
+    epochs: EpochStamps, config: ShapeConfig, seeds: NDArray[np.uint64], *, threads: int = 1
 ) -> tuple[
     NDArray[np.float32],
     NDArray[np.bool_],
@@ -134,20 +136,33 @@ def prepare_epochs(
     bad = np.zeros(images.shape, np.bool_)
     sigma = np.full(len(flags), np.nan)
     good = np.zeros(len(flags))
-    prepare_stamps(
+    given: tuple[NDArray[Any], ...] = (
         np.ascontiguousarray(epochs.images, np.float32),
         np.ascontiguousarray(epochs.weights, np.float32),
         np.ascontiguousarray(epochs.masks, np.int32), scale, start, seeds[epochs.row],
-        _order_in_object(epochs.row), config.masked_fraction, images, bad, sigma, good, flags,
+        _order_in_object(epochs.row),
     )  # fmt: skip
+    made: tuple[NDArray[Any], ...] = (images, bad, sigma, good, flags)
+
+    def work(first: int) -> None:
+        part = slice(first, first + _BATCH)
+        before: list[Any] = [array[part] for array in given]
+        after: list[Any] = [array[part] for array in made]
+        prepare_stamps(*before, config.masked_fraction, *after)
+
+    in_threads(work, range(0, len(flags), _BATCH), threads)
     return images, bad, sigma, good, flags
 
 
 def _prepare(
-    epochs: EpochStamps, config: ShapeConfig, seeds: NDArray[np.uint64], options: FitOptions
+    epochs: EpochStamps,
+    config: ShapeConfig,
+    seeds: NDArray[np.uint64],
+    options: FitOptions,
+    threads: int,
 ) -> tuple[Pairs, NDArray[np.bool_], NDArray[np.float64], NDArray[np.int32]]:
     """The usable pairs, their bad pixels and fraction of good ones, and flags of the objects."""
-    images, bad, sigma, good, flags = prepare_epochs(epochs, config, seeds)
+    images, bad, sigma, good, flags = prepare_epochs(epochs, config, seeds, threads=threads)
     use = flags == 0
     rows = np.asarray(epochs.row, np.int64)[use]
     chosen = slice(None) if use.all() else use  # views rather than copies where possible
