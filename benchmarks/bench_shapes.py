@@ -185,10 +185,10 @@ def print_threads(library, count, repeat):
     measure_shapes(objects, stamps, ShapeConfig(), seed=1)
     walls, processor, alone = {1: [], 2: []}, {1: [], 2: []}, []
     for _ in range(repeat):
-        for threads in walls:
+        for threads, seconds in walls.items():
             start = time.perf_counter(), time.process_time(), time.thread_time()
             measure_shapes(objects, stamps, ShapeConfig(), seed=1, threads=threads)
-            walls[threads].append(time.perf_counter() - start[0])
+            seconds.append(time.perf_counter() - start[0])
             processor[threads].append(time.process_time() - start[1])
         alone.append(time.thread_time() - start[2])
     one, two, main_thread = min(processor[1]), min(processor[2]), min(alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,11 +145,13 @@ def prepare_epochs(
     )  # fmt: skip
     made: tuple[NDArray[Any], ...] = (images, bad, sigma, good, flags)
 
+    prepare: Callable[..., None] = prepare_stamps
+
     def work(first: int) -> None:
         part = slice(first, first + _BATCH)
         before: list[Any] = [array[part] for array in given]
         after: list[Any] = [array[part] for array in made]
-        prepare_stamps(*before, config.masked_fraction, *after)
+        prepare(*before, config.masked_fraction, *after)
 
     in_threads(work, range(0, len(flags), _BATCH), threads)
     return images, bad, sigma, good, flags
