@@ -22,6 +22,7 @@ from purepipe.select.language import (
     Logical,
     Negative,
     Number,
+    Place,
     parse_condition,
 )
 from purepipe.select.mode import half_sample_mode, mode
@@ -182,13 +183,18 @@ def _column(node: Column, scope: Scope) -> Any:
         raise _error(node, "a column of one number per row is needed", got=node.name)
     if node.mask is not None:
         if node.mask not in scope.masks:
-            raise _error(
-                node, "unknown mask", got=node.mask,
-                remedy=f"{did_you_mean(node.mask, scope.masks)} A mask must be defined before it"
-                " is used.",
-            )  # fmt: skip
+            raise unknown_mask(node.mask, scope.masks, node.place)
         return values[scope.masks[node.mask]]
     return values if scope.rows is None else values[scope.rows]
+
+
+def unknown_mask(name: str, masks: Mapping[str, Bools], place: Place) -> ConfigError:
+    """The error of a name that no mask has so far; this also ends masks that name each other."""
+    known = did_you_mean(name, masks) if masks else "There is none yet."
+    return ConfigError(
+        "unknown mask", file=place.file, key=str(place), got=name,
+        remedy=f"{known} A mask must be defined before it is used.",
+    )  # fmt: skip
 
 
 def _plain(column: Any) -> NDArray[Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from purepipe.errors import ConfigError, did_you_mean
+from purepipe.errors import ConfigError
 from purepipe.rng import generator
-from purepipe.select.evaluate import Scope, rows_where, value_of
+from purepipe.select.evaluate import Scope, rows_where, unknown_mask, value_of
 from purepipe.select.language import Place
 from purepipe.select.recipe import (
     CatalogueRecipe,
@@ -234,10 +234,7 @@ def _catalogue_text(columns: Mapping[str, NDArray[Any]]) -> str:
 
 def _named(masks: Mapping[str, Bools], name: str, place: Place) -> Bools:
     if name not in masks:
-        raise ConfigError(
-            "unknown mask", file=place.file, key=str(place), got=name,
-            remedy=f"{did_you_mean(name, masks)} A mask must be defined before it is used.",
-        )  # fmt: skip
+        raise unknown_mask(name, masks, place)
     return masks[name]
 
 

@@ -124,6 +124,19 @@ def test_star_outside_reaches_in_and_far_stars_cost_nothing():
     assert not build_mask(image, far, config(halo={"make": True})).any()
 
 
+def test_an_empty_star_list_masks_no_star():
+    image = exposure()
+    nothing = Table({"ra": [], "dec": [], "mag": []}, dtype=[float, float, float])
+    assert not build_mask(image, nothing, config(halo={}, spike={})).any()
+    masked = build_mask(image, nothing, config(border_make=True, halo={}))
+    assert_array_equal(masked, build_mask(image, None, config(border_make=True)))
+
+
+def test_a_flag_map_larger_than_the_image_is_refused():
+    with pytest.raises(DataError, match=r"flags has another size .*got 301 x 256.*300 x 256"):
+        exposure(flags=np.zeros((256, 301), np.int32))
+
+
 def test_polygons_of_the_configuration_are_used():
     image = exposure()
     stars = stars_at(image.wcs, [150], [128], [13.8])

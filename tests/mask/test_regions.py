@@ -140,6 +140,9 @@ def test_region_errors():
         shapes.regions_from_ds9("image\npanda(1,2,0,360,4,10,20,1)", file="a.reg")
     with pytest.raises(InputFileError, match="are not understood"):
         shapes.regions_from_ds9("image\npolygon(1,2,3,4,5)")
+    for frame in ("amplifier", "icrss"):
+        with pytest.raises(InputFileError, match=f'"{frame}" frame or shape is not'):
+            shapes.regions_from_ds9(f"{frame}\ncircle(5,5,2)", wcs())
     with pytest.raises(DataError, match=r"at least three vertices \(got 2"):
         shapes.regions_from_ds9("image\npolygon(1,2,3,4)")
 

@@ -145,6 +145,10 @@ def test_conditions(text, expected):
         ("1" * 5000, r"the expression is too long \(got 5000 characters"),
         ("A" + "+A" * 400, r"the expression is too long \(got 802 words"),
         ("(" * 100 + "A" + ")" * 100, "nested too deeply"),
+        pytest.param("A<" + "1+" * 500_000 + "1", "got 1000003 characters", id="megabyte"),
+        pytest.param("(" * 10_000 + "A" + ")" * 10_000, "too long", id="ten thousand deep"),
+        ("A < __import__(A)", r"column 5: unknown function \(got __import__\)"),
+        ("A < __import__('os').system('x')", r"column 16: unexpected character \(got \"'\"\)"),
         ("A < __import__", r"unknown column \(got __import__\)"),
     ],
 )
