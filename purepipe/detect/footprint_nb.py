@@ -280,7 +280,7 @@ def fit_fwhm(obj: Record, pixels: Array, image: Array, saturation: float, offset
     s = sx = sy = sxx = sxy = 0.0
     for i in range(pixels.size):
         py, px = divmod(pixels[i], width)
-        v = np.float32(image[py, px] - offset)
+        v = np.float64(image[py, px]) - np.float64(offset)
         if lowest < v < highest and v > 0:
             dx, dy = px - obj.x, py - obj.y
             r2 = dx * dx + dy * dy

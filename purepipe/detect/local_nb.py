@@ -32,7 +32,9 @@ def frame_values(
     wide, high = (obj.xmax - obj.xmin + 1) // 4, (obj.ymax - obj.ymin + 1) // 4
     x0, x1 = obj.xmin - wide, obj.xmax + wide
     y0, y1 = obj.ymin - high, obj.ymax + high
-    if x0 < thickness or x1 + thickness >= width or y0 < thickness or y1 + thickness >= height:
+    if x0 < thickness or x1 + thickness + 1 >= width:
+        return 0
+    if y0 < thickness or y1 + thickness + 1 >= height:
         return 0
     n = 0
     for y in range(y0 - thickness, y1 + thickness + 1):
@@ -106,13 +108,20 @@ def apply_offsets(
             continue
         obj = objects[source[k]]
         inside = pixels[starts[source[k]] : starts[source[k] + 1]]
-        flux = np.float32(obj.iso_flux - np.float32(obj.npix * offset))
+        flux = np.float32(obj.iso_flux - np.float32(inside.size * offset))
         if gain > 0:
             photons = (max(flux, np.float32(0)) - max(obj.iso_flux, np.float32(0))) / gain
             obj.iso_variance = np.float32(obj.iso_variance + photons)
         obj.iso_flux = flux
         obj.iso_threshold = np.float32(obj.iso_threshold - offset)
-        obj.iso_max = np.float32(obj.iso_max - offset)
         obj.background = np.float32(obj.background + offset)
+        # Levels and width were found before cleaning may have added a brighter neighbour.
+        highest = plane.image.flat[inside[0]]
+        for p in inside:
+            highest = max(highest, plane.image.flat[p])
+        merged = obj.iso_max
+        obj.iso_max = np.float32(highest - offset)
         count_levels(obj, inside, plane.image)
         obj.fwhm = fit_fwhm(obj, inside, plane.image, saturation, offset)
+        if merged > highest:
+            obj.iso_max = merged

@@ -39,6 +39,7 @@ def make_field(
     holes: bool = True,
     varying: bool = True,
     clusters: int = 0,
+    width: float = 2.6,
 ) -> Field:
     """Stars and disks on a noisy sky, with bad columns, holes and uneven weights."""
     rng = np.random.default_rng(seed)
@@ -51,7 +52,7 @@ def make_field(
         positions[k * 6 : k * 6 + 6] = positions[k * 6] + rng.normal(0, 6, (6, 2))
     for x, y in positions:
         flux = 10 ** rng.uniform(2.9, 5.2)
-        _add_source(image, x, y, flux, rng, star=rng.random() < 0.5)
+        _add_source(image, x, y, flux, rng, star=rng.random() < 0.5, width=width)
     weight = np.ones(shape)
     if varying:
         weight *= 1 + 0.5 * np.sin(xx / 97) * np.cos(yy / 71)
@@ -63,7 +64,7 @@ def make_field(
     return Field(image.astype(np.float32), (weight * 0.01).astype(np.float32), flags)
 
 
-def _add_source(image, x, y, flux, rng, *, star):
+def _add_source(image, x, y, flux, rng, *, star, width):
     ny, nx = image.shape
     size = 40
     x0, x1 = max(int(x) - size, 0), min(int(x) + size + 1, nx)
@@ -73,7 +74,7 @@ def _add_source(image, x, y, flux, rng, *, star):
     yy, xx = np.mgrid[y0:y1, x0:x1]
     dx, dy = xx - x, yy - y
     if star:
-        profile = (1 + (dx**2 + dy**2) / 2.6**2) ** -3.0
+        profile = (1 + (dx**2 + dy**2) / width**2) ** -3.0
     else:
         q, angle, scale = rng.uniform(0.3, 1), rng.uniform(0, np.pi), rng.uniform(1.5, 4)
         u = dx * np.cos(angle) + dy * np.sin(angle)
