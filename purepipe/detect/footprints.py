@@ -96,10 +96,9 @@ def filter_mask(config: DetectConfig) -> NDArray[np.float32]:
     mask = np.array(config.filter, np.float32)
     if not config.filter_normalised:
         return mask
-    total = np.float32(np.abs(mask).astype(np.float64).sum())
-    if total <= 0:
-        total = np.float32(np.sqrt(np.square(mask.astype(np.float64)).sum()))
-    return mask / total if total > 0 else mask
+    values = mask.astype(np.float64)
+    total = float(np.abs(values).sum())
+    return (values / total).astype(np.float32) if total > 0 else mask
 
 
 def threshold_level(
