@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe.catalogue.table import build_table, column
 from purepipe.errors import DataError
@@ -44,26 +45,14 @@ def assemble_catalogue(
     from astropy.table import vstack
 
     number = np.asarray(detections["NUMBER"])
-    row_of = {int(n): row for row, n in enumerate(number)}
-    if len(row_of) != len(number):
-        raise DataError("NUMBER is not unique in the detections", key=f"tile {tile}")
     final = detections.copy()
     if "VIGNET" in final.colnames:
         final.remove_column("VIGNET")
     final.meta.pop("header", None)
     final.meta["TILE"] = tile
-    failed = np.ones(len(final), dtype=np.int32)
     joined = vstack(list(measured), metadata_conflicts="silent") if measured else None
-    rows = np.zeros(0, dtype=np.int64)
-    if joined is not None:
-        try:
-            rows = np.array([row_of[int(n)] for n in joined["NUMBER"]], dtype=np.int64)
-        except KeyError as error:
-            raise DataError(
-                "a measurement has no detection", key=f"tile {tile}", got=f"NUMBER {error}"
-            ) from None
-        if len(np.unique(rows)) != len(rows):
-            raise DataError("an object was measured twice", key=f"tile {tile}")
+    rows = _rows(number, [] if joined is None else joined["NUMBER"], tile)
+    failed = np.ones(len(final), dtype=np.int32)
     failed[rows] = 0
     final.add_columns(
         list(build_table({"TILE_ID": tile, "FLAGS_UNIT": failed}, rows=len(final)).columns.values())
@@ -71,11 +60,30 @@ def assemble_catalogue(
     for name in columns:
         item = column(name)
         values = item.blank(len(final))
-        if joined is not None and values.dtype.kind == "U":
-            values = values.astype(np.asarray(joined[name]).astype(str).dtype)  # as wide as needed
         if joined is not None:
+            if values.dtype.kind == "U":  # as wide as needed
+                values = values.astype(np.asarray(joined[name]).astype(str).dtype)
             values[rows] = joined[name]
+        if values.dtype.kind == "f":
+            # The sign of a NaN depends on how the loop that made it was cut into vectors.
+            values[np.isnan(values)] = np.nan
         final[name] = values
         final[name].unit = item.unit or None
         final[name].description = item.definition
     return final
+
+
+def _rows(number: NDArray[Any], measured: Iterable[int], tile: str) -> NDArray[np.int64]:
+    """Rows of the detections that the measurements belong to."""
+    row_of = {int(n): row for row, n in enumerate(number)}
+    if len(row_of) != len(number):
+        raise DataError("NUMBER is not unique in the detections", key=f"tile {tile}")
+    try:
+        rows = np.array([row_of[int(n)] for n in measured], dtype=np.int64)
+    except KeyError as error:
+        raise DataError(
+            "a measurement has no detection", key=f"tile {tile}", got=f"NUMBER {error}"
+        ) from None
+    if len(np.unique(rows)) != len(rows):
+        raise DataError("an object was measured twice", key=f"tile {tile}")
+    return rows
