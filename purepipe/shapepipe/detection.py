@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from purepipe.config import DetectConfig, EpochConfig
-from purepipe.detect import Detection, extract
+from purepipe.detect import extract
+from purepipe.detect.checks import CHECKS
 from purepipe.errors import ConfigError, DataError, did_you_mean
 from purepipe.exposure import Exposure
 from purepipe.io.exposures import HeaderKeywords, read_exposure
 from purepipe.io.images import read_header, write_image
 from purepipe.io.ldac import write_ldac
-from purepipe.legacy.astromatic import Settings
+from purepipe.legacy.astromatic import Settings, find_file
+from purepipe.legacy.astromatic_files import read_neural_network
 from purepipe.shapepipe.config import SextractorConfig
 from purepipe.shapepipe.headers import read_wcs_log
 from purepipe.shapepipe.job import Job, Record, prefixed
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 _KINDS = {"MAP_RMS": "rms", "MAP_VAR": "variance", "MAP_WEIGHT": "relative"}
-_MAPS = ("BACKGROUND", "BACKGROUND_RMS", "-BACKGROUND", "SEGMENTATION", "IDENTICAL")
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,14 @@ def sextractor(job: Job, config: SextractorConfig, record: Record) -> None:
     if files.detection is not None:
         sought = _read(files.detection, files.detection_weight, None, settings, config)
     exposure.require_data()
-    found = extract(exposure, detect, detection=sought)
+    network = None
+    if "CLASS_STAR" in detect.columns:
+        network = read_neural_network(find_file(settings, "STARNNW_NAME"))
+    found = extract(exposure, detect, detection=sought, checks=kinds, network=network)
     for kind in kinds:
         name = prefixed(config.prefix, kind.casefold(), job.number)
-        write_image(record.product(name), _map(kind, found, exposure), exposure.header)
+        header = "" if kind.startswith("MINI") else exposure.header
+        write_image(record.product(name), found.checks[kind], header)
     table, epochs = found.table, None
     if config.post_process:
         table, epochs = _with_epochs(table, exposure.header, config, record, files.image)
@@ -87,10 +92,10 @@ def _files(job: Job, config: SextractorConfig) -> _Files:
 def _check_images(config: SextractorConfig) -> list[str]:
     kinds = [kind.upper() for kind in config.check_images if kind.upper() != "NONE"]
     for kind in kinds:
-        if kind not in _MAPS:
+        if kind not in CHECKS:
             raise ConfigError(
-                "this check-image is not made", key="CHECKIMAGE", got=kind,
-                remedy=did_you_mean(kind, _MAPS),
+                "unknown check-image", key="CHECKIMAGE", got=kind,
+                remedy=did_you_mean(kind, CHECKS),
             )  # fmt: skip
     return kinds
 
@@ -142,18 +147,6 @@ def _read(
     if not np.isfinite(exposure.saturation):
         exposure = exposure.replace(saturation=settings.number("SATUR_LEVEL"))
     return exposure
-
-
-def _map(kind: str, found: Detection, exposure: Exposure) -> Any:
-    if kind == "BACKGROUND":
-        return found.background.image()
-    if kind == "BACKGROUND_RMS":
-        return found.background.rms_image()
-    if kind == "-BACKGROUND":
-        return exposure.image - found.background.image()
-    if kind == "SEGMENTATION":
-        return found.segmentation.data
-    return exposure.image
 
 
 def _with_epochs(

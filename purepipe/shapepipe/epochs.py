@@ -141,13 +141,17 @@ def find_numbered_file(
     related = [item for item in found if _related(item.name.removesuffix(ending), pattern)]
     chosen = exact or related
     if len(chosen) != 1:
+        what = (
+            "more than one file has this number" if chosen else "no file has this name and number"
+        )
         raise InputFileError(
-            "no file has this name and number" if not chosen else "more than one file has this number",
+            what,
             file=path, got=", ".join(str(item.name) for item in chosen) or None,
             allowed=f"one file {pattern}{ending}",
         )  # fmt: skip
     if not exact:
-        record.note(f"{chosen[0].name} is taken for {path.name}.")
+        name = chosen[0].name.removesuffix(ending)
+        record.note(f"there is no {pattern}-<number>{extension}; {name}-<number> is taken.")
     return chosen[0]
 
 

@@ -63,8 +63,9 @@ class Record:
         return path
 
     def note(self, text: str) -> None:
-        """Keep a remark for the log and the summary."""
-        self.notes.append(text)
+        """Keep a remark for the log and the summary, once."""
+        if text not in self.notes:
+            self.notes.append(text)
 
 
 def prefixed(prefix: str, name: str, number: str, extension: str = ".fits") -> str:

@@ -249,7 +249,10 @@ def test_models_under_older_names_are_found(tmp_path):
     record = Record(tmp_path)
     path = find_numbered_file(tmp_path, "star_selection_psfex", "2100001-0", ".psf", record)
     assert path.name == "star_selection-2100001-0.psf"
-    assert "is taken for star_selection_psfex-2100001-0.psf" in record.notes[0]
+    find_numbered_file(tmp_path, "star_selection_psfex", "2100001-0", ".psf", record)
+    assert record.notes == [
+        "there is no star_selection_psfex-<number>.psf; star_selection-<number> is taken."
+    ]
     (tmp_path / "star-2100001-0.psf").write_text("")
     with pytest.raises(InputFileError, match="more than one file has this number"):
         find_numbered_file(tmp_path, "star_selection_psfex", "2100001-0", ".psf", record)
