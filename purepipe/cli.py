@@ -337,6 +337,25 @@ def report(run: RunFolder) -> None:
 
 
 @app.command()
+def explain(
+    run: RunFolder,
+    number: Annotated[int, typer.Option("--id", help="NUMBER of the object in its tile.")],
+    tile: Annotated[str | None, typer.Option(help="Tile number, when there are several.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures here.")] = None,
+) -> None:
+    """Say why an object of a run has its numbers: epochs, flags in words, choices behind them."""
+    from purepipe.pipeline import open_run
+    from purepipe.report.explain import explain as explain_object
+    from purepipe.report.explain import write_explanation
+
+    explanation = explain_object(open_run(run), number, tile=tile)
+    print(explanation)
+    if html is not None:
+        write_explanation(explanation, html)
+        print(f"page: {html}")
+
+
+@app.command()
 def selftest(
     warm: Annotated[bool, typer.Option("--warm", help="Compile all kernels now.")] = False,
     shear: Annotated[

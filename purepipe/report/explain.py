@@ -1,0 +1,259 @@
+"""Why one object of a run has the numbers that it has: its epochs, flags and the choices behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from purepipe.flags import (
+    DetectFlag,
+    DocumentedFlag,
+    EpochFlag,
+    MaskFlag,
+    ShapeFlag,
+    decode,
+)
+from purepipe.io.atomic import atomic_write
+from purepipe.pipeline import Run
+from purepipe.pipeline.single import measure_one, stamps_of
+from purepipe.report.blocks import Block, Gallery, Section, Text, Verbatim, cell, grid, picture
+from purepipe.report.pages import Header, render
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+    from matplotlib.axes import Axes
+
+    from purepipe.survey import EpochStamps
+
+# Column -> its flags, and the part of the configuration that decides on them.
+_DECISIONS: dict[str, tuple[type[DocumentedFlag], str]] = {
+    "FLAGS": (DetectFlag, "tile.detect"),
+    "IMAFLAGS_ISO": (MaskFlag, "tile.mask"),
+    "NGMIX_FLAGS_EPOCH": (EpochFlag, "tile.epochs, tile.psf, tile.shapes.max_masked"),
+    "NGMIX_MCAL_FLAGS": (ShapeFlag, "tile.shapes"),
+}
+_NUMBERS = (
+    "XWIN_WORLD", "YWIN_WORLD", "MAG_AUTO", "SNR_WIN", "FLUX_RADIUS", "SPREAD_MODEL",
+    "SPREADERR_MODEL", "SPREAD_CLASS", "N_EPOCH", "NGMIX_ELL_NOSHEAR", "NGMIX_T_NOSHEAR",
+    "NGMIX_SNR_NOSHEAR", "NGMIX_Tpsf_NOSHEAR", "R11", "R22",
+)  # fmt: skip
+_GAP = 3  # pixels between the panels
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One object of a run: its row, its epochs, and both in words.
+
+    Attributes
+    ----------
+    row
+        The row of the final catalogue, measured anew.
+    epochs
+        The stamps and PSFs that it was measured on.
+    text
+        What a terminal shows.
+    """
+
+    row: Table
+    epochs: EpochStamps
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def html(self) -> str:
+        """One self-contained page, with the pictures of every epoch."""
+        number = int(self.row["NUMBER"][0])
+        flagged = any(self.row[name][0] for name in _DECISIONS if name in self.row.colnames)
+        top = Header(
+            f"Object {number}", "has flags" if flagged else "no flag",
+            "warn" if flagged else "good", (),
+        )  # fmt: skip
+        return render(top, [self._epochs_section(), self._words(), self._all_columns()])
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+    def _words(self) -> Section:
+        return Section("words", "In words", (Verbatim("What the terminal shows", self.text),))
+
+    def _epochs_section(self) -> Section:
+        blocks: list[Block] = [
+            Text(
+                "Image, flagged pixels over it, PSF, model of the object, and the image less the"
+                " model; all but the PSF on one scale."
+            )
+        ]
+        for i in range(len(self.epochs.row)):
+            shown = picture(
+                _name(self.epochs, i), _words_of(EpochFlag, int(self.epochs.flags[i])),
+                partial(panels, self.epochs, i, self.row), size=(9.0, 2.2),
+            )  # fmt: skip
+            blocks.append(Gallery((shown,), wide=True))
+        if len(blocks) == 1:
+            blocks = [Text("No exposure saw this object.")]
+        return Section("epochs", "Epochs", tuple(blocks))
+
+    def _all_columns(self) -> Section:
+        rows = []
+        for name in self.row.colnames:
+            value = np.asarray(self.row[name][0])
+            if value.size <= 4:
+                unit = str(self.row[name].unit or "")
+                meaning = self.row[name].description or ""
+                rows.append([cell(name), cell(_plain(value)), cell(unit), cell(meaning)])
+        table = grid(
+            "Every column of the catalogue.", ("column", "value", "unit", "meaning"), rows,
+            text_columns=1, last_text_columns=2,
+        )  # fmt: skip
+        return Section("columns", "Columns", (table,))
+
+
+def explain(run: Run, number: int, *, tile: str | None = None) -> Explanation:
+    """Why an object has its numbers: every epoch, every flag in words, and the choices behind.
+
+    Parameters
+    ----------
+    run
+        A finished run, see `open_run`; its input files must still be in their places.
+    number
+        NUMBER of the object in its tile.
+    tile
+        Tile number; may be left out when the run has one tile only.
+
+    Raises
+    ------
+    DataError
+        There is no such tile or object.
+    """
+    epochs = stamps_of(run, number, tile=tile).stamps
+    row = measure_one(run, number, tile=tile)
+    return Explanation(row, epochs, _text(row, epochs))
+
+
+def write_explanation(explanation: Explanation, path: Path) -> None:
+    """Write the page of an object.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
+    """
+    with atomic_write(path) as name:
+        Path(name).write_text(explanation.html(), encoding="utf-8")
+
+
+def _text(row: Table, epochs: EpochStamps) -> str:
+    lines = [f"Object {int(row['NUMBER'][0])}"]
+    for name in _NUMBERS:
+        if name in row.colnames:
+            unit = f" {row[name].unit}" if row[name].unit else ""
+            lines.append(f"  {name:20} {_plain(np.asarray(row[name][0]))}{unit}")
+    lines.append("Flags")
+    for name, (family, key) in _DECISIONS.items():
+        if name not in row.colnames:
+            continue
+        value = int(row[name][0])
+        lines.append(f"  {name} = {value}: {_words_of(family, value)}")
+        if value:
+            lines.append(f"      decided by {key}")
+    lines.append(f"Epochs: {len(epochs.row)} of the CCDs that cover it")
+    for i in range(len(epochs.row)):
+        sigma = float("nan") if epochs.psf_sigma is None else float(epochs.psf_sigma[i])
+        planes = np.bitwise_or.reduce(epochs.masks[i].ravel())
+        bad = float(np.mean((epochs.masks[i] != 0) | ~(epochs.weights[i] > 0)))
+        lines.append(
+            f"  {_name(epochs, i):14} x {epochs.x[i]:8.2f}  y {epochs.y[i]:8.2f}"
+            f"  PSF sigma {sigma:5.2f} pix  {100 * bad:4.1f} % bad"
+        )
+        if epochs.flags[i]:
+            lines.append(f"      not used: {_words_of(EpochFlag, int(epochs.flags[i]))}")
+        if planes:
+            lines.append(f"      masked pixels: {', '.join(decode(MaskFlag, int(planes)))}")
+    return "\n".join(lines)
+
+
+def _words_of(family: type[DocumentedFlag], value: int) -> str:
+    """The sentences of the bits that are set."""
+    said = [bit.meaning for bit in family if value & bit.value]
+    return " ".join(said) if said else "no flag" if value == 0 else f"unknown bits {value}"
+
+
+def _plain(value: NDArray[Any]) -> str:
+    if value.dtype.kind == "f":
+        return " ".join(f"{v:.9g}" if abs(v) >= 100 else f"{v:.6g}" for v in value.ravel())
+    return " ".join(str(item) for item in value.ravel())
+
+
+def _name(epochs: EpochStamps, i: int) -> str:
+    return f"{epochs.exposure[i]}-{int(epochs.ccd[i])}"
+
+
+def panels(epochs: EpochStamps, i: int, row: Table) -> Callable[[Axes], None]:
+    """Paint one epoch: image, flagged pixels, PSF, model, residual, side by side."""
+    image = epochs.images[i].astype(np.float64)
+    bad = (epochs.masks[i] != 0) | ~(epochs.weights[i] > 0) | ~np.isfinite(image)
+    psf = np.zeros_like(image) if epochs.psfs is None else epochs.psfs[i].astype(np.float64)
+    model = model_image(epochs, i, row)
+    good = image[~bad]
+    noise = 1.4826 * float(np.median(np.abs(good - np.median(good)))) if good.size else 1.0
+    high = max(10 * noise, float(np.max(good, initial=0.0)) * 0.7)
+    n = image.shape[1]
+
+    def paint(axes: Axes) -> None:
+        shown = (
+            ("image", image), ("flagged", image), ("PSF", psf), ("model", model),
+            ("residual", np.where(bad, np.nan, image - model)),
+        )  # fmt: skip
+        for k, (title, pixels) in enumerate(shown):
+            extent = (k * (n + _GAP), k * (n + _GAP) + n, 0, len(image))
+            low, top = (0.0, 0.7 * psf.max() or 1.0) if title == "PSF" else (-3 * noise, high)
+            axes.imshow(
+                pixels, origin="lower", extent=extent, interpolation="nearest", cmap="gray_r",
+                vmin=low, vmax=top,
+            )  # fmt: skip
+            if title == "flagged":
+                veil = np.zeros((*image.shape, 4))
+                veil[bad] = (0.84, 0.37, 0.0, 0.6)
+                axes.imshow(veil, origin="lower", extent=extent, interpolation="nearest")
+            axes.text(extent[0], len(image) + 1.5, title, fontsize=8, va="bottom")
+        axes.set(xlim=(0, 5 * n + 4 * _GAP), ylim=(0, len(image) + 8))
+        axes.set_axis_off()
+
+    return paint
+
+
+def model_image(epochs: EpochStamps, i: int, row: Table) -> NDArray[np.float64]:
+    """The Gaussian of the unsheared fit, convolved with the PSF of one epoch.
+
+    The flux is that which fits the epoch best; zero where there is no fit or no PSF.
+    """
+    import galsim
+
+    image: NDArray[np.float64] = epochs.images[i].astype(np.float64)
+    blank: NDArray[np.float64] = np.zeros(image.shape)
+    names = ("NGMIX_ELL_NOSHEAR", "NGMIX_T_TRACE_NOSHEAR")
+    if epochs.psfs is None or any(name not in row.colnames for name in names):
+        return blank
+    g1, g2 = (float(value) for value in row["NGMIX_ELL_NOSHEAR"][0])
+    size = float(row["NGMIX_T_TRACE_NOSHEAR"][0])  # twice the variance along an axis
+    psf = epochs.psfs[i].astype(np.float64)
+    if not (np.isfinite([g1, g2, size]).all() and np.hypot(g1, g2) < 1 and psf.sum() > 0):
+        return blank
+    local = galsim.JacobianWCS(*epochs.jacobian[i].ravel())
+    effective = galsim.InterpolatedImage(galsim.Image(psf, wcs=local), flux=1.0)
+    profile = effective
+    if size > 0:
+        profile = galsim.Convolve(galsim.Gaussian(np.sqrt(size / 2)).shear(g1=g1, g2=g2), effective)
+    offset = epochs.x[i] - np.rint(epochs.x[i]), epochs.y[i] - np.rint(epochs.y[i])
+    stamp = galsim.Image(*image.shape[::-1], wcs=local, dtype=float)
+    drawn = profile.drawImage(stamp, offset=offset, method="no_pixel").array
+    good = (epochs.masks[i] == 0) & (epochs.weights[i] > 0) & np.isfinite(image)
+    flux = float((image * drawn)[good].sum()) / float((drawn**2)[good].sum() or 1.0)
+    return np.asarray(flux * drawn, dtype=np.float64)
