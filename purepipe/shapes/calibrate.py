@@ -251,6 +251,11 @@ def _views(
 ) -> tuple[list[TypeView], NDArray[np.bool_], float]:
     """The five views in the order of the types, who is measured, and the step."""
     if isinstance(shapes, MetacalResult):
+        if shapes.responses == "implicit":
+            raise ConfigError(
+                "a calibrated shear needs the shapes of all five types", key="responses",
+                got="'implicit'", allowed="'types' or 'both'",
+            )  # fmt: skip
         views = [_view_of_result(shapes, kind) for kind in range(5)]
         return views, shapes.good, shapes.step if step is None else step
     views = [TypeView(_columns_of_table(shapes, name), name) for name in TYPE_NAMES]

@@ -5,7 +5,7 @@ import pytest
 
 from purepipe.errors import ConfigError
 from purepipe.flags import ShapeFlag
-from purepipe.shapes import metacal_fit
+from purepipe.shapes import calibrate, metacal_fit
 
 from .scenes import make_scene
 
@@ -48,6 +48,11 @@ def test_without_fits_to_sheared_images(scene):
     assert np.isnan(alone.pars[:, 1:]).all()
     assert (alone.flags[:, 1:] & ShapeFlag.NOT_ATTEMPTED).all()
     assert np.isnan(fit(scene).implicit_response).all()
+
+
+def test_no_shear_comes_from_one_type_alone(scene):
+    with pytest.raises(ConfigError, match="needs the shapes of all five types"):
+        calibrate(fit(scene, responses="implicit"))
 
 
 def test_a_failed_fit_has_no_response(scene):
