@@ -131,7 +131,7 @@ def _threads(job: Job) -> int:
 
 
 def read_measured(job: Job, number: int) -> tuple[Exposure, list[str], bool]:
-    """The image to measure with all that belongs to it, its header, and whether from outside.
+    """The image to measure, its header, and whether an external header has changed it.
 
     Raises
     ------
@@ -142,16 +142,16 @@ def read_measured(job: Job, number: int) -> tuple[Exposure, list[str], bool]:
     item = file.images[number]
     cards = read_image_cards(file.name, item)
     extra = read_external_header(file.name.path, job.settings.text("HEADER_SUFFIX"), number)
-    used = override_cards(cards, extra) if extra else cards
+    cards = override_cards(cards, extra)
     image = read_float_image(file.name, item)
     weight, kind = _read_weight(job, job.weights[1], number, image.shape)
     exposure = Exposure(
         image=image,
         weight=weight,
         weight_kind=kind,
-        wcs=_coordinates(used, image.shape),
-        gain=_calibration(job, used, "GAIN"),
-        saturation=_calibration(job, used, "SATUR"),
+        wcs=_coordinates(cards, image.shape),
+        gain=_calibration(job, cards, "GAIN"),
+        saturation=_calibration(job, cards, "SATUR"),
         zero_point=job.settings.number("MAG_ZEROPOINT"),
         name=f"{file.name.path}[{item.label}]",
     )

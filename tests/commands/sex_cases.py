@@ -26,7 +26,7 @@ USUAL = (
 )  # fmt: skip
 CHECKS = (
     "BACKGROUND", "BACKGROUND_RMS", "MINIBACKGROUND", "MINIBACK_RMS", "-BACKGROUND", "FILTERED",
-    "OBJECTS", "IDENTICAL",
+    "OBJECTS", "-OBJECTS", "IDENTICAL",
 )  # fmt: skip
 EXPOSURE_KEYS = {
     "CATALOG_TYPE": "FITS_LDAC", "DETECT_MINAREA": 10, "WEIGHT_TYPE": "MAP_WEIGHT",
@@ -114,7 +114,10 @@ CASES: dict[str, Case] = {
         _field((280, 300), 90, seed=11, sky=0.0), {**EXPOSURE_KEYS, **TILE}, SHAPEPIPE,
         checks=CHECKS,
     ),
-    "text": Case(_field((200, 180), 45, seed=13, holes=False), TEXT_KEYS, checks=CHECKS),
+    "text": Case(
+        _field((200, 180), 45, seed=13, holes=False), TEXT_KEYS,
+        checks=CHECKS,
+    ),
     "crowded": Case(_crowded, {**TEXT_KEYS, "DEBLEND_MINCONT": 0.0001, "DETECT_MINAREA": 3}),
     "weights with holes": Case(
         _field((190, 230), 50, seed=14), {**TEXT_KEYS, "WEIGHT_TYPE": "MAP_WEIGHT"}, checks=CHECKS
@@ -152,6 +155,25 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 # Kept with the results of the original, for machines without it.
 STORED = ("text", "weights with holes", "extensions", "two images")
+
+
+# Images of the sky that packages ship, by path within site-packages, with their block of data.
+PACKAGED = {
+    "globular cluster": ("astropy/io/fits/hdu/compressed/tests/data/m13.fits", 0),
+    "galaxies": ("astropy/io/fits/tests/data/comp.fits", 1),
+    "plate": ("astropy/wcs/tests/data/dss.14.29.56-62.41.05.fits.gz", 0),
+    "one galaxy": ("photutils/isophote/tests/data/minimum_radius_test.fits", 0),
+}
+PACKAGED_COLUMNS = tuple(c for c in USUAL if "2000" not in c and not c.startswith("VIGNET"))
+
+
+def write_packaged(folder: Path, path: Path, hdu: int) -> Case:
+    """An image of another package as a plain file, and the run on it."""
+    with fits.open(path) as hdus:
+        pixels = hdus[hdu].data
+    fits.writeto(folder / "image.fits", pixels)
+    keys = {**TEXT_KEYS, "BACK_SIZE": 32, "DETECT_MINAREA": 3, "PIXEL_SCALE": 1}
+    return Case(lambda folder: None, keys, PACKAGED_COLUMNS, checks=CHECKS)
 
 
 def write_case(folder: Path, case: Case) -> None:
