@@ -138,8 +138,8 @@ _register_originals()
 @app.command()
 def run(
     config: Annotated[
-        Path, typer.Argument(help="Survey configuration (TOML), or a pipeline file (.ini).")
-    ],
+        Path | None, typer.Argument(help="Survey configuration (TOML), or a pipeline file (.ini).")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run; overrides the configuration.")
     ] = None,
@@ -159,10 +159,20 @@ def run(
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Pass over unknown keys of a pipeline file.")
     ] = False,
+    named: Annotated[
+        Path | None, typer.Option("-c", "--config", help="The same, as shapepipe_run takes it.")
+    ] = None,
 ) -> None:
     """Run the whole chain over a survey, or the modules of a pipeline file; again to resume."""
     from purepipe.commands.ini import is_pipeline_file, run_ini
 
+    if (config is None) == (named is None):
+        raise ConfigError(
+            "one configuration is needed", key="run", got="none" if named is None else "two",
+            remedy="Give a TOML or an .ini file: purepipe run FILE, or purepipe run -c FILE.",
+        )  # fmt: skip
+    config = config or named
+    assert config is not None  # noqa: S101 - one of the two is given
     if is_pipeline_file(config):
         others = (("--out", out), ("--threads", threads), ("--dask", dask), ("--mpi", mpi),
                   ("--shard", shard))  # fmt: skip

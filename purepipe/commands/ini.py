@@ -9,6 +9,7 @@ from purepipe.commands.console import say
 from purepipe.errors import ConfigError
 from purepipe.pipeline import make_progress
 from purepipe.shapepipe.run import run_pipeline, summary_text, write_summary
+from purepipe.shapepipe.settings import load_pipeline
 
 _ENDINGS = (".ini", ".cfg", ".conf")
 
@@ -45,6 +46,7 @@ def run_ini(
                 "the option is for surveys in TOML", key=name, file=path,
                 remedy="purepipe convert makes a TOML file of pipeline files.",
             )  # fmt: skip
+    quiet = quiet or not load_pipeline(path, lenient=lenient).general.verbose
     with make_progress(quiet=quiet, verbose=verbose) as progress:
         summary = run_pipeline(path, workers=workers, lenient=lenient, progress=progress)
     say(summary_text(summary))

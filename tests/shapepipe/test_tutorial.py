@@ -15,6 +15,7 @@ from purepipe.config.simulate import StarFieldConfig
 from purepipe.errors import ExitCode
 from purepipe.flags import NOT_ATTEMPTED_BIT
 from purepipe.io import read_ldac, read_table
+from purepipe.io.config_file import write_toml
 from purepipe.io.images import read_image
 from purepipe.io.ldac import read_epochs
 from purepipe.io.psf_file import read_psf
@@ -22,8 +23,11 @@ from purepipe.io.shape_tables import read_shapes
 from purepipe.io.stamp_store import StampStore
 from purepipe.psf import attach_psfs, sky_positions
 from purepipe.shapepipe.check import check
+from purepipe.shapepipe.config import PSFInterpConfig
+from purepipe.shapepipe.convert import convert
 from purepipe.shapepipe.headers import read_wcs_log
-from purepipe.shapepipe.job import Record
+from purepipe.shapepipe.job import Job, Record
+from purepipe.shapepipe.models import interpolate
 from purepipe.shapepipe.run import run_pipeline
 from purepipe.shapepipe.tiles import read_stamps
 from purepipe.shapes import measure_shapes, shapes_hdus
@@ -233,3 +237,67 @@ def test_shapes_are_those_of_the_steps_without_files(tree):
             off = (np.abs(ours - theirs) / np.asarray(direct[kind][f"{name}_err"]))[good]
             assert np.quantile(off, 0.9) < 1e-4, name
             assert off.max() < 0.1, name
+
+
+@pytest.mark.parametrize(("min_stars", "flag"), [(6, 0), (1000, 1)])
+def test_psf_at_the_objects_of_a_ccd(tree, tmp_path, min_stars, flag):
+    """The mode CLASSIC; a rejected model leaves a catalogue whose rows are flagged."""
+    files = (
+        tree[0] / "run_exp/psfex_runner/output/star_selection-2100001-0.psf",
+        tree[0] / "run_exp/sextractor_runner/output/exp_sexcat-2100001-0.fits",
+    )
+    config = PSFInterpConfig(mode="classic", min_stars=min_stars, max_chi2=5.0)
+    record = Record(tmp_path)
+    job = Job("s", "psfex_interp", "-2100001-0", files, (), config, tmp_path, tmp_path / "log")
+    interpolate(job, config, record)
+    table = read_ldac(tmp_path / "galaxy_psf-2100001-0.fits")
+    assert len(table) == len(read_ldac(files[1]))
+    assert table["VIGNET"].shape[1:] == (51, 51)
+    assert table["FLAG_PSF_HSM"].dtype == np.int64
+    assert np.median(table["FLAG_PSF_HSM"]) == flag
+    assert (len(record.notes) == 1) == bool(flag)
+    if flag:
+        assert "STAR_THRESH is 1000" in record.notes[0]
+        assert np.isnan(table["SIGMA_PSF_HSM"]).all()
+
+
+@pytest.mark.slow
+def test_the_converted_survey_finds_the_same_objects(tree, tmp_path):
+    """The native runner with the configuration that the three files amount to."""
+    from purepipe.pipeline import load_survey, open_run
+    from purepipe.pipeline import run as run_survey
+
+    folder, before = tree[0].parent, Path.cwd()
+    os.chdir(folder)
+    try:
+        content, _ = convert([Path(name) for name in FILES], folder)
+    finally:
+        os.chdir(before)
+    content["out"] = str(tmp_path / "native")
+    # A survey selects its stars by itself; few of them are on these small CCDs.
+    content.setdefault("ccd", {})["stars"] = {"min_stars": 8}
+    write_toml(folder / "converted.toml", content)
+    run_survey(load_survey(folder / "converted.toml"), workers=1)
+    native = open_run(tmp_path / "native").catalogue()
+    final = read_table(tree[0] / "run_tile/make_catalog_runner/output/final_cat-000-000.fits")
+    assert len(native) == len(final)
+    for name in ("X_IMAGE", "Y_IMAGE", "MAG_AUTO", "FLUX_RADIUS", "XWIN_WORLD", "FLAGS", "N_EPOCH",
+                 "IMAFLAGS_ISO"):  # fmt: skip
+        np.testing.assert_allclose(
+            np.asarray(final[name]), np.asarray(native[name]), rtol=1e-6, atol=1e-6, err_msg=name
+        )
+    both = (np.asarray(final["NGMIX_FLAGS_NOSHEAR"]) == 0) & (
+        np.asarray(native["NGMIX_FLAGS_NOSHEAR"]) == 0
+    )
+    assert both.sum() > 100
+    # Other stars make other PSF models, and masked pixels come from other maps.
+    off = (
+        np.asarray(final["NGMIX_ELL_NOSHEAR"])[both] - np.asarray(native["NGMIX_ELL_NOSHEAR"])[both]
+    )
+    error = np.asarray(native["NGMIX_ELL_ERR_NOSHEAR"])[both]
+    print("shapes: median |difference| / error", np.median(np.abs(off) / error, axis=0),
+          "mean difference", off.mean(axis=0))  # fmt: skip
+    assert (np.median(np.abs(off) / error, axis=0) < 0.3).all()
+    spread = np.asarray(final["SPREAD_MODEL"])[both] - np.asarray(native["SPREAD_MODEL"])[both]
+    print("spread model: median |difference|", np.median(np.abs(spread)))
+    assert np.median(np.abs(spread)) < 2e-3
