@@ -199,6 +199,7 @@ def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
     file = find_file(settings, "PARAMETERS_NAME")
     for column in read_columns(file):
         try:
+            _require_measured(column.name)
             requested_columns(DetectConfig(columns=(str(column),)))
         except ConfigError as error:
             error.file, error.key = str(file), f"line {column.line} {column.name}"
@@ -213,6 +214,14 @@ def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
     if not rows:
         raise ConfigError("no column is left", file=file, remedy="Ask for one that is known.")
     return tuple(rows.values())
+
+
+def _require_measured(name: str) -> None:
+    if name in ("SPREAD_MODEL", "SPREADERR_MODEL"):
+        raise ConfigError(
+            "this command does not measure the spread model", got=name,
+            remedy="Ask for VIGNET, and give the stamps to purepipe.psf.spread_model.",
+        )  # fmt: skip
 
 
 def _weights(settings: Settings, *, dual: bool) -> tuple[WeightFile, WeightFile]:

@@ -334,6 +334,19 @@ def test_wrong_lines_are_named(folder, capsys):
     assert re.search(r"default.sex line 9 BAK_SIZE: unknown keyword", capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("SPREAD_MODEL", "does not measure the spread model"),
+        ("FLUX_MODEL", "fits of galaxy models"),
+    ],
+)
+def test_columns_that_are_refused_name_what_there_is(folder, capsys, column, message):
+    (folder / "default.param").write_text(f"NUMBER\n{column}\n")
+    run("image.fits", status=2)
+    assert re.search(rf"default.param line 2 {column}: .*{message}", capsys.readouterr().err)
+
+
 def test_companions_that_do_not_fit(folder, capsys):
     write_extensions(folder, [FIELD, FIELD])
     run("mef.fits", status=1)
