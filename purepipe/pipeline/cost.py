@@ -60,15 +60,16 @@ class CostModel:
         return self.kinds[kind].seconds * size if kind in self.kinds else 0.0
 
 
-# Measured with benchmarks/bench_run.py on the survey of the demo, one core of a shared server.
+# Measured with benchmarks/bench_run.py on the survey of the demo (CCDs of 1, tiles of 4 megapixels,
+# 4 epochs), one core of a shared server.
 DEFAULT_COSTS = CostModel(
     {
-        "ccd": KindCost(seconds=0.5, megabytes=0.8, peak_mb=450, files=5),
-        "tile": KindCost(seconds=0.8, megabytes=6.0, peak_mb=600, files=2),
-        "shapes": KindCost(seconds=0.01, megabytes=0.003, peak_mb=450, files=1),
-        "catalogue": KindCost(seconds=0.0003, megabytes=0.003, peak_mb=450, files=1),
+        "ccd": KindCost(seconds=0.29, megabytes=0.23, peak_mb=480, files=5),
+        "tile": KindCost(seconds=0.17, megabytes=3.1, peak_mb=480, files=2),
+        "shapes": KindCost(seconds=0.0035, megabytes=0.0009, peak_mb=480, files=1),
+        "catalogue": KindCost(seconds=0.00015, megabytes=0.0011, peak_mb=480, files=1),
     },
-    density=450.0,
+    density=290.0,
 )
 
 

@@ -26,7 +26,7 @@ from purepipe.pipeline.store import (
 from purepipe.pipeline.units import TileTask, pixels
 
 KINDS = ("ccd", "tile", "shapes", "catalogue")
-LEDGER_KB = 2.6  # of the ledger, per unit; measured by benchmarks/bench_run.py
+LEDGER_KB = 5.0  # of the ledger, per unit; measured by benchmarks/bench_run.py
 _SHOWN = 5  # units at work, and failures of one message
 
 
