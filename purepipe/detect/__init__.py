@@ -2,6 +2,15 @@
 
 from purepipe.detect.background import Background, estimate_background
 from purepipe.detect.extract import Detection, extract
+from purepipe.detect.forced import detect_sources, measure
 from purepipe.detect.segmentation import Segmentation
 
-__all__ = ["Background", "Detection", "Segmentation", "estimate_background", "extract"]
+__all__ = [
+    "Background",
+    "Detection",
+    "Segmentation",
+    "detect_sources",
+    "estimate_background",
+    "extract",
+    "measure",
+]

@@ -135,7 +135,7 @@ def extract(
             )  # fmt: skip
     sought, measured = prepare_images(exposure, detection, config, threads=threads)
     found = threshold_image(sought, config, threads=threads)
-    catalogued = _find(sought, measured, found, exposure, config, after, threads)
+    catalogued = find_objects(sought, measured, found, exposure, config, after, threads)
     extra: dict[str, NDArray[Any]] = {}
     if wanted_measurements(config).assoc:
         catalogued, extra = _associated(catalogued, catalogue, exposure, config)
@@ -152,12 +152,12 @@ def extract(
     extra |= pixel_flag_columns(names, catalogued, maps, sought, measured, config)
     table = detection_table(results, exposure, measured, sought, config, extra)
     table.meta["SEXNDET"] = int(catalogued.footprints.objects.size)
-    numbers = _numbers(catalogued)
+    numbers = catalogue_numbers(catalogued)
     images = check_images(
         checks, Seen(sought, measured, catalogued, results, numbers, config, threads)
     )
     return Detection(
-        table, measured.background, _segmentation(catalogued, numbers, threads), images
+        table, measured.background, numbered_segmentation(catalogued, numbers, threads), images
     )
 
 
@@ -178,7 +178,7 @@ def _associated(
     return kept, columns
 
 
-def _find(
+def find_objects(
     sought: PreparedImage,
     measured: PreparedImage,
     found: Thresholded,
@@ -187,16 +187,17 @@ def _find(
     after: Continuation | None,
     threads: int,
 ) -> Catalogued:
+    """Objects found, cleaned and in output order, by the engine that is configured."""
     if config.engine == "sep":
         catalogued = find_objects_sep(sought, found, config)
-        _measure_isophotes(catalogued.footprints, sought, measured, exposure, config, threads)
+        measure_isophotes(catalogued.footprints, sought, measured, exposure, config, threads)
         return catalogued
     prints = find_footprints(sought, found, config, after=after, threads=threads)
-    _measure_isophotes(prints, sought, measured, exposure, config, threads)
+    measure_isophotes(prints, sought, measured, exposure, config, threads)
     return catalogue_objects(prints, found, config)
 
 
-def _measure_isophotes(
+def measure_isophotes(
     prints: Footprints,
     sought: PreparedImage,
     measured: PreparedImage,
@@ -221,7 +222,7 @@ def _measure_isophotes(
     in_threads(some, prints.objects.size, threads)
 
 
-def _numbers(catalogued: Catalogued) -> NDArray[np.int32]:
+def catalogue_numbers(catalogued: Catalogued) -> NDArray[np.int32]:
     """Catalogue number of each label; 0 for those of no row."""
     count = catalogued.footprints.objects.size
     numbers = np.zeros(count + 2, np.int32)
@@ -236,7 +237,9 @@ def _analysis_threshold(measured: PreparedImage, config: DetectConfig) -> float:
     return threshold_level(config.analysis_threshold, config.analysis_zero_point, kind, measured)
 
 
-def _segmentation(catalogued: Catalogued, numbers: NDArray[np.int32], threads: int) -> Segmentation:
+def numbered_segmentation(
+    catalogued: Catalogued, numbers: NDArray[np.int32], threads: int
+) -> Segmentation:
     """The map of catalogue numbers; it takes the place of the map of labels."""
     data = catalogued.labels
 
