@@ -21,9 +21,12 @@ _ARRAYS = {
     "FLUX_RADIUS": 1, "FLUX_GROWTH": 1, "MAG_GROWTH": 1, "VECTOR_ASSOC": 1, "IMAFLAGS_ISO": 1,
     "NIMAFLAGS_ISO": 1, "VIGNET": 2, "VIGNET_SHIFT": 2,
 }  # fmt: skip
-_SPREAD = ("SPREAD_MODEL", "SPREADERR_MODEL")
 # Columns of SExtractor that purepipe has no use for: what they are of, and what exists instead.
 _REFUSED = (
+    (
+        r"SPREAD(ERR)?_MODEL", "spread model, which needs a fit of the PSF,",
+        "VIGNET, and give the stamps to purepipe.psf.spread_model",
+    ),
     (r".*SOMFIT", "self-organising maps", "FLUX_WIN or FLUX_AUTO"),
     (r".*DGEO.*", "maps of differential geometry", "X_IMAGE and Y_IMAGE with the header's WCS"),
     (r"[XY]_MAMA", "the MAMA scanning machine", "X_WORLD and Y_WORLD"),
@@ -34,7 +37,7 @@ _REFUSED = (
     (
         r".*(MODEL|DISK|SPHEROID|HYBRID|BACKOFFSET|POINTSOURCE).*|[XY]FOCAL_WORLD",
         "fits of galaxy models",
-        "FLUX_AUTO and SPREAD_MODEL here, and fitted shapes from purepipe.shapes",
+        "FLUX_AUTO here, and fitted shapes from purepipe.shapes",
     ),
 )  # fmt: skip
 
@@ -55,9 +58,9 @@ class Wanted:
     ----------
     circles
         Number of circular apertures.
-    auto, petro, growth, window, assoc, spread
-        Whether the Kron and Petrosian ellipses, the growth curve, the windowed quantities, the
-        association and the spread model are needed.
+    auto, petro, growth, window, assoc
+        Whether the Kron and Petrosian ellipses, the growth curve, the windowed quantities and the
+        association are needed.
     curve
         Whether the growth curve itself is a column.
     vignet
@@ -72,7 +75,6 @@ class Wanted:
     growth: bool = False
     window: bool = False
     assoc: bool = False
-    spread: bool = False
     curve: bool = False
     vignet: tuple[int, int] = (0, 0)
     shifted: tuple[int, int] = (0, 0)
@@ -110,7 +112,6 @@ def wanted_measurements(config: DetectConfig) -> Wanted:
         growth=window or radius or any("GROWTH" in name for name in names),
         window=window,
         assoc=any(name.endswith("_ASSOC") for name in names),
-        spread=not names.isdisjoint(_SPREAD),
         curve=any("GROWTH" in name for name in names),
         vignet=_stamp(requests, "VIGNET", config.vignet),
         shifted=_stamp(requests, "VIGNET_SHIFT", config.vignet),
@@ -136,7 +137,7 @@ def _request(text: str) -> Request:
 
 def _check_name(name: str) -> None:
     known = [item.name for item in COLUMNS]
-    if name in known or name in _SPREAD:
+    if name in known:
         return
     for pattern, what, instead in _REFUSED:
         if re.fullmatch(pattern, name):
