@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from purepipe.errors import ConfigError, InputFileError
-from purepipe.legacy.astromatic_files import read_columns, read_filter, read_neural_network
+from purepipe.legacy.astromatic_files import (
+    read_columns,
+    read_filter,
+    read_neural_network,
+    read_numbers,
+)
 
 
 def write(tmp_path, text):
@@ -97,3 +102,17 @@ def test_neural_network_errors(tmp_path):
         read_neural_network(write(tmp_path, NETWORK.rpartition("2.0")[0]))
     with pytest.raises(InputFileError, match="sizes of the layers"):
         read_neural_network(write(tmp_path, "NNW\n3 2\n"))
+
+
+def test_rows_of_numbers(tmp_path):
+    path = tmp_path / "sky.list"
+    path.write_text("# x y mag\n1 2.5 18\n\n3 4e1 19 # bright\n")
+    assert read_numbers(path).tolist() == [[1, 2.5, 18], [3, 40, 19]]
+    for text, message in (
+        ("", "the catalogue has no rows"),
+        ("1 2\n3\n", r"line 2: all rows of a catalogue .*got 1; allowed: 2"),
+        ("1 x\n", "line 1: only numbers"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputFileError, match=message):
+            read_numbers(path)
