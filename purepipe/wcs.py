@@ -119,9 +119,11 @@ class WCS:
 
     @property
     def equinox(self) -> float:
-        """Equinox of the celestial coordinates, years; 2000 when the header gives none."""
+        """Equinox of the celestial coordinates, years; 2000 for ICRS or when none is given."""
         year = float(self._astropy.wcs.equinox)
-        return year if np.isfinite(year) else 2000.0
+        if not np.isfinite(year) or self._astropy.wcs.radesys.strip() == "ICRS":
+            return 2000.0
+        return year
 
     def sky_to_pixel(
         self, ra: ArrayLike, dec: ArrayLike
