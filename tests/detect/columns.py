@@ -103,7 +103,6 @@ def live_fields() -> dict[str, Live]:
     weights are used.
     """
     turned = {"CD1_1": 3.1e-5, "CD1_2": 4.2e-5, "CD2_1": 4.2e-5, "CD2_2": -3.1e-5}
-    old = {"EQUINOX": 1975.0}
     local = ({"BACKPHOTO_TYPE": "LOCAL"}, {"back_photometry": "local"})
     blank = ({"MASK_TYPE": "BLANK"}, {"mask_type": "blank"})
     auto = (
@@ -116,11 +115,11 @@ def live_fields() -> dict[str, Live]:
         "local": (make_field((260, 240), 40, seed=43, clusters=2), *local, {}, True),
         "blank": (make_field((190, 170), 60, seed=44, clusters=4), *blank, {}, True),
         "sharp": (make_field((400, 320), 60, seed=45, width=1.1), {}, {}, {}, True),
-        "blurred": (make_field((400, 320), 60, seed=46, width=3.7), {}, {}, old, True),
+        "blurred": (make_field((400, 320), 60, seed=46, width=3.7), {}, {}, {}, True),
         "sparse": (make_field((500, 400), 12, seed=47), *auto, {}, True),
         "dense": (make_field((400, 420), 180, seed=48, clusters=9), {}, {}, turned, True),
         "noisy": (make_field((311, 287), 60, seed=49, noise=40.0), *local, {}, True),
         "even": (
-            make_field((320, 300), 60, seed=50, varying=False, holes=False), *auto, old, False,
+            make_field((320, 300), 60, seed=50, varying=False, holes=False), *auto, {}, False,
         ),
     }  # fmt: skip
