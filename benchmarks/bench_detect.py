@@ -1,13 +1,17 @@
-"""Time detection beside the original program, on the same simulated exposure.
+"""Time detection beside the original program, on the same simulated image.
 
-Both read nothing but what they need: the original's time includes its start and its file
-reading, purepipe's starts from arrays in memory (compiled before). Neither writes check images.
+Times are CPU seconds (user and system) and wall seconds of processes that start, read FITS files
+and write a catalogue, the original's and purepipe's in turn; then those of purepipe from arrays in
+memory, whole and by parts. Machine code is compiled before. ``--scaling`` times numbers of sources
+instead, ``--compile`` the first call with an empty cache.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import os
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from purepipe.config import DetectConfig
 from purepipe.detect import extract
-from purepipe.detect.background import estimate_background
 from purepipe.detect.exact_engine import catalogue_objects, find_footprints
 from purepipe.detect.footprints import threshold_image
 from purepipe.detect.planes import prepare_image
@@ -29,29 +32,111 @@ from tests.detect.compare import assert_same
 from tests.detect.fields import make_field
 from tests.detect.sextractor import EXPOSURE, PROGRAM, TILE, run_sextractor
 
+WORKER = """
+import sys
+sys.path.insert(0, {root!r})
+from purepipe.config import DetectConfig
+from purepipe.detect import extract
+from purepipe.exposure import Exposure
+from purepipe.io.images import read_image
+from purepipe.wcs import WCS
+image, header = read_image("image.fits")
+weight, flags = read_image("weight.fits")[0], read_image("flag.fits")[0]
+exposure = Exposure(image, weight, "relative", flags, wcs=WCS.from_header(header), gain=2.0,
+                    saturation=5000.0, zero_point=30.0)
+del image, weight, flags
+table = extract(exposure, DetectConfig.{preset}(), threads={threads}).table
+table.write("ours.fits", overwrite=True)
+"""
 
-def best(function, repeats):
-    """Shortest wall time of a few runs, and the last result."""
-    times = []
-    for _ in range(repeats):
+
+def timed(command, folder):
+    """CPU and wall seconds of a process, and its peak memory in GB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"{command[0]} failed")
+    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1e6
+
+
+def called(function):
+    """CPU and wall seconds of a call, and its result."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    result = function()
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, time.perf_counter() - start, result
+
+
+def spread(values):
+    """Median and range."""
+    return f"{statistics.median(values):8.2f}  ({min(values):.2f} to {max(values):.2f})"
+
+
+def stages(exposure, config, threads):
+    """Print the CPU time of each part of the step."""
+    cpu, _, prepared = called(lambda: prepare_image(exposure, config, threads=threads))
+    print(f"  background, weights, subtraction  {cpu:8.2f}")
+    cpu, _, found = called(lambda: threshold_image(prepared, config, threads=threads))
+    print(f"  filter and threshold              {cpu:8.2f}")
+    cpu, _, prints = called(lambda: find_footprints(prepared, found, config, threads=threads))
+    print(f"  components and deblending         {cpu:8.2f}")
+    cpu, _, _ = called(lambda: catalogue_objects(prints, found, config))
+    print(f"  cleaning, order, labels           {cpu:8.2f}")
+    cpu, _, detection = called(lambda: extract(exposure, config, threads=threads))
+    print(f"  the whole step                    {cpu:8.2f}")
+    return detection
+
+
+def beside(folder, preset, threads, repeats):
+    """Run both programs in turn; print CPU and wall times, ratios and memory."""
+    (folder / "worker.py").write_text(
+        WORKER.format(root=str(Path(__file__).parents[1]), preset=preset, threads=threads)
+    )
+    original, ours = [PROGRAM, "image.fits", "-c", "run.sex"], [sys.executable, "worker.py"]
+    timed(ours, folder)  # compiles
+    runs = [(timed(original, folder), timed(ours, folder)) for _ in range(repeats)]
+    for k, what in enumerate(("CPU seconds", "wall seconds", "peak GB")):
+        print(f"{what}: source-extractor     {spread([a[k] for a, _ in runs])}")
+        print(f"{what}: purepipe, {threads} threads  {spread([b[k] for _, b in runs])}")
+        print(f"{what}: ratio                {spread([b[k] / a[k] for a, b in runs])}")
+
+
+def differences(ours, original):
+    """Whether two catalogues are the same, or which columns differ in how many rows."""
+    if len(ours) != len(original):
+        return f"but purepipe has {len(ours)}"
+    found = []
+    for name in ours.colnames:
+        try:
+            assert_same(ours, original, [name], exact=True)
+        except AssertionError:
+            rows = np.asarray(ours[name] != original[name]).reshape(len(ours), -1).any(axis=1)
+            found.append(f"{name} in {rows.sum()} rows")
+    return "catalogues differ: " + ", ".join(found) if found else "catalogues identical"
+
+
+def scaling(preset):
+    """Print the CPU time for growing numbers of sources and of pixels."""
+    for size, sources in ((1000, 1000), (3200, 10_000), (10_000, 100_000), (3200, 1000)):
+        field = make_field((size, size), sources, seed=1, sky=0.0 if preset == "tile" else 600.0)
+        exposure, config = exposure_of(field), getattr(DetectConfig, preset)()
+        cpu, _, found = called(lambda e=exposure, c=config: extract(e, c))
+        print(f"{size} x {size}, {sources} sources: {len(found.table)} objects {cpu:8.2f} CPU s")
+
+
+def compiling(folder):
+    """Print the time of the first call with an empty cache of machine code."""
+    code = "from purepipe.pipeline.warm import warm_detection; warm_detection()"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache")}
+    for what in ("first", "second"):
         start = time.perf_counter()
-        result = function()
-        times.append(time.perf_counter() - start)
-    return min(times), result
-
-
-def stages(exposure, config, repeats):
-    """Print the time of each part of the step."""
-    seconds, _ = best(lambda: estimate_background(exposure.image), repeats)
-    print(f"  background alone, no weights       {seconds:8.3f} s")
-    seconds, prepared = best(lambda: prepare_image(exposure, config), repeats)
-    print(f"  background, weights, subtraction   {seconds:8.3f} s")
-    seconds, found = best(lambda: threshold_image(prepared, config), repeats)
-    print(f"  filter and threshold               {seconds:8.3f} s")
-    seconds, prints = best(lambda: find_footprints(prepared, found, config), repeats)
-    print(f"  components and deblending          {seconds:8.3f} s")
-    seconds, _ = best(lambda: catalogue_objects(prints, found, config), repeats)
-    print(f"  cleaning, order, labels            {seconds:8.3f} s")
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+        print(f"{what} start: {time.perf_counter() - start:.1f} s")
 
 
 def main():
@@ -60,50 +145,38 @@ def main():
     parser.add_argument("--shape", type=int, nargs=2, default=(2600, 2048), metavar=("NY", "NX"))
     parser.add_argument("--sources", type=int, default=2600)
     parser.add_argument("--preset", choices=("exposure", "tile"), default="exposure")
-    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seed", type=int, default=77)
+    parser.add_argument("--scaling", action="store_true", help="time numbers of sources instead")
+    parser.add_argument("--compile", action="store_true", help="time the compilation instead")
     options = parser.parse_args()
-    tile = options.preset == "tile"
-    field = make_field(
-        tuple(options.shape), options.sources, seed=options.seed, clusters=options.sources // 40,
-        sky=0.0 if tile else 600.0,
-    )  # fmt: skip
-    exposure = exposure_of(field)
-    config = DetectConfig.tile() if tile else DetectConfig.exposure()
-    start = time.perf_counter()
-    extract(exposure, config)
-    print(f"first call, compiling or loading     {time.perf_counter() - start:8.3f} s")
-    stages(exposure, config, options.repeats)
-    times = {}
-    for threads in options.threads:
-        times[threads], detection = best(
-            lambda n=threads: extract(exposure, config, threads=n), options.repeats
-        )
-        print(
-            f"purepipe, {threads} thread(s): {len(detection.table)} objects {times[threads]:8.3f} s"
-        )
-    if PROGRAM is None:
-        print("source-extractor is not installed: no comparison")
+    if options.scaling:
+        scaling(options.preset)
         return
-    folder = Path(tempfile.mkdtemp())
-    keys = TILE if tile else EXPOSURE
-    columns = original_columns()[: len(detection.table.colnames)]
-    table, _ = run_sextractor(folder, field, keys, columns, checks=())
-    command = [PROGRAM, "image.fits", "-c", "run.sex"]
-    seconds, _ = best(
-        lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True),
-        options.repeats,
-    )
-    print(f"source-extractor: {len(table)} objects {seconds:8.3f} s")
-    for threads, ours in times.items():
-        print(f"ratio purepipe ({threads} thread(s)) / source-extractor: {ours / seconds:.2f}")
-    try:
-        assert_same(detection.table, table, detection.table.colnames, exact=True)
-        print("catalogues identical")
-    except AssertionError as error:
-        print("catalogues differ:", str(error).strip().splitlines()[-12:])
-    shutil.rmtree(folder)
+    tile = options.preset == "tile"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if options.compile:
+            compiling(folder)
+            return
+        field = make_field(
+            tuple(options.shape), options.sources, seed=options.seed,
+            clusters=options.sources // 40, sky=0.0 if tile else 600.0,
+        )  # fmt: skip
+        config = DetectConfig.tile() if tile else DetectConfig.exposure()
+        exposure = exposure_of(field)
+        extract(exposure_of(make_field((300, 200), 30, seed=1)), config)  # compiles
+        print("CPU seconds from memory:")
+        detection = stages(exposure, config, options.threads)
+        if PROGRAM is None:
+            print("source-extractor is not installed: no comparison")
+            return
+        columns = original_columns()[: len(detection.table.colnames)]
+        table, _ = run_sextractor(folder, field, TILE if tile else EXPOSURE, columns, checks=())
+        print(f"{len(table)} objects, {differences(detection.table, table)}")
+        del field, exposure, detection, table
+        beside(folder, options.preset, options.threads, options.repeats)
 
 
 if __name__ == "__main__":

@@ -359,16 +359,20 @@ def spline_curvature(level: Array) -> Array:
 def spline_rows(
     level: Array, curvature: Array, mesh: tuple[int, int], first: int, last: int, out: Array
 ) -> None:
-    """Interpolate a mesh map to image rows `first` to `last` (exclusive); out[0] is row first."""
+    """Interpolate a mesh map to image rows `first` to `last` (exclusive); out[0] is row first.
+
+    A single row of meshes is interpolated linearly, as in the original.
+    """
     nx = level.shape[1]
     bw, bh = mesh
     nodes = np.empty(nx, np.float32)
-    bends = np.empty(nx, np.float32)
+    bends = np.zeros(nx, np.float32)
     fractions = np.empty(out.shape[1], np.float32)
     _row_fractions(bw, nx, fractions)
     for y in range(first, last):
         _row_nodes(level, curvature, bh, y, nodes)
-        second_derivatives(nodes, bends)
+        if level.shape[0] > 1:
+            second_derivatives(nodes, bends)
         _spline_row(nodes, bends, bw, fractions, out[y - first])
 
 
