@@ -51,7 +51,7 @@ table.write("ours.fits", overwrite=True)
 
 
 def timed(command, folder):
-    """CPU and wall seconds of a process, and its peak memory in GB."""
+    """CPU and wall seconds of a process."""
     start = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -60,7 +60,7 @@ def timed(command, folder):
     wall = time.perf_counter() - start
     if status:
         raise SystemExit(f"{command[0]} failed")
-    return usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1e6
+    return usage.ru_utime + usage.ru_stime, wall
 
 
 def called(function):
@@ -93,14 +93,14 @@ def stages(exposure, config, threads):
 
 
 def beside(folder, preset, threads, repeats):
-    """Run both programs in turn; print CPU and wall times, ratios and memory."""
+    """Run both programs in turn; print CPU and wall times and ratios."""
     (folder / "worker.py").write_text(
         WORKER.format(root=str(Path(__file__).parents[1]), preset=preset, threads=threads)
     )
     original, ours = [PROGRAM, "image.fits", "-c", "run.sex"], [sys.executable, "worker.py"]
     timed(ours, folder)  # compiles
     runs = [(timed(original, folder), timed(ours, folder)) for _ in range(repeats)]
-    for k, what in enumerate(("CPU seconds", "wall seconds", "peak GB")):
+    for k, what in enumerate(("CPU seconds", "wall seconds")):
         print(f"{what}: source-extractor     {spread([a[k] for a, _ in runs])}")
         print(f"{what}: purepipe, {threads} threads  {spread([b[k] for _, b in runs])}")
         print(f"{what}: ratio                {spread([b[k] / a[k] for a, b in runs])}")
