@@ -60,6 +60,12 @@ def write_wcs_log(path: Path, headers: Mapping[str, Sequence[str]]) -> None:
     )
 
 
+def wcs_log_path(path: Path) -> Path:
+    """The file itself, or the one that ends in ``.sqlite`` where the tutorial's name is given."""
+    other = path.with_suffix(".sqlite")
+    return other if path.suffix == ".npy" and not path.exists() and other.exists() else path
+
+
 def read_wcs_log(path: Path) -> Mapping[str, tuple[CCD, ...]]:
     """The CCDs of all exposures, in their order.
 
@@ -73,9 +79,7 @@ def read_wcs_log(path: Path) -> Mapping[str, tuple[CCD, ...]]:
     DataError
         A header has no usable world coordinates.
     """
-    place = path
-    if not path.exists() and path.suffix == ".npy" and path.with_suffix(".sqlite").exists():
-        place = path.with_suffix(".sqlite")
+    place = wcs_log_path(path)
     stat = place.stat() if place.exists() else None
     return _read_log(place, None if stat is None else stat.st_mtime_ns)
 

@@ -28,6 +28,7 @@ from purepipe.shapepipe.files import (
     pair_extensions,
     read_numbers,
 )
+from purepipe.shapepipe.headers import wcs_log_path
 from purepipe.shapepipe.history import Run, SearchFolder
 from purepipe.shapepipe.job import Job
 from purepipe.shapepipe.ledger import Ledger, content_key, identity, open_ledger
@@ -275,7 +276,7 @@ def _standing(
     standing, todo = [], []
     for job in jobs:
         files = [*job.files, *(path for _, paths in job.table for path in paths)]
-        identities = [identity(path) for path in (*files, *_folders(step.config))]
+        identities = [identity(path) for path in (*files, *_folders(job.config))]
         key = content_key(step.module.name, job.name, settings, identities)
         valid, reason = state.ledger.standing(job.name, key)
         if valid is not None:
@@ -292,7 +293,10 @@ def _folders(config: Any) -> list[Path]:
     """Files and folders beyond the unit's own that its result follows from."""
     names = [getattr(config, "psf_dir", ""), *getattr(config, "image_dirs", ())]
     paths = [Path(name) for name in names if name]
-    return paths + [path for path in [getattr(config, "wcs_log", None)] if path is not None]
+    log: Path | None = getattr(config, "wcs_log", None)
+    external: Path | None = getattr(config, "external", None)
+    paths += [] if log is None else [wcs_log_path(log)]
+    return paths + ([] if external is None else [external])
 
 
 def _not_run(step: Step, unit: Unit, state: _State) -> Outcome:

@@ -4,6 +4,7 @@ import json
 import os
 import time
 
+import numpy as np
 import pytest
 
 from purepipe.errors import ConfigError, ExitCode, StoreError
@@ -240,3 +241,43 @@ def test_a_unit_that_waits_for_ever_is_ended_by_timeout(tiles):
     summary = run_pipeline(path)
     assert [end.status for end in summary.steps[0].outcomes] == ["done", "timed out", "data bad"]
     assert summary.exit_code == ExitCode.SOME_FAILED
+
+
+def test_files_of_other_runs_count_for_the_resume(tmp_path):
+    """Stamps follow from the images that ME_IMAGE_DIR names by a module's name."""
+    from astropy.io import fits
+    from astropy.table import Table
+
+    from purepipe.io.ldac import write_ldac
+    from purepipe.shapepipe.headers import write_wcs_log
+
+    from .test_modules import wcs_header
+
+    (tmp_path / "in").mkdir()
+    header = wcs_header()
+    header["NAXIS"], header["NAXIS1"], header["NAXIS2"] = 2, 60, 40
+    write_wcs_log(tmp_path / "log.sqlite", {"2100001": [header.tostring(endcard=False)]})
+    epochs = Table({"NUMBER": [1], "EXP_NAME": ["2100001"], "CCD_N": [0]})
+    table = Table({"NUMBER": [1], "XWIN_WORLD": [150.0], "YWIN_WORLD": [2.0]})
+    write_ldac(tmp_path / "in" / "sexcat-000-000.fits", table, "", [epochs])
+    images = tmp_path / "out" / "old" / "split_exp_runner" / "output"
+    images.mkdir(parents=True)
+    (tmp_path / "out" / "shapepipe_runs.txt").write_text(f"{images.parents[1]} split_exp_runner\n")
+    fits.PrimaryHDU(np.zeros((40, 60), np.float32)).writeto(images / "image-2100001-0.fits")
+    sections = f"""[VIGNETMAKER_RUNNER]
+FILE_PATTERN = sexcat
+MODE = MULTI-EPOCH
+COORD = SPHE
+POSITION_PARAMS = XWIN_WORLD,YWIN_WORLD
+STAMP_SIZE = 11
+ME_IMAGE_DIR = split_exp_runner
+ME_IMAGE_PATTERN = image
+ME_LOG_WCS = {tmp_path / "log.sqlite"}
+"""
+    path = write_ini(tmp_path, sections, modules="vignetmaker_runner")
+    assert run_pipeline(path).exit_code == ExitCode.OK
+    assert run_pipeline(path).steps[0].skipped == 1
+    fits.PrimaryHDU(np.ones((40, 60), np.float64)).writeto(
+        images / "image-2100001-0.fits", overwrite=True
+    )
+    assert run_pipeline(path).steps[0].skipped == 0
