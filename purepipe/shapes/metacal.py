@@ -369,14 +369,7 @@ def metacal_fit(
     sigma = check_sigmas(sigmas, weights, (nobj, nepoch))
     seeds, flip = check_seed(seed, nobj)
     options = replace(options, flip_noise=options.flip_noise != flip)
-    seed_of_pair, epoch_of_pair = np.repeat(seeds, use.sum(axis=1)), np.nonzero(use)[1]
-    flat = stamps[use] if not use.all() else stamps.reshape(-1, *stamps.shape[2:])
-    if bad is not None:
-        flat = fill_bad_pixels(flat, bad[use], sigma[use], seed_of_pair, epoch_of_pair)
-    if noise_images is None:
-        noise = draw_noise(options, flat, sigma[use], seed_of_pair, epoch_of_pair)
-    else:
-        noise = shaped(noise_images, stamps.shape, "noise_images", np.float32)[use]
+    flat, noise = _stamps_and_noise(stamps, use, bad, sigma, seeds, noise_images, options)
     pairs = Pairs(
         images=flat,
         psfs=np.ascontiguousarray(psf_stamps[use]),
@@ -394,6 +387,26 @@ def metacal_fit(
     good = np.ones(use.shape) if bad is None else 1.0 - bad.mean(axis=(2, 3))
     with np.errstate(divide="ignore"):
         return by_object(out, use, good / sigma**2, options)
+
+
+def _stamps_and_noise(
+    stamps: NDArray[np.float32],
+    use: NDArray[np.bool_],
+    bad: NDArray[np.bool_] | None,
+    sigma: NDArray[np.float64],
+    seeds: NDArray[np.uint64],
+    noise_images: ArrayLike | None,
+    options: FitOptions,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Stamps in use, bad pixels filled with noise; and noise stamps where the mode needs them."""
+    seed_of_pair, epoch_of_pair = np.repeat(seeds, use.sum(axis=1)), np.nonzero(use)[1]
+    flat = stamps[use] if not use.all() else stamps.reshape(-1, *stamps.shape[2:])
+    if bad is not None:
+        flat = fill_bad_pixels(flat, bad[use], sigma[use], seed_of_pair, epoch_of_pair)
+    if noise_images is None:
+        return flat, draw_noise(options, flat, sigma[use], seed_of_pair, epoch_of_pair)
+    noise: NDArray[np.float32] = shaped(noise_images, stamps.shape, "noise_images", np.float32)[use]
+    return flat, noise
 
 
 def _or_zeros(array: ArrayLike | None, shape: tuple[int, ...], key: str) -> NDArray[np.float64]:
