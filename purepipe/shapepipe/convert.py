@@ -24,7 +24,7 @@ from purepipe.shapepipe.config import (
     VignetConfig,
     seconds,
 )
-from purepipe.shapepipe.run import input_patterns
+from purepipe.shapepipe.inputs import input_patterns
 from purepipe.shapepipe.settings import Pipeline, Step, load_pipeline
 
 _KINDS = {"MAP_RMS": "rms", "MAP_VAR": "variance", "MAP_WEIGHT": "relative"}
