@@ -39,13 +39,11 @@ NEGLIGIBLE = 45.0
 class Profile(NamedTuple):
     """A galaxy profile as a sum of Gaussians of common centre and axis ratio.
 
-    Component k has the share amplitude[k] + fraction slope[k] of the flux and scale[k] times the
-    covariance; `free` says whether the fraction is a parameter of the fit.
+    Component k has the share parts[0, k] + fraction parts[1, k] of the flux and parts[2, k] times
+    the covariance; `free` says whether the fraction is a parameter of the fit.
     """
 
-    amplitude: Floats
-    slope: Floats
-    scale: Floats
+    parts: Floats  # (3, component); one array, since arguments are copied at every call
     free: bool
 
 
@@ -133,8 +131,8 @@ def copy_plane(source: Floats, target: Floats) -> None:
 
 
 @inner_kernel
-def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats, size: int) -> bool:
-    """Solve a positive definite system by Cholesky; False when it is not."""
+def factorise(matrix: Floats, lower: Floats, size: int) -> bool:
+    """Cholesky factor of a positive definite matrix; False when it is not."""
     for i in range(size):
         for j in range(i + 1):
             s = matrix[i, j]
@@ -146,6 +144,12 @@ def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats, size:
                 lower[i, i] = math.sqrt(s)
             else:
                 lower[i, j] = s / lower[j, j]
+    return True
+
+
+@inner_kernel
+def substitute(lower: Floats, vector: Floats, solution: Floats, size: int) -> None:
+    """Solve a system whose Cholesky factor is known."""
     for i in range(size):
         s = vector[i]
         for k in range(i):
@@ -156,18 +160,27 @@ def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats, size:
         for k in range(i + 1, size):
             s -= lower[k, i] * solution[k]
         solution[i] = s / lower[i, i]
+
+
+@inner_kernel
+def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats, size: int) -> bool:
+    """Solve a positive definite system by Cholesky; False when it is not."""
+    if not factorise(matrix, lower, size):
+        return False
+    substitute(lower, vector, solution, size)
     return True
 
 
 @inner_kernel
 def invert(matrix: Floats, lower: Floats, unit: Floats, inverse: Floats, size: int) -> bool:
     """Inverse of a positive definite matrix; NaN and False when it is not."""
+    if not factorise(matrix, lower, size):
+        fill_plane(inverse, np.nan)
+        return False
     for i in range(size):
         for j in range(size):
             unit[j] = 1.0 if i == j else 0.0
-        if not solve(matrix, unit, lower, inverse[i], size):
-            fill_plane(inverse, np.nan)
-            return False
+        substitute(lower, unit, inverse[i], size)
     return True
 
 
@@ -324,9 +337,9 @@ def _data_sums(
     twice = 2.0 * stack.target[epoch]
     profile, sums, data = stack.profile, space.sums, space.data
     fill_line(data, 0.0)
-    for k in range(profile.scale.size):
-        scale = profile.scale[k]
-        share = profile.amplitude[k] + fraction * profile.slope[k]
+    for k in range(profile.parts.shape[1]):
+        scale = profile.parts[2, k]
+        share = profile.parts[0, k] + fraction * profile.parts[1, k]
         wuu, wuv, wvv = scale * cuu + twice, scale * cuv, scale * cvv + twice
         axx = ixu * ixu * wuu + 2.0 * ixu * ixv * wuv + ixv * ixv * wvv
         ayy = iyu * iyu * wuu + 2.0 * iyu * iyv * wuv + iyv * iyv * wvv
@@ -341,7 +354,7 @@ def _data_sums(
         data[3] += share * scale * sums[3]
         data[4] += share * scale * sums[4]
         data[5] += share * scale * sums[5]
-        data[6] += profile.slope[k] * sums[0]
+        data[6] += profile.parts[1, k] * sums[0]
 
 
 @inner_kernel
@@ -383,12 +396,12 @@ def _model_sums(
     fill_line(out, 0.0)
     images = out[18:]
     narrow = 2.0 * NARROW * period * period * abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
-    for k in range(profile.scale.size):
-        sk, bk = profile.scale[k], profile.slope[k]
-        fk = profile.amplitude[k] + fraction * bk
+    for k in range(profile.parts.shape[1]):
+        sk, bk = profile.parts[2, k], profile.parts[1, k]
+        fk = profile.parts[0, k] + fraction * bk
         for j in range(k + 1):
-            sj, bj = profile.scale[j], profile.slope[j]
-            fj = profile.amplitude[j] + fraction * bj
+            sj, bj = profile.parts[2, j], profile.parts[1, j]
+            fj = profile.parts[0, j] + fraction * bj
             c = 0.5 * (sk + sj)
             quu, quv, qvv = c * cuu + var, c * cuv, c * cvv + var
             detq = quu * qvv - quv * quv
@@ -436,7 +449,7 @@ def _add_epoch(
     ixu, ixv, iyu, iyv = jac[1, 1] / det, -jac[0, 1] / det, -jac[1, 0] / det, jac[0, 0] / det
     var, period = stack.target[epoch], 2.0 * math.pi / stack.dk
     widest = WIDEST * period * period * abs(det)
-    for scale in stack.profile.scale:
+    for scale in stack.profile.parts[2]:
         quu, qvv, quv = scale * cuu + var, scale * cvv + var, scale * cuv
         detq = quu * qvv - quv * quv
         if not detq > 0.05 * var * var or not quu > 0.2 * var or not qvv > 0.2 * var:
@@ -724,7 +737,7 @@ def signal_to_noise(par: Floats, stack: Stack, space: Space) -> float:
         jac = stack.jacobian[epoch]
         det = abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
         var = stack.target[epoch]
-        for scale in stack.profile.scale:
+        for scale in stack.profile.parts[2]:
             if not scale * half + var > 0.0:
                 return np.nan
         _model_sums(

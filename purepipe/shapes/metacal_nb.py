@@ -129,6 +129,14 @@ def sum_of_squares(image: Singles) -> float:
 
 
 @inner_kernel
+def gaussian_parts() -> Floats:
+    """The one component of a Gaussian."""
+    parts = np.ones((3, 1))
+    parts[1, 0] = 0.0
+    return parts
+
+
+@inner_kernel
 def fit_psf(
     epoch: int, pair: int, stamps: Stamps, lattice: Lattice, options: Options, space: Space,
     results: Results,
@@ -152,7 +160,7 @@ def fit_psf(
     stack = Stack(
         lattice.planes[PSF_RE][epoch : epoch + 1], lattice.planes[PSF_IM][epoch : epoch + 1],
         rows, lattice.jacobians[STAMP][epoch : epoch + 1], np.zeros(1), weight, modes - 1,
-        options.dk, Profile(np.ones(1), np.zeros(1), np.ones(1), False),
+        options.dk, Profile(gaussian_parts(), False),
     )  # fmt: skip
     flags, _, chi = fit(
         par, stack, Priors(0.0, 0.0), options.tolerance, options.max_iterations,

@@ -57,12 +57,11 @@ def profile_of(name: str) -> Profile:
         )
     if name != "bdf":
         share, scale = (np.array(values) for values in _COMPONENTS[name])
-        return Profile(share / share.sum(), np.zeros(len(share)), scale, False)
+        return Profile(np.stack([share / share.sum(), np.zeros(len(share)), scale]), False)
     (disc, disc_scale), (bulge, bulge_scale) = (
         [np.array(values) for values in _COMPONENTS[part]] for part in ("exp", "dev")
     )
     disc, bulge = disc / disc.sum(), bulge / bulge.sum()
-    return Profile(
-        np.concatenate([disc, np.zeros(len(bulge))]), np.concatenate([-disc, bulge]),
-        np.concatenate([disc_scale, bulge_scale]), True,
-    )  # fmt: skip
+    amplitude = np.concatenate([disc, np.zeros(len(bulge))])
+    slope = np.concatenate([-disc, bulge])
+    return Profile(np.stack([amplitude, slope, np.concatenate([disc_scale, bulge_scale])]), True)

@@ -179,16 +179,16 @@ def _add_model_curvature(
 ) -> None:
     """Add the second derivatives of the summed squared model."""
     q = np.empty((2, 2))
-    for k in range(profile.scale.size):
-        for j in range(profile.scale.size):
-            c = 0.5 * (profile.scale[k] + profile.scale[j])
+    for k in range(profile.parts.shape[1]):
+        for j in range(profile.parts.shape[1]):
+            c = 0.5 * (profile.parts[2, k] + profile.parts[2, j])
             uu, uv, vv = c * cov[0, 0] + var, c * cov[0, 1], c * cov[1, 1] + var
             det = uu * vv - uv * uv
             q[0, 0], q[0, 1], q[1, 0], q[1, 1] = vv, -uv, -uv, uu
             for a in range(2):
                 for b in range(2):
                     q[a, b] *= 0.5 / det
-            f = profile.amplitude[k] * profile.amplitude[j] * weight
+            f = profile.parts[0, k] * profile.parts[0, j] * weight
             f /= 4.0 * math.pi * math.sqrt(det)
             h[5, 5] += f
             for n in range(3):
@@ -236,8 +236,8 @@ def _add_epoch(
     sums, tensors, w = np.empty((5, 5)), np.empty((5, 16)), np.empty((2, 2))
     re, im = np.empty(stack.re[epoch].shape), np.empty(stack.re[epoch].shape)
     rows, half = stack.rows[epoch], stack.half
-    for k in range(stack.profile.scale.size):
-        scale, share = stack.profile.scale[k], stack.profile.amplitude[k]
+    for k in range(stack.profile.parts.shape[1]):
+        scale, share = stack.profile.parts[2, k], stack.profile.parts[0, k]
         for i in range(2):
             for j in range(2):
                 w[i, j] = scale * cov[i, j]
