@@ -76,12 +76,17 @@ def _filtered(seen: Seen) -> Image:
 
 
 def _segmentation(seen: Seen) -> Image:
-    labels = seen.catalogued.labels.copy()
+    """The map of the original, in which siblings may have exchanged pixels by renumbering."""
+    catalogued = seen.catalogued
+    labels, objects = catalogued.labels.copy(), catalogued.footprints.objects
+    places = np.zeros(objects.size + 2, np.int32)
+    places[2:] = np.where(seen.numbers[2:] > 0, catalogued.survivor + 1, 0)
 
     def some_rows(first: int, last: int) -> None:
-        components_nb.number_pixels(labels, seen.numbers, first, last)
+        components_nb.number_pixels(labels, places, first, last)
 
     in_threads(some_rows, labels.shape[0], seen.threads)
+    components_nb.renumber_in_place(labels, objects, catalogued.source)
     return labels
 
 

@@ -125,6 +125,22 @@ def number_pixels(labels: Array, numbers: Array, first: int, last: int) -> None:
 
 
 @kernel
+def renumber_in_place(numbers: Array, objects: Array, source: Array) -> None:
+    """Give the pixels of each object its row, one object after the other, as the original does.
+
+    `numbers` holds the places of the objects in the order of detection, from 1. A pixel that got
+    its row is taken for one of the object detected in that place when this comes later and its box
+    covers the pixel.
+    """
+    for row in range(source.size):
+        obj = objects[source[row]]
+        for y in range(obj.ymin, obj.ymax + 1):
+            for x in range(obj.xmin, obj.xmax + 1):
+                if numbers[y, x] == source[row] + 1:
+                    numbers[y, x] = row + 1
+
+
+@kernel
 def scan(
     ids: Array, count: int, px: Array, py: Array, min_area: int, out: Array, ends: Array
 ) -> int:
