@@ -199,25 +199,31 @@ def measure_auto(
 
 @kernel
 def _ring_means(
-    obj: Record,
     detection: Plane,
     mask: Mask,
     label: int,
-    inner: float,
-    middle: float,
-    outer: float,
-    lines: tuple[int, int],
-) -> tuple[float, float]:
-    """Mean values between two ellipses and within one halfway; unusable pixels are left out."""
-    x0, x1, y0, y1, _ = _ellipse_box(obj, outer, detection.image.shape[1], lines)
-    mx, my = np.float32(obj.x), np.float32(obj.y)
-    low, half, high = inner * inner, middle * middle, outer * outer
+    shape: tuple[Number, Number, Number, Number, Number],
+    radii: tuple[float, float, float],
+    box: tuple[int, int, int, int],
+) -> tuple[float, float, bool]:
+    """Mean values between two ellipses and within one halfway, and whether all was crowded.
+
+    Unusable pixels are left out. `shape` is (CXX, CYY, CXY, centre x, centre y), `radii`
+    (inner, halfway, outer).
+    """
+    cxx, cyy, cxy, mx, my = shape
+    x0, x1, y0, y1 = box
+    low, half, high = radii[0] * radii[0], radii[1] * radii[1], radii[2] * radii[2]
     ring = disk = 0.0
-    in_ring = in_disk = 0
+    in_ring = in_disk = area = unusable = 0
     for py in range(y0, y1):
         for px in range(x0, x1):
-            r2 = _radius2(obj.cxx, obj.cyy, obj.cxy, np.float32(px - mx), np.float32(py - my))
-            if not r2 <= high or is_unusable(detection, mask, label, py, px):
+            r2 = _radius2(cxx, cyy, cxy, np.float32(px - mx), np.float32(py - my))
+            if not r2 <= high:
+                continue
+            area += 1
+            if is_unusable(detection, mask, label, py, px):
+                unusable += 1
                 continue
             v = np.float64(detection.image[py, px])
             if r2 >= low:
@@ -226,7 +232,44 @@ def _ring_means(
             if r2 < half:
                 disk += v
                 in_disk += 1
-    return ring / in_ring if in_ring else 0.0, disk / in_disk if in_disk else 0.0
+    crowded = area > 0 and _is_crowded(unusable, area)
+    return ring / in_ring if in_ring else 0.0, disk / in_disk if in_disk else 0.0, crowded
+
+
+@kernel
+def _petro_radius(
+    obj: Record, detection: Plane, mask: Mask, label: int, least: float, lines: tuple[int, int]
+) -> tuple[float, bool, bool]:
+    """Petrosian radius in units of the shape; whether it was crowded, and cut by the image.
+
+    The radius is 0 without light; neighbours count within the outer edge of the last ring.
+
+    The rings follow the ellipse up to 6 axes, or a circle of the radius `least` (pixels) where
+    that ellipse is smaller; they grow by a twentieth of the limit.
+    """
+    cxx, cyy, cxy, limit, circle = _aperture_shape(obj, 6.0, least)
+    width = detection.image.shape[1]
+    mx, my = np.float32(obj.x), np.float32(obj.y)
+    if circle:
+        x0, x1, y0, y1, cut = cut_box(mx, my, np.float64(limit), np.float64(limit), width, lines)
+    else:
+        x0, x1, y0, y1, cut = _ellipse_box(obj, np.float64(limit), width, lines)
+    # The radii grow in single precision, their edges and middles are taken in double.
+    step = np.float32(0.05 * np.float64(limit))
+    inner = step
+    middle = ring = disk = 0.0
+    crowded = False
+    while 1.2 * np.float64(inner) < limit:
+        outer = 1.2 * np.float64(inner)
+        middle = (np.float64(inner) + outer) / 2
+        ring, disk, crowded = _ring_means(
+            detection, mask, label, (cxx, cyy, cxy, mx, my), (np.float64(inner), middle, outer),
+            (x0, x1, y0, y1),
+        )  # fmt: skip
+        if ring != 0 and disk != 0 and ring / disk < 0.2:
+            break
+        inner = np.float32(inner + step)
+    return middle if ring != 0 and disk != 0 else 0.0, crowded, cut
 
 
 @kernel
@@ -246,22 +289,12 @@ def measure_petro(
     mean within.
     """
     factor, least, first_diameter, second_diameter = petro
-    radius = np.float32(least)
-    inner = 0.3
-    middle = ring = disk = 0.0
-    while 1.2 * inner < 6.0:
-        outer = 1.2 * inner
-        middle = (inner + outer) / 2
-        ring, disk = _ring_means(obj, detection, mask, label, inner, middle, outer, lines)
-        if ring != 0 and disk != 0 and ring / disk < 0.2:
-            break
-        inner += 0.3
-    if ring != 0 and disk != 0:
-        radius = np.float32(max(factor * middle, least))
-    # Unlike for AUTO, neighbours within this first ellipse do not make the object crowded.
-    _, _, _, cut = _kron_moment(obj, detection, mask, label, first_diameter / 2, lines)
+    middle, crowded, cut = _petro_radius(obj, detection, mask, label, first_diameter / 2, lines)
+    if crowded:
+        out.flags |= CROWDED
     if cut:
         out.flags |= APERTURE_CUT
+    radius = np.float32(max(factor * middle, least) if middle > 0 else least)
     out.petro_flux, out.petro_error, out.petro_radius = _scaled_ellipse(
         obj, plane, mask, label, radius, second_diameter / 2, lines, out
     )

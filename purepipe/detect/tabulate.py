@@ -199,7 +199,7 @@ def _corrected(objects: Values) -> tuple[Values, Values]:
     edge = np.clip(np.nan_to_num(edge, nan=1.0), 0, 1)
     slope = 0.196099 + 2 * 0.751208 * edge
     variance = np.maximum(objects["iso_variance"], 0).astype(np.float64)
-    added = np.square(slope) * (objects["npix"] * np.square(threshold) + edge * edge * variance)
+    added = np.square(slope * edge) * (np.square(flux) / objects["npix"] + variance)
     corrected = flux / (1 - 0.196099 * edge - 0.751208 * edge * edge)
     return corrected.astype(np.float32), np.sqrt(variance + added).astype(np.float32)
 

@@ -34,8 +34,6 @@ from .sextractor import EXPOSURE, PROGRAM, run_sextractor
 STORED = Path(__file__).parents[1] / "reference" / "detect"
 NETWORK = Path("/usr/share/source-extractor/default.nnw")
 
-PETRO = "the Petrosian aperture of one or two objects of this field differs"
-
 needs_program = pytest.mark.skipif(PROGRAM is None, reason="source-extractor is not installed")
 
 
@@ -105,15 +103,7 @@ def test_all_columns_live(name, tmp_path, network):
 @pytest.mark.slow
 @pytest.mark.binaries
 @needs_program
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name, marks=pytest.mark.xfail(reason=PETRO) if name in ("sharp", "even") else ()
-        )
-        for name in live_fields()
-    ],
-)
+@pytest.mark.parametrize("name", live_fields())
 def test_all_columns_on_many_fields(name, tmp_path, network):
     compare_live(live_fields()[name], tmp_path, network)
 
