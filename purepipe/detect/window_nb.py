@@ -157,6 +157,8 @@ def _window_moments(
     obj: Record, total: float, sums: Array, shift_x: float, shift_y: float, out: Record
 ) -> None:
     flags = 0 if total > 0 else 4
+    if _is_far(obj, out):
+        flags |= 8
     if total == 0:
         _revert(obj, out, flags)
         return
@@ -178,17 +180,21 @@ def _window_moments(
         if ex * ey - exy * exy < q * q:
             ex += q
             ey += q
-    dx, dy = out.win_x - obj.x, out.win_y - obj.y
-    if abs(dx) > 1 and abs(dy) > 1:
-        r2 = obj.cxx * dx * dx + obj.cyy * dy * dy + obj.cxy * dx * dy
-        if r2 > 1:
-            flags |= 8
     if flags:
         _revert(obj, out, flags)
         return
     out.win_flags = 0
     out.win_x2, out.win_y2, out.win_xy = x2, y2, xy
     out.win_errx2, out.win_erry2, out.win_errxy = ex, ey, exy
+
+
+@kernel
+def _is_far(obj: Record, out: Record) -> bool:
+    """Whether the window went more than a pixel along both axes, and out of the ellipse."""
+    dx, dy = out.win_x - obj.x, out.win_y - obj.y
+    if not (abs(dx) > 1 and abs(dy) > 1):
+        return False
+    return bool(obj.cxx * dx * dx + obj.cyy * dy * dy + obj.cxy * dx * dy > 1)
 
 
 @kernel
