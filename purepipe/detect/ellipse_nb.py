@@ -266,7 +266,7 @@ def _petro_radius(
             detection, mask, label, (cxx, cyy, cxy, mx, my), (np.float64(inner), middle, outer),
             (x0, x1, y0, y1),
         )  # fmt: skip
-        if ring != 0 and disk != 0 and ring / disk < 0.2:
+        if ring != 0 and disk != 0 and ring < 0.2 * disk:  # not the quotient: both may be negative
             break
         inner = np.float32(inner + step)
     return middle if ring != 0 and disk != 0 else 0.0, crowded, cut
