@@ -96,7 +96,7 @@ def measure_apertures(
     lines: Array,
     detection: Plane,
     plane: Plane,
-    mask: Mask,
+    everything: Mask,
     settings: Any,
     first: int,
     last: int,
@@ -104,6 +104,8 @@ def measure_apertures(
     arrays: tuple[Array, Array, Array, Array, Array, Array],
 ) -> None:
     """All aperture measurements of the objects that `source` names, into rows of `out`.
+
+    Each sees the part of the mask, and of the image, that its row of `lines` says.
 
     `settings` is (circle diameters, Kron settings, Petrosian settings, flux fractions, whether
     the Kron and Petrosian ellipses, the growth curve and the window are wanted); `arrays` is
@@ -118,6 +120,8 @@ def measure_apertures(
     for k in range(first, last):
         obj, row, label = objects[source[k]], out[k], source[k] + 2
         seen = (lines[k, 0], lines[k, 1])
+        mask = Mask(everything.labels, everything.visible, everything.active, everything.mirror,
+                    lines[k, 2])  # fmt: skip
         offset = row.local_background
         row.flags = obj.flags
         for i in range(diameters.size):

@@ -89,7 +89,7 @@ def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConf
     """
     count = prints.objects.size
     source = np.empty(count, np.int64)
-    lines = np.empty((count, 2), np.int64)
+    lines = np.empty((count, 3), np.int64)
     survivor = np.arange(count, dtype=np.int64)
     visible = np.full(count + 2, -1, np.int32)
     rows = objects_nb.order_objects(

@@ -26,6 +26,7 @@ from purepipe.detect.footprints import (
 from purepipe.detect.photometry import measure_objects
 from purepipe.detect.pixel_flags import pixel_flag_columns
 from purepipe.detect.planes import prepare_images
+from purepipe.detect.records_nb import NO_LIMIT
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.tabulate import detection_table
 from purepipe.errors import ConfigError, DataError
@@ -195,7 +196,7 @@ def _as_catalogued(prints: Footprints, labels: NDArray[np.int32]) -> Catalogued:
     return Catalogued(
         footprints=prints,
         source=np.arange(count, dtype=np.int64),
-        lines=np.tile(np.array([0, labels.shape[0]], np.int64), (count, 1)),
+        lines=np.tile(np.array([0, labels.shape[0], NO_LIMIT], np.int64), (count, 1)),
         labels=np.where(labels > 0, labels + np.int32(1), np.int32(0)),
         visible=np.full(count + 2, -1, np.int32),
         survivor=np.arange(count, dtype=np.int64),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 from purepipe.detect.footprint_nb import measure_footprint, set_border_flag
+from purepipe.detect.records_nb import NO_LIMIT
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
@@ -323,7 +324,8 @@ def order_objects(
 
     `settings` is (height, buffer lines, margin of the filter, lines masked after swallowing,
     reach of the apertures, most active objects, clean, beta, largest area). `source` and `lines`
-    receive the objects in output order and the lines they see; `visible` (by label) and
+    receive the objects in output order and the lines they see (first, end, last one masked: the
+    masking follows the detection by `late` lines); `visible` (by label) and
     `survivor` (by object) record who was swallowed by whom. Returns the number of rows.
     """
     height, buffer, margin, late, reach, most, clean, beta, max_area = settings
@@ -350,7 +352,7 @@ def order_objects(
                 for i in range(1, count):
                     if high[active[i]] < high[active[place]]:
                         place = i
-                rows = _output(active[place], begin, size, source, lines, rows)
+                rows = _output(active[place], begin, size, y - late, source, lines, rows)
                 count = _remove(active, place, count)
             winner, found = -1, 0
             if clean:
@@ -383,21 +385,24 @@ def order_objects(
             k = 0
         for place in range(count - 1, -1, -1):
             if low[active[place]] <= k:
-                rows = _output(active[place], k, size, source, lines, rows)
+                rows = _output(active[place], k, size, done - late, source, lines, rows)
                 count = _remove(active, place, count)
         if height > size:
             begin = k + 1
     while count > 0:
-        rows = _output(active[0], height - size, size, source, lines, rows)
+        rows = _output(active[0], height - size, size, NO_LIMIT, source, lines, rows)
         count = _remove(active, 0, count)
     return rows
 
 
 @kernel
-def _output(item: int, begin: int, size: int, source: Array, lines: Array, rows: int) -> int:
+def _output(
+    item: int, begin: int, size: int, limit: int, source: Array, lines: Array, rows: int
+) -> int:
     source[rows] = item
     lines[rows, 0] = begin
     lines[rows, 1] = begin + size
+    lines[rows, 2] = limit
     return rows + 1
 
 

@@ -33,7 +33,10 @@ def is_unusable(plane: Plane, mask: Mask, label: int, y: int, x: int) -> bool:
 def is_masked(mask: Mask, label: int, y: int, x: int) -> bool:
     """Whether a pixel belongs to another detection."""
     owner = mask.labels[y, x]
-    return bool(mask.active and owner > 0 and owner != label and y > mask.visible[owner])
+    if not mask.active or owner <= 0 or owner == label or y > mask.limit:
+        return False
+    visible = mask.visible[owner]
+    return bool(y > visible or visible >= mask.limit)
 
 
 @kernel

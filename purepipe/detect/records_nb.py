@@ -85,6 +85,9 @@ MEASURED = np.dtype(
 )
 
 
+NO_LIMIT = 1 << 40  # beyond any line
+
+
 class Plane(NamedTuple):
     """One image, background-subtracted and interpolated, with what its noise needs.
 
@@ -106,10 +109,12 @@ class Mask(NamedTuple):
 
     A pixel of label l > 0 is masked for every object but number l, unless it lies on a line up to
     ``visible[l]``: the pixels of an object swallowed by cleaning are given back to everybody.
-    Label 1 is a detected pixel that belongs to no object; object i carries label i + 2.
+    Label 1 is a detected pixel that belongs to no object; object i carries label i + 2. Lines
+    beyond `limit` are not masked yet, and what was swallowed later is not given back yet.
     """
 
     labels: NDArray[np.int32]
     visible: NDArray[np.int32]
     active: bool  # MASK_TYPE is not NONE
     mirror: bool  # MASK_TYPE is CORRECT
+    limit: int = NO_LIMIT  # last line that was masked when the object was measured

@@ -13,6 +13,7 @@ from purepipe.detect.footprints import (
     footprints_of_labels,
 )  # fmt: skip
 from purepipe.detect.planes import PreparedImage
+from purepipe.detect.records_nb import NO_LIMIT
 from purepipe.errors import AlgorithmError, DataError
 from purepipe.flags import DetectFlag
 
@@ -38,7 +39,7 @@ def find_objects_sep(
     return Catalogued(
         footprints=footprints,
         source=np.arange(count, dtype=np.int64),
-        lines=np.tile(np.array([0, height], np.int64), (count, 1)),
+        lines=np.tile(np.array([0, height, NO_LIMIT], np.int64), (count, 1)),
         labels=owner,
         visible=np.full(count + 2, -1, np.int32),
         survivor=np.arange(count, dtype=np.int64),

@@ -235,11 +235,7 @@ KINDS = {
 }
 
 
-known = pytest.mark.xfail(strict=True, reason="13 pixels of VIGNET on lines of swallowed objects")
-marks = {name: [*live, known] if name == "strip" else live for name in KINDS}
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=marks[name]) for name in KINDS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=live) for name in KINDS])
 def test_kinds_of_fields_to_the_bit(name, tmp_path):
     width, density, sky, noise, holes, shape = KINDS[name]
     sources = shape[0] * shape[1] * density // 10_000
