@@ -124,7 +124,9 @@ def test_a_missing_exposure_is_told_and_flagged(broken):
     whole = final[np.asarray(final["TILE_ID"]) == "000-000"]
     assert np.all(np.asarray(whole["FLAGS_EPOCH"]) & EpochFlag.MISSING_FILE)
     assert any("remarks" in line for line in summary_lines(summary.outcomes))
-    assert max(map(len, summary_lines(summary.outcomes))) <= 80
+    # A path is not cut: one that is too long has a line of its own.
+    lines = summary_lines(summary.outcomes)
+    assert all(len(line) <= 80 or len(line.split()) == 1 for line in lines)
 
 
 def test_a_repaired_file_is_taken_up(broken, tmp_path):
