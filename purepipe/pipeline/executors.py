@@ -5,12 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from purepipe.errors import ConfigError, MissingPackageError
+from purepipe.pipeline.pool import ProcessPool
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,15 +78,17 @@ def make_executor(workers: int | None = None, *, threads: bool = False) -> Execu
         return ThreadPoolExecutor(workers, thread_name_prefix="purepipe")
     if workers == 1:
         return SerialExecutor()
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if isinstance(context, multiprocessing.context.ForkServerContext):
+    context: ForkServerContext | SpawnContext
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["purepipe.pipeline.work"])
+    else:
+        context = multiprocessing.get_context("spawn")
     # The server process is started by the first worker and keeps the environment of that moment.
     saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=prepare_worker)
+        pool = ProcessPool(workers, context=context, prepare=prepare_worker)
         pool.submit(os.getpid).result()
     finally:
         for name, value in saved.items():
@@ -187,6 +193,8 @@ def capacity(executor: Executor) -> int:
     """How many units to hand out at a time: enough to keep the workers busy, few to lose."""
     if isinstance(executor, SerialExecutor):
         return 1
+    if isinstance(executor, ProcessPool):
+        return 2 * executor.workers
     workers = getattr(executor, "_max_workers", None)
     return 2 * workers if isinstance(workers, int) else _UNKNOWN
 

@@ -19,6 +19,7 @@ from typing import Any
 from purepipe.errors import PurepipeError
 from purepipe.pipeline.executors import SerialExecutor
 from purepipe.pipeline.keys import code_version
+from purepipe.pipeline.pool import ProcessPool
 from purepipe.pipeline.store import Outcome
 
 GRACE = 10.0  # seconds after which a worker that does not heed the limit is ended
@@ -36,7 +37,7 @@ class _Alarm(BaseException):
 
 def can_limit(executor: Executor) -> bool:
     """True when units run in the main thread of a process, where a time limit can strike."""
-    known = isinstance(executor, SerialExecutor | ProcessPoolExecutor)
+    known = isinstance(executor, SerialExecutor | ProcessPool | ProcessPoolExecutor)
     return known or type(executor).__name__ == "MPIPoolExecutor"
 
 

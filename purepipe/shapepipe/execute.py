@@ -12,13 +12,13 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from purepipe.errors import PurepipeError
 from purepipe.io.atomic import write_text
 from purepipe.pipeline.executors import make_executor
+from purepipe.pipeline.pool import ProcessPool
 from purepipe.pipeline.store import Outcome
 from purepipe.shapepipe.job import Job, Record
 from purepipe.shapepipe.modules import MODULES, work_of
@@ -137,7 +137,6 @@ class Workers:
     count: int
     limit: float | None = None
     pool: Executor | None = None
-    others: set[Any] = field(default_factory=set)
 
     def submit(self, job: Job) -> Future[Outcome]:
         """Start a unit; processes are started with the first one."""
@@ -146,7 +145,6 @@ class Workers:
     def executor(self) -> Executor:
         """The processes, started when there are none."""
         if self.pool is None:
-            self.others = set(multiprocessing.active_children())
             # A single unit at a time may need a process of its own, which can be ended.
             alone = self.count == 1 and self.limit is not None
             self.pool = make_executor(2 if alone else self.count)
@@ -154,8 +152,8 @@ class Workers:
 
     def kill(self) -> None:
         """End all processes at once; what they did is lost."""
-        for child in set(multiprocessing.active_children()) - self.others:
-            child.kill()
+        if isinstance(self.pool, ProcessPool):
+            self.pool.kill()
         self.close(wait=False)
 
     def close(self, *, wait: bool = True) -> None:
