@@ -261,7 +261,8 @@ def small_disk(folder, megabytes):
 def test_a_full_disk_is_named_and_a_larger_one_resumes(finished, tmp_path):
     with small_disk(tmp_path / "disk", 1):
         small = replace(finished, out=tmp_path / "disk/run")
-        with pytest.raises(StoreError, match=r"(?s)(No space left|disk is full).*(Free space|resumes)"):
+        full = r"(?s)(No space left|disk is full).*(Free space|resumes)"
+        with pytest.raises(StoreError, match=full):
             run(small, workers=1)
         remount = ["mount", "-o", "remount,size=64m", str(tmp_path / "disk")]
         subprocess.run(remount, check=True)
