@@ -1,6 +1,7 @@
 """Spread model of 51 x 51 stamps: purepipe beside galsim drawings and the sums in NumPy.
 
-Prints microseconds of processor time per object, the ratio, and the largest differences of value and error.
+Prints microseconds of processor time per object, the ratio, and the largest differences of value
+and error.
 """
 
 from __future__ import annotations

@@ -136,7 +136,8 @@ class DetectConfig:
         original="sex:PHOT_FLUXFRAC",
     )  # fmt: skip
     flag_type: tuple[str, ...] = option(
-        ("or",), "How the flags of an object's pixels combine, one word per flag map; the rest: or.",
+        ("or",),
+        "How the flags of an object's pixels combine, one word per flag map; the rest: or.",
         choices=("or", "and", "min", "max", "most"), original="sex:FLAG_TYPE",
     )  # fmt: skip
     detection_back_type: str | None = option(
