@@ -15,23 +15,73 @@ from purepipe.detect.records_nb import BIG, Mask, Plane
 from purepipe.detect.weight_nb import NONE
 
 Array = NDArray[Any]
-Record = Any  # one element of a structured array
+
+
+@kernel
+def _last_column(objects: Array, starts: Array, pixels: Array, width: int, i: int) -> int:
+    """Where the component of object i ends on its last line."""
+    line, parent = objects[i].last_line, objects[i].parent
+    first = i
+    while first > 0 and objects[first - 1].parent == parent:
+        first -= 1
+    column = -1
+    while first < objects.size and objects[first].parent == parent:
+        for p in pixels[starts[first] : starts[first + 1]]:
+            if p // width == line:
+                column = max(column, p % width)
+        first += 1
+    return column
+
+
+@kernel
+def _own_box(pixels: Array, width: int) -> tuple[int, int, int, int]:
+    """Columns and lines of pixels, first and last; cleaning may have widened the object's own."""
+    x0 = y0 = 1 << 40
+    x1 = y1 = -1
+    for p in pixels:
+        y, x = p // width, p % width
+        x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
+    return x0, x1, y0, y1
+
+
+@kernel
+def _is_known(
+    mask: Mask, survivor: Array, label: int, known: tuple[int, int, int], y: int, x: int
+) -> bool:
+    """Whether a pixel was masked for an object when it was found; see `frame_values`."""
+    owner = mask.labels[y, x]
+    if not mask.active or owner <= 0 or owner == label:
+        return False
+    line, column, swallowed = known
+    if y > line or (y == line and x > column):
+        return False
+    visible = mask.visible[owner]
+    before = visible < swallowed or (visible == swallowed and survivor[owner - 2] < label - 2)
+    return not (visible >= 0 and before and y <= visible)
 
 
 @kernel
 def frame_values(
-    obj: Record, plane: Plane, mask: Mask, label: int, thickness: int, limit: int, out: Array
+    box: tuple[int, int, int, int],
+    plane: Plane,
+    mask: Mask,
+    survivor: Array,
+    label: int,
+    thickness: int,
+    known: tuple[int, int, int],
+    out: Array,
 ) -> int:
     """Pixels of the frame outside all detections; their number, 0 if the image cuts the frame.
 
     The frame surrounds the box of the object, widened on each side by a quarter of its size. The
-    original measures it as soon as the object is found: only detections on lines up to `limit`
-    are known, and of what cleaning swallowed later nothing has been given back.
+    original measures it as soon as the object is found: only detections up to the line and column
+    `known` are, and of what cleaning swallowed later (at its third number) nothing has been
+    given back.
     """
     height, width = plane.image.shape
-    wide, high = (obj.xmax - obj.xmin + 1) // 4, (obj.ymax - obj.ymin + 1) // 4
-    x0, x1 = obj.xmin - wide, obj.xmax + wide
-    y0, y1 = obj.ymin - high, obj.ymax + high
+    wide, high = (box[1] - box[0] + 1) // 4, (box[3] - box[2] + 1) // 4
+    x0, x1 = box[0] - wide, box[1] + wide
+    y0, y1 = box[2] - high, box[3] + high
     if x0 < thickness or x1 + thickness + 1 >= width:
         return 0
     if y0 < thickness or y1 + thickness + 1 >= height:
@@ -42,20 +92,18 @@ def frame_values(
         for x in range(x0 - thickness, x1 + thickness + 1):
             if within and x0 <= x <= x1:
                 continue
-            owner = mask.labels[y, x]
-            if mask.active and owner > 0 and owner != label and y <= limit:
-                given_back = mask.visible[owner] <= limit and y <= mask.visible[owner]
-                if not given_back:
-                    continue
-            out[n] = plane.image[y, x]
-            n += 1
+            if not _is_known(mask, survivor, label, known, y, x):
+                out[n] = plane.image[y, x]
+                n += 1
     return n
 
 
 @kernel
 def local_offsets(
     objects: Array,
-    source: Array,
+    survivor: Array,
+    starts: Array,
+    pixels: Array,
     plane: Plane,
     mask: Mask,
     settings: tuple[int, int],
@@ -65,23 +113,65 @@ def local_offsets(
 ) -> None:
     """Mode of the frame around each object, above the background that is taken off already.
 
-    `settings` is (thickness of the frame, lines by which the masking follows the detection).
+    `settings` is (thickness of the frame, lines by which the masking follows the detection: 0
+    without a filter). Objects that others swallow are measured, too. `out` is zero without a frame.
     """
     thickness, behind = settings
+    height, width = plane.image.shape
     nothing = np.zeros((1, 1), np.float32)
     maps = np.empty((4, 1, 1), np.float32)
-    for k in range(first, last):
-        obj = objects[source[k]]
-        wide = 3 * (obj.xmax - obj.xmin + 1) // 2 + 2 * thickness + 2
-        high = 3 * (obj.ymax - obj.ymin + 1) // 2 + 2 * thickness + 2
+    for i in range(first, last):
+        out[i] = 0
+        if survivor[i] < 0:
+            continue
+        box = _own_box(pixels[starts[i] : starts[i + 1]], width)
+        wide = 3 * (box[1] - box[0] + 1) // 2 + 2 * thickness + 2
+        high = 3 * (box[3] - box[2] + 1) // 2 + 2 * thickness + 2
         values = np.empty((1, wide * high), np.float32)
-        limit = obj.last_line + 1 - behind
-        n = frame_values(obj, plane, mask, source[k] + 2, thickness, limit, values[0])
+        line = objects[i].last_line + 1
+        known = (line - behind, width, line - behind)
+        if (
+            behind == 0
+        ):  # the image is masked pixel by pixel, and what is swallowed given back whole
+            known = (line, _last_column(objects, starts, pixels, width, i), line + height)
+        n = frame_values(box, plane, mask, survivor, i + 2, thickness, known, values[0])
         if n == 0:
             continue
         mesh_rows(values[:, :n], nothing, NONE, BIG, (n, 1), 0, 1, maps)
         if maps[0, 0, 0] > -BIG:
-            out[k].local_background = maps[0, 0, 0]
+            out[i] = maps[0, 0, 0]
+
+
+@kernel
+def take_off_fluxes(
+    objects: Array, survivor: Array, starts: Array, pixels: Array, plane: Plane, offsets: Array
+) -> Array:
+    """Take the local backgrounds off the isophotal fluxes, each off its part of a merged object.
+
+    Returns the peaks, for every object the highest of those that it has swallowed.
+    """
+    gain = global_gain(plane)
+    peaks = np.full(objects.size, -BIG, np.float32)
+    for i in range(objects.size):
+        if survivor[i] < 0:
+            continue
+        obj, offset = objects[survivor[i]], offsets[i]
+        inside = pixels[starts[i] : starts[i + 1]]
+        before = 0.0
+        highest = -BIG
+        for p in inside:
+            before += np.float64(plane.image.flat[p])
+            highest = max(highest, plane.image.flat[p])
+        if survivor[i] != i:
+            peaks[survivor[i]] = max(peaks[survivor[i]], np.float32(highest - offset))
+        if offset == 0:
+            continue
+        removed = np.float32(inside.size * offset)
+        obj.iso_flux = np.float32(obj.iso_flux - removed)
+        if gain > 0:
+            photons = (max(before - np.float64(removed), 0.0) - max(before, 0.0)) / gain
+            obj.iso_variance = np.float32(obj.iso_variance + photons)
+    return peaks
 
 
 @kernel
@@ -92,36 +182,30 @@ def apply_offsets(
     pixels: Array,
     plane: Plane,
     saturation: float,
+    offsets: Array,
+    peaks: Array,
     first: int,
     last: int,
     measured: Array,
 ) -> None:
-    """Take the local background off the isophotal quantities of objects.
+    """Take the local background off the other isophotal quantities of the rows.
 
     As in the original the areas ISO0 to ISO7 compare the pixels as they are with levels between
-    the threshold and the peak without the local background.
+    the threshold and the peak without the local background. `peaks` is of what was swallowed.
     """
-    gain = global_gain(plane)
     for k in range(first, last):
-        offset = measured[k].local_background
-        if offset == 0:
-            continue
-        obj = objects[source[k]]
-        inside = pixels[starts[source[k]] : starts[source[k] + 1]]
-        flux = np.float32(obj.iso_flux - np.float32(inside.size * offset))
-        if gain > 0:
-            photons = (max(flux, np.float32(0)) - max(obj.iso_flux, np.float32(0))) / gain
-            obj.iso_variance = np.float32(obj.iso_variance + photons)
-        obj.iso_flux = flux
-        obj.iso_threshold = np.float32(obj.iso_threshold - offset)
-        obj.background = np.float32(obj.background + offset)
-        # Levels and width were found before cleaning may have added a brighter neighbour.
-        highest = plane.image.flat[inside[0]]
+        i = source[k]
+        obj, offset = objects[i], offsets[i]
+        inside = pixels[starts[i] : starts[i + 1]]
+        highest = -BIG
         for p in inside:
             highest = max(highest, plane.image.flat[p])
-        merged = obj.iso_max
         obj.iso_max = np.float32(highest - offset)
-        count_levels(obj, inside, plane.image)
-        obj.fwhm = fit_fwhm(obj, inside, plane.image, saturation, offset)
-        if merged > highest:
-            obj.iso_max = merged
+        if offset != 0:
+            measured[k].local_background = offset
+            obj.iso_threshold = np.float32(obj.iso_threshold - offset)
+            obj.background = np.float32(obj.background + offset)
+            # Levels and width are found before cleaning may add a brighter neighbour.
+            count_levels(obj, inside, plane.image)
+            obj.fwhm = fit_fwhm(obj, inside, plane.image, saturation, offset)
+        obj.iso_max = max(obj.iso_max, peaks[i])

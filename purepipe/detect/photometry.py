@@ -108,21 +108,29 @@ def _take_off_local(
     threads: int,
 ) -> None:
     """Measure the local backgrounds and take them off the isophotal quantities."""
-    prints = catalogued.footprints
+    prints, survivor = catalogued.footprints, catalogued.survivor
     behind = filter_mask(config).shape[0] // 2 + 1 if config.filter is not None else 0
     settings = (config.back_thickness, behind)
+    offsets = np.empty(prints.objects.size, np.float32)
 
-    def some(first: int, last: int) -> None:
+    def find(first: int, last: int) -> None:
         local_nb.local_offsets(
-            prints.objects, catalogued.source, measured.plane, mask, settings, first, last,
-            results.measured,
+            prints.objects, survivor, prints.starts, prints.pixels, measured.plane, mask, settings,
+            first, last, offsets,
         )  # fmt: skip
+
+    in_threads(find, offsets.size, threads)
+    peaks = local_nb.take_off_fluxes(
+        prints.objects, survivor, prints.starts, prints.pixels, measured.plane, offsets
+    )
+
+    def apply(first: int, last: int) -> None:
         local_nb.apply_offsets(
             prints.objects, catalogued.source, prints.starts, prints.pixels, measured.plane,
-            float(saturation), first, last, results.measured,
+            float(saturation), offsets, peaks, first, last, results.measured,
         )  # fmt: skip
 
-    in_threads(some, catalogued.source.size, threads)
+    in_threads(apply, catalogued.source.size, threads)
 
 
 def _blank(catalogued: Catalogued, wanted: Wanted, config: DetectConfig) -> Measurements:
