@@ -212,8 +212,8 @@ class SurveyConfig:
     products: tuple[str, ...] = option(
         (),
         "Further products of every tile under ShapePipe's names: 'vignets' (stamps of image,"
-        " weight, flag and background on every exposure, and of the tile's weight), 'psf' (the PSF of every"
-        " epoch with its shape), 'ngmix' (a table per metacalibration type), 'spread' (spread model"
+        " weight, flag and background on every exposure, and of the tile's weight), 'psf' (the PSF"
+        " of every epoch with its shape), 'ngmix' (a table per metacalibration type), 'spread' (spread model"
         " alone), 'v1' (the final catalogue as make_cat writes it).",
         choices=("vignets", "psf", "ngmix", "spread", "v1"),
     )  # fmt: skip
