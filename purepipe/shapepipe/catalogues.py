@@ -7,14 +7,12 @@ import re
 
 import numpy as np
 from astropy.table import Table, vstack
-from numpy.typing import NDArray
 
 from purepipe.errors import ConfigError, DataError, NothingToDo, did_you_mean
 from purepipe.io.images import read_header
 from purepipe.io.ldac import read_epochs
 from purepipe.io.masks import read_mask
 from purepipe.io.tables import read_table, write_tables
-from purepipe.rng import generator
 from purepipe.shapepipe.config_small import (
     MatchExternalConfig,
     MergeStarcatConfig,
@@ -22,7 +20,7 @@ from purepipe.shapepipe.config_small import (
     RandomCatConfig,
 )
 from purepipe.shapepipe.job import Job, Record
-from purepipe.survey import tile_id
+from purepipe.survey import copy_neighbours, nearest_neighbours, random_points, tile_id
 from purepipe.wcs import WCS
 
 _STARS = (
@@ -74,26 +72,16 @@ def randoms(job: Job, config: RandomCatConfig, record: Record) -> None:
             "an image and its flag map are needed", key="FILE_PATTERN", got=len(job.files),
             allowed="2",
         )  # fmt: skip
-    good = np.flatnonzero(read_mask(job.files[1]) == 0)
-    header = read_header(job.files[0], None)
-    wcs = WCS.from_header(header)
-    ny, nx = wcs.shape
-    area = good.size * (wcs.pixel_scale / 3600) ** 2
-    record.note(
-        f"{ny * nx * (wcs.pixel_scale / 3600) ** 2:.6f} square degrees, {area:.6f} unmasked."
-    )
-    if good.size == 0:
-        raise NothingToDo("no pixel is unmasked", file=job.files[1])
-    number = round(config.number * area) if config.density else round(config.number)
-    rng = generator(0, "random catalogue", job.number)
-    pixel = good[rng.integers(0, good.size, number)]
-    # Pixels reach half a pixel to each side of their centres.
-    x, y = pixel % nx + rng.uniform(-0.5, 0.5, number), pixel // nx + rng.uniform(-0.5, 0.5, number)
-    ra, dec = wcs.pixel_to_sky(x, y)
     tile = job.number.strip("-_")
-    table = Table({"RA": ra, "DEC": dec, "x": x + 1, "y": y + 1})
-    table["TILE_ID"] = np.full(number, tile_id(tile))
-    table["TILE_NAME"] = np.full(number, tile)
+    wanted = (
+        {"density": config.number / 3600} if config.density else {"number": round(config.number)}
+    )
+    wcs = WCS.from_header(read_header(job.files[0], None))
+    table = random_points(read_mask(job.files[1]), wcs, tile=tile, **wanted)
+    area, unmasked = table.meta["AREA"] / 3600, table.meta["UNMASKED"] / 3600
+    record.note(f"{area:.6f} square degrees, {unmasked:.6f} unmasked.")
+    table["TILE_ID"] = np.full(len(table), tile_id(tile))
+    table["TILE_NAME"] = np.full(len(table), tile)
     path = record.product(f"{config.output_pattern}{job.number}.fits")
     write_tables(path, {"RANDOM": table})
 
@@ -106,18 +94,17 @@ def match(job: Job, config: MatchExternalConfig, record: Record) -> None:
     for source, names in ((table, config.columns), (external, config.external_columns)):
         _require(source, names)
     _require(external, config.copied)
-    nearest, distance = _nearest(table, external, config)
+    nearest, distance = nearest_neighbours(
+        *(table[name] for name in config.columns),
+        *(external[name] for name in config.external_columns), tolerance=math.inf,
+    )  # fmt: skip
     matched = distance < config.tolerance
     rows = np.ones(len(table), dtype=bool) if config.mark is not None else matched
     record.note(f"{np.count_nonzero(matched)} of {len(table)} objects have a neighbour.")
     out = table[rows]
-    for name in config.copied:
-        values = np.asarray(external[name])[nearest[rows]]
-        if config.mark is not None:
-            marked = np.asarray(config.mark).astype(values.dtype)
-            shape = (-1,) + (1,) * (values.ndim - 1)
-            values = np.where(matched[rows].reshape(shape), values, marked)
-        out[name if name not in out.colnames else f"{name}_external"] = values
+    new = {name: f"{name}_external" if name in out.colnames else name for name in config.copied}
+    index = np.where(matched, nearest, -1)[rows]
+    copy_neighbours(out, external, index, names=new, missing=config.mark)
     if config.distance:
         out["distance"] = distance[rows]
     tables = {"MATCHED": out}
@@ -133,26 +120,6 @@ def _require(table: Table, names: tuple[str, ...]) -> None:
             raise DataError(
                 "the catalogue lacks a column", key=name, remedy=did_you_mean(name, table.colnames)
             )
-
-
-def _nearest(
-    table: Table, external: Table, config: MatchExternalConfig
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Row of the nearest external object, and its distance in arcsec."""
-    from scipy.spatial import cKDTree
-
-    from purepipe.survey.headers import unit_vectors
-
-    own, other = (
-        unit_vectors(*(np.asarray(source[name], dtype=np.float64) for name in names))
-        for source, names in ((table, config.columns), (external, config.external_columns))
-    )
-    if len(other) == 0 or len(own) == 0:
-        return np.zeros(len(own), dtype=np.intp), np.full(len(own), np.inf)
-    chord, row = cKDTree(other).query(np.nan_to_num(own))
-    angle = 2 * np.arcsin(np.minimum(chord / 2, 1.0))
-    distance = np.where(np.isfinite(own).all(axis=1), np.degrees(angle) * 3600, math.inf)
-    return row, distance
 
 
 def paste(job: Job, config: PastecatConfig, record: Record) -> None:

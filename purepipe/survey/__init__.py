@@ -3,7 +3,7 @@
 from purepipe.survey.area import SkyArea, box, cone, polygon, select_ccds, touches
 from purepipe.survey.epochs import Epochs, epoch_tables, find_epochs
 from purepipe.survey.headers import CCD, exposures_of_tile, parse_section
-from purepipe.survey.match import match_external, nearest_neighbours
+from purepipe.survey.match import copy_neighbours, match_external, nearest_neighbours
 from purepipe.survey.merge import area_meta, merge_tiles
 from purepipe.survey.naming import named, with_sentinels
 from purepipe.survey.numbering import (
@@ -30,6 +30,7 @@ __all__ = [
     "area_meta",
     "box",
     "cone",
+    "copy_neighbours",
     "cut_stamps",
     "epoch_tables",
     "exposures_of_tile",

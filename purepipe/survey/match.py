@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,26 +114,42 @@ def match_external(
     )  # fmt: skip
     rows = np.arange(len(index)) if keep_all else np.flatnonzero(index >= 0)
     matched = objects[rows]
-    for name in columns:
-        _copy(matched, prefix + name, external[name], index[rows], missing)
+    names = {name: prefix + name for name in columns}
+    copy_neighbours(matched, external, index[rows], names=names, missing=missing)
     own = build_table({"MATCHED": index[rows] >= 0, "distance": separation[rows]}, rows=len(rows))
     for name in own.colnames:
         matched[name] = own[name]
     return matched
 
 
-def _copy(
-    table: Table, name: str, source: Any, index: NDArray[np.int64], missing: float | None
+def copy_neighbours(
+    objects: Table,
+    external: Table,
+    index: NDArray[np.int64],
+    *,
+    names: Mapping[str, str],
+    missing: float | None = None,
 ) -> None:
-    values = np.asarray(source)
-    blank = missing
-    if blank is None:
-        blank = {"f": np.nan, "i": -1}.get(values.dtype.kind, 0)
-    fill: Any = "" if values.dtype.kind in "US" else blank
-    copied = np.full((len(index), *values.shape[1:]), fill, dtype=values.dtype)
-    copied[index >= 0] = values[index[index >= 0]]
-    table[name] = copied
-    table[name].unit, table[name].description = source.unit, source.description
+    """Add the columns of each object's external neighbour to its table.
+
+    Parameters
+    ----------
+    index
+        The external row of each object; -1 where it has none.
+    names
+        What each copied column is called among the objects.
+    missing
+        As for `match_external`.
+    """
+    for source, name in names.items():
+        values = np.asarray(external[source])
+        blank = {"f": np.nan, "i": -1}.get(values.dtype.kind, 0) if missing is None else missing
+        fill: Any = "" if values.dtype.kind in "US" else blank
+        copied = np.full((len(index), *values.shape[1:]), fill, dtype=values.dtype)
+        copied[index >= 0] = values[index[index >= 0]]
+        objects[name] = copied
+        column = objects[name]
+        column.unit, column.description = external[source].unit, external[source].description
 
 
 def _require(table: Table, names: Sequence[str], what: str) -> None:

@@ -269,13 +269,15 @@ def test_random_points_lie_on_unmasked_pixels(tmp_path):
     catalogues.randoms(work, small.RandomCatConfig(number=500), record)
     table = read_table(work.out / "random_cat-000-000.fits")
     assert len(table) == 500
+    assert set(table["TILE_ID"]) == {0.0}
+    assert set(table["TILE_NAME"]) == {"000-000"}
     assert 30.5 <= table["x"].min() < table["x"].max() <= 40.5
     assert 10.5 <= table["y"].min() < table["y"].max() <= 20.5
     area = 100 * (5e-5) ** 2
     catalogues.randoms(work, small.RandomCatConfig(number=1e9, density=True), record)
     assert len(read_table(work.out / "random_cat-000-000.fits")) == round(1e9 * area)
     fits.PrimaryHDU(np.ones((40, 60), np.int16)).writeto(tmp_path / "all.fits")
-    with pytest.raises(NothingToDo, match="no pixel is unmasked"):
+    with pytest.raises(NothingToDo, match="every pixel of the tile is masked"):
         catalogues.randoms(job(tmp_path, [image, tmp_path / "all.fits"]),
                            small.RandomCatConfig(), record)  # fmt: skip
 
@@ -283,6 +285,7 @@ def test_random_points_lie_on_unmasked_pixels(tmp_path):
 def test_external_columns_are_matched_within_the_tolerance(tmp_path):
     path = catalogue(tmp_path / "tile_sexcat-000-000.fits", 3)
     other = Table({"ra": [150.0001, 150.002], "dec": [2.0, 2.0], "z": [0.5, 0.7]})
+    other["NUMBER"] = [11, 12]
     write_tables(tmp_path / "other.fits", {"DATA": other})
     config = small.MatchExternalConfig(
         tolerance=0.5, external=tmp_path / "other.fits", copied=("z",), distance=True
@@ -294,11 +297,15 @@ def test_external_columns_are_matched_within_the_tolerance(tmp_path):
     assert table["z"].tolist() == [0.5, 0.7]
     assert table["distance"][0] == pytest.approx(0.36 * np.cos(np.radians(2.0)), rel=1e-4)
     marked = small.MatchExternalConfig(
-        tolerance=0.5, external=tmp_path / "other.fits", copied=("z",), mark=0.0
-    )
+        tolerance=0.5, external=tmp_path / "other.fits", copied=("z", "NUMBER"), mark=0.0,
+        distance=True,
+    )  # fmt: skip
     catalogues.match(work, marked, Record(work.out))
     table = read_table(work.out / "cat_matched-000-000.fits", "MATCHED")
     assert table["z"].tolist() == [0.5, 0.0, 0.7]
+    assert table["NUMBER"].tolist() == [1, 2, 3]
+    assert table["NUMBER_external"].tolist() == [11, 0, 12]
+    assert table["distance"][1] > 1  # that of the nearest, also where it is too far
     with pytest.raises(DataError, match="lacks a column"):
         catalogues.match(
             work, small.MatchExternalConfig(external=tmp_path / "other.fits", copied=("y",)),
