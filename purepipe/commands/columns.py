@@ -39,6 +39,8 @@ def _run(arguments: list[str]) -> int:
         raise ConfigError(
             "no such column", key=options.name, remedy=did_you_mean(options.name, known)
         )
+    if options.value is not None and options.name not in known:
+        raise ConfigError("--value needs the name of one column", got=options.name)
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
     if options.name in known:
         say(explain(known[options.name], options.value, width))
@@ -55,9 +57,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", nargs="?", help="a column, or a pattern such as 'FLUX*'")
     parser.add_argument(
-        "--value", type=lambda text: int(text, 0), help="value of a flag column, to be decoded"
+        "--value", type=flag_bits, help="value of a flag column, to be decoded; 0x10 is fine"
     )
     return parser
+
+
+def flag_bits(text: str) -> int:
+    """The number in a text; hexadecimal after 0x. It must not be negative."""
+    number = int(text, 0)
+    if number < 0:
+        raise ValueError(text)
+    return number
 
 
 def explain(column: Column, value: int | None, width: int) -> str:
@@ -85,7 +95,9 @@ def explain(column: Column, value: int | None, width: int) -> str:
         return "\n".join(lines)
     bits = [bit for bit in family if value is None or value & bit.value]
     if value is not None:
-        lines.append(f"  {value} = {' + '.join(str(bit.value) for bit in bits) or 'no flag'}:")
+        rest = value & ~sum(bit.value for bit in bits)
+        parts = [str(bit.value) for bit in bits] + ([f"{rest} (unknown)"] if rest else [])
+        lines.append(f"  {value} = {' + '.join(parts) or 'no flag'}:")
     for bit in bits:
         head = f"  {bit.value:>10}  {bit.name}: "
         lines += textwrap.wrap(head + bit.meaning, width, subsequent_indent=" " * 14)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,7 +23,12 @@ def guarded(name: str, work: Callable[[T], int], argument: T) -> int:
     2 for a wrong configuration or a missing package, 1 for data that cannot be used.
     """
     try:
-        return work(argument)
+        status = work(argument)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, say `head`, has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
     except SystemExit as stop:  # the parser of options has said why
         return int(stop.code or 0)
     except PurepipeError as error:

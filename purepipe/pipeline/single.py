@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,11 @@ from purepipe.io.ldac import read_ldac
 from purepipe.pipeline import objects as block
 from purepipe.pipeline.plan import make_plan
 from purepipe.pipeline.results import Run
+from purepipe.pipeline.store import kept_headers, open_store
 from purepipe.pipeline.units import ShapesTask, TileTask, WorkContext
 from purepipe.pipeline.work import Recorder, measure_block
 from purepipe.psf import attach_psfs
+from purepipe.shapes.measure import prepare_epochs
 from purepipe.survey import EpochStamps
 
 if TYPE_CHECKING:
@@ -59,29 +62,45 @@ def measure_one(run: Run, number: int, *, tile: str | None = None) -> Table:
     DataError
         The run has no such tile, the tile no such object, or several tiles need a choice.
     """
+    return _measure(*_task(run, number, tile))
+
+
+def stamps_of(run: Run, number: int, *, tile: str | None = None) -> ObjectStamps:
+    """The stamps and PSFs of one object of a run; arguments and errors as for `measure_one`.
+
+    The flags of the epochs include what made the shape measurement leave one out.
+    """
+    return _gather(*_task(run, number, tile))
+
+
+def row_and_stamps(run: Run, number: int, *, tile: str | None = None) -> tuple[Table, ObjectStamps]:
+    """What `measure_one` and `stamps_of` give, with one plan of the survey for both."""
     task, context = _task(run, number, tile)
-    detection = block.read_objects(task, run.root)
-    measured = measure_block(task, context, Recorder(run.root))
+    return _measure(task, context), _gather(task, context)
+
+
+def _measure(task: ShapesTask, context: WorkContext) -> Table:
+    detection = block.read_objects(task, context.root)
+    measured = measure_block(task, context, Recorder(context.root))
     return assemble_catalogue(
         detection, [measured], tile=task.tile.tile, columns=block.block_columns()
     )
 
 
-def stamps_of(run: Run, number: int, *, tile: str | None = None) -> ObjectStamps:
-    """The stamps and PSFs of one object of a run; arguments and errors as for `measure_one`."""
-    task, context = _task(run, number, tile)
-    detection = block.read_objects(task, run.root)
+def _gather(task: ShapesTask, context: WorkContext) -> ObjectStamps:
+    config = context.config.tile
+    detection = block.read_objects(task, context.root)
     epochs, stamps = block.gather(detection, task.tile, context)
-    models = block.model_reader(task.tile, run.root)
-    return ObjectStamps(detection, attach_psfs(stamps, epochs, models, run.config.tile.psf))
+    models = block.model_reader(task.tile, context.root)
+    stamps = attach_psfs(stamps, epochs, models, config.psf)
+    *_, flags = prepare_epochs(stamps, config.shapes, np.zeros(len(detection), np.uint64))
+    return ObjectStamps(detection, replace(stamps, flags=flags))
 
 
 def _task(run: Run, number: int, tile: str | None) -> tuple[ShapesTask, WorkContext]:
-    tiles = {
-        unit.task.tile: unit.task
-        for unit in make_plan(run.config).units
-        if isinstance(unit.task, TileTask)
-    }
+    with closing(open_store(run.root, create=False)) as store:
+        plan = make_plan(run.config, known=lambda name: kept_headers(store, name))
+    tiles = {unit.task.tile: unit.task for unit in plan.units if isinstance(unit.task, TileTask)}
     if tile is None and len(tiles) > 1:
         raise DataError(
             "the run has several tiles", key="tile", allowed=", ".join(list(tiles)[:10]),

@@ -110,12 +110,17 @@ def psf_from_piff(
     DataError
         The model has no star on this CCD.
     """
-    # A star read from a file does not know its CCD: those of all CCDs count then.
-    stars = [star for star in psf.stars if chipnum in (None, star.data.properties.get("chipnum"))]
-    stars = stars or list(psf.stars)
+    chips = [star.data.properties.get("chipnum") for star in psf.stars]
+    # Where no star knows its CCD, those of all count.
+    everywhere = chipnum is None or all(chip is None for chip in chips)
+    stars = [s for s, chip in zip(psf.stars, chips, strict=True) if everywhere or chip == chipnum]
     used = [s for s in stars if not (getattr(s, "is_flagged", False) or s.is_reserve)]
     if not used:
-        raise DataError("the Piff model has no star", key="chipnum", got=chipnum)
+        known = sorted({chip for chip in chips if chip is not None})
+        raise DataError(
+            "the Piff model has no star on this CCD", key="chipnum", got=chipnum,
+            allowed=", ".join(map(str, known)) or None,
+        )  # fmt: skip
     if chi2 is None:
         dof = getattr(psf, "dof", None)
         chi2 = float(psf.chisq) / dof if dof else 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from purepipe.flags import (
 )
 from purepipe.io.atomic import atomic_write
 from purepipe.pipeline import Run
-from purepipe.pipeline.single import measure_one, stamps_of
+from purepipe.pipeline.single import row_and_stamps
 from purepipe.report.blocks import Block, Gallery, Section, Text, Verbatim, cell, grid, picture
 from purepipe.report.pages import Header, render
 
@@ -40,8 +41,8 @@ _DECISIONS: dict[str, tuple[type[DocumentedFlag], str]] = {
 }
 _NUMBERS = (
     "XWIN_WORLD", "YWIN_WORLD", "MAG_AUTO", "SNR_WIN", "FLUX_RADIUS", "SPREAD_MODEL",
-    "SPREADERR_MODEL", "SPREAD_CLASS", "N_EPOCH", "NGMIX_ELL_NOSHEAR", "NGMIX_T_NOSHEAR",
-    "NGMIX_SNR_NOSHEAR", "NGMIX_Tpsf_NOSHEAR", "R11", "R22",
+    "SPREADERR_MODEL", "SPREAD_CLASS", "N_EPOCH", "NGMIX_N_EPOCH", "NGMIX_ELL_NOSHEAR",
+    "NGMIX_T_NOSHEAR", "NGMIX_SNR_NOSHEAR", "NGMIX_Tpsf_NOSHEAR", "R11", "R22",
 )  # fmt: skip
 _GAP = 3  # pixels between the panels
 
@@ -132,9 +133,8 @@ def explain(run: Run, number: int, *, tile: str | None = None) -> Explanation:
     DataError
         There is no such tile or object.
     """
-    epochs = stamps_of(run, number, tile=tile).stamps
-    row = measure_one(run, number, tile=tile)
-    return Explanation(row, epochs, _text(row, epochs))
+    row, found = row_and_stamps(run, number, tile=tile)
+    return Explanation(row, found.stamps, _text(row, found.stamps))
 
 
 def write_explanation(explanation: Explanation, path: Path) -> None:
@@ -160,7 +160,7 @@ def _text(row: Table, epochs: EpochStamps) -> str:
         if name not in row.colnames:
             continue
         value = int(row[name][0])
-        lines.append(f"  {name} = {value}: {_words_of(family, value)}")
+        lines += _wrapped(f"{name} = {value}: {_words_of(family, value)}", 2)
         if value:
             lines.append(f"      decided by {key}")
     lines.append(f"Epochs: {len(epochs.row)} of the CCDs that cover it")
@@ -173,10 +173,15 @@ def _text(row: Table, epochs: EpochStamps) -> str:
             f"  PSF sigma {sigma:5.2f} pix  {100 * bad:4.1f} % bad"
         )
         if epochs.flags[i]:
-            lines.append(f"      not used: {_words_of(EpochFlag, int(epochs.flags[i]))}")
+            lines += _wrapped(f"not used: {_words_of(EpochFlag, int(epochs.flags[i]))}", 6)
         if planes:
-            lines.append(f"      masked pixels: {', '.join(decode(MaskFlag, int(planes)))}")
+            lines += _wrapped(f"masked pixels: {', '.join(decode(MaskFlag, int(planes)))}", 6)
     return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    first, rest = " " * indent, " " * (indent + 4)
+    return textwrap.wrap(text, 80, initial_indent=first, subsequent_indent=rest)
 
 
 def _words_of(family: type[DocumentedFlag], value: int) -> str:

@@ -54,3 +54,13 @@ def test_unknown_names(capsys):
     assert "Did you mean 'KRON_RADIUS'?" in capsys.readouterr().err
     assert main(["X_IMAGE", "--value", "3"]) == 2
     assert "this column holds no flags" in capsys.readouterr().err
+    assert main(["FLAGS*", "--value", "3"]) == 2
+    assert "--value needs the name of one column" in capsys.readouterr().err
+    for wrong in ("abc", "-1"):
+        assert main(["FLAGS", f"--value={wrong}"]) == 2
+        assert f"invalid flag_bits value: '{wrong}'" in capsys.readouterr().err
+
+
+def test_bits_that_nothing_stands_for(capsys):
+    assert main(["FLAGS", "--value", "0x1001"]) == 0
+    assert "4097 = 1 + 4096 (unknown):" in capsys.readouterr().out

@@ -78,6 +78,8 @@ def test_piff():
     assert psf_from_piff(make_piff(), colour=0.3).accepted == 3
     with pytest.raises(DataError, match="the Piff model has no star"):
         psf_from_piff(SimpleNamespace(stars=[]))
+    with pytest.raises(DataError, match=r"no star on this CCD \(got 3; allowed: 0, 7\)"):
+        psf_from_piff(make_piff(), chipnum=3)
 
 
 def test_the_offset_and_the_centre_are_those_of_the_contract():
