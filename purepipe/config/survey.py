@@ -213,8 +213,8 @@ class SurveyConfig:
         (),
         "Further products of every tile under ShapePipe's names: 'vignets' (stamps of image,"
         " weight, flag and background on every exposure, and of the tile's weight), 'psf' (the PSF"
-        " of every epoch with its shape), 'ngmix' (a table per metacalibration type), 'spread' (spread model"
-        " alone), 'v1' (the final catalogue as make_cat writes it).",
+        " of every epoch with its shape), 'ngmix' (a table per metacalibration type), 'spread'"
+        " (spread model alone), 'v1' (the final catalogue as make_cat writes it).",
         choices=("vignets", "psf", "ngmix", "spread", "v1"),
     )  # fmt: skip
     run: RunConfig = option(RunConfig, "How the run goes about its work.")
