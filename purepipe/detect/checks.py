@@ -112,9 +112,10 @@ def _apertures(seen: Seen) -> Image:
     value = np.float32(OUTLINE * float(seen.measured.plane.noise))
     wanted = wanted_measurements(seen.config)
     for obj, row in zip(seen.results.objects, seen.results.measured, strict=True):
-        x, y = np.float32(obj["x"]), np.float32(obj["y"])
+        x, y = float(obj["x"]), float(obj["y"])
         for diameter in seen.config.apertures[: wanted.circles]:
-            draw_nb.draw_ellipse(image, x, y, diameter / 2, diameter / 2, 0.0, False, value)
+            radius = float(np.float32(diameter / 2))
+            draw_nb.draw_ellipse(image, x, y, radius, radius, 0.0, False, value)
         crowded = bool(row["flags"] & DetectFlag.CROWDED)
         factors = [row["kron_radius"]] * wanted.auto + [row["petro_radius"]] * wanted.petro
         for factor in factors:

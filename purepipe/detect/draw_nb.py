@@ -19,27 +19,29 @@ CORNERS = 36  # of the polygon that stands for an ellipse
 @kernel
 def draw_ellipse(
     image: Array,
-    x: Number,
-    y: Number,
-    a: Number,
-    b: Number,
-    theta: Number,
+    x: float,
+    y: float,
+    a: float,
+    b: float,
+    theta: float,
     dashed: bool,
     value: Number,
 ) -> None:
     """Add `value` to the pixels under an ellipse's outline.
 
     The centre is 0-based, `theta` in degrees from x towards y; parts beyond the image are left
-    out, as is every second side of a `dashed` one. The corners are rounded to single precision.
+    out, as is every second side of a `dashed` one. Sines and cosines of the corners are in single
+    precision: in circles, their rounding decides whether a side at 45 degrees is steep.
     """
-    angle = np.float64(theta) * (math.pi / 180)
+    angle = theta * (math.pi / 180)
     cosine, sine = math.cos(angle), math.sin(angle)
-    x0 = y0 = np.float32(0)
+    x0 = y0 = 0.0
     for k in range(CORNERS + 1):
         turn = 2 * math.pi * k / CORNERS
-        u, v = np.float64(a) * math.cos(turn), np.float64(b) * math.sin(turn)
-        x1 = np.float32(np.float64(x) + u * cosine - v * sine)
-        y1 = np.float32(np.float64(y) + u * sine + v * cosine)
+        u = a * np.float64(np.float32(math.cos(turn)))
+        v = b * np.float64(np.float32(math.sin(turn)))
+        x1 = x + u * cosine - v * sine
+        y1 = y + u * sine + v * cosine
         if k > 0 and not (dashed and k % 2 == 0):
             _draw_line(image, x0, y0, x1, y1, value)
         x0, y0 = x1, y1

@@ -321,6 +321,24 @@ def test_check_images_to_the_bit(name, tmp_path):
         assert np.array_equal(ours[check], images[check]), check
 
 
+OUTLINES: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
+    "circle": (("X_IMAGE", "FLUX_APER"), (11.3,)),
+    "circles": (("X_IMAGE", "FLUX_APER(3)"), (5.0, 9.0, 16.7)),
+    "Petrosian": (("X_IMAGE", "FLUX_PETRO"), (5.0,)),
+    "all": (("X_IMAGE", "FLUX_AUTO", "FLUX_PETRO", "MAG_APER(2)", "FLUX_APER"), (4.0, 30.0)),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=live) for name in OUTLINES])
+def test_outlines_of_apertures_to_the_bit(name, tmp_path):
+    columns, diameters = OUTLINES[name]
+    keys = {**EXPOSURE, "PHOT_APERTURES": ",".join(map(str, diameters))}
+    _, images = run_original(tmp_path, IMAGES, keys, columns, checks=("APERTURES",))
+    config = DetectConfig.exposure(columns=columns, apertures=diameters)
+    ours = extract(ONE, config, checks=("APERTURES",)).checks["APERTURES"]
+    assert np.array_equal(ours, images["APERTURES"])
+
+
 def test_check_images_without_the_original():
     found = extract(ONE, DetectConfig.exposure(), checks=("OBJECTS", "-OBJECTS", "-BACKGROUND"))
     inside = found.segmentation.data > 0
