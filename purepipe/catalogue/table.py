@@ -110,6 +110,7 @@ def build_table(
     ----------
     values
         Column name to array; scalars and None are broadcast (None: the column's missing value).
+        Stamps, with two axes or more per row, are not copied if they have the registered type.
     rows
         Number of rows; taken from the first array when not given.
     meta
@@ -120,7 +121,7 @@ def build_table(
     ConfigError
         A name is not in the column table.
     """
-    from astropy.table import Table
+    from astropy.table import Column, Table
 
     if rows is None:
         rows = next(len(v) for v in values.values() if v is not None and np.ndim(v) > 0)
@@ -131,7 +132,10 @@ def build_table(
             array = item.blank(rows)
         elif np.ndim(array) == 0:
             array = np.full(rows, array, dtype=item.dtype)
-        table[name] = np.asarray(array).astype(item.dtype, copy=False)
-        table[name].unit = item.unit or None
-        table[name].description = item.definition
+        data = np.asarray(array).astype(item.dtype, copy=False)
+        stamps = data.ndim > 2  # too large to be copied
+        table.add_column(
+            Column(data, unit=item.unit or None, description=item.definition),
+            name=name, copy=not stamps,
+        )  # fmt: skip
     return table

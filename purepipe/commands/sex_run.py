@@ -247,7 +247,8 @@ def wanted_columns(table: Table, columns: Sequence[RequestedColumn], config: Det
         if given is not None and values.ndim > 1 and values.shape[1] > given:
             values = values.copy()
             values[:, given:] = 0
-        wanted[item.name] = Column(values, unit=column.unit, description=column.description)
+        column = Column(values, unit=column.unit, description=column.description)
+        wanted.add_column(column, name=item.name, copy=False)
     return wanted
 
 
