@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from purepipe.config.psf import PSFConfig
 from purepipe.errors import AlgorithmError, ConfigError, DataError
+from purepipe.io.psf_file import write_psf
 from purepipe.psf import check_image, fit_psf, homogenisation_kernel, star_stamps
 from purepipe.psf.basis import Grid, gauss_laguerre
 from purepipe.psf.checks import CHECK_IMAGES, mosaic
@@ -164,3 +165,37 @@ def test_mosaic_fills_rows_from_the_lower_left():
     image = mosaic(np.arange(5, dtype=np.float32)[:, None, None] * np.ones((1, 2, 3)), 2)
     assert image.shape == (6, 6)
     np.testing.assert_array_equal(image[::2, ::3], [[0, 1], [2, 3], [4, 0]])
+
+
+@pytest.mark.binaries
+@pytest.mark.skipif(
+    not (shutil.which("psfex") and shutil.which("source-extractor")),
+    reason="psfex or source-extractor is not installed",
+)
+def test_sextractor_reads_the_model(reference, tmp_path):
+    """Its PSF photometry is the same with our model as with that of psfex."""
+    stars = reference.star_catalogue(60, 1)
+    write_psf(tmp_path / "own.psf", fit_psf(stars))
+    ((other,),) = reference.run_psfex(stars, {})
+    write_psf(tmp_path / "theirs.psf", replace(fit_psf(stars), mask=other["mask"]))
+    rng = np.random.default_rng(3)
+    image = rng.normal(0, 5, (300, 300))
+    y, x = np.mgrid[:300, :300]
+    for x0, y0 in rng.uniform(40, 260, (6, 2)):
+        image += 3e4 * reference.moffat(x - x0, y - y0, 3.7, -0.05, -0.04)
+    fits.PrimaryHDU(image.astype("f4")).writeto(tmp_path / "image.fits")
+    (tmp_path / "empty.sex").write_text("# built-in values\n")
+    (tmp_path / "columns.param").write_text("FLUX_AUTO\nFLUX_PSF\nSPREAD_MODEL\n")
+    rows = []
+    for name in ("own", "theirs"):
+        command = (
+            f"source-extractor image.fits -c empty.sex -PARAMETERS_NAME columns.param -FILTER N"
+            f" -PSF_NAME {name}.psf -CATALOG_NAME {name}.cat -CATALOG_TYPE ASCII -DETECT_THRESH 20"
+        )
+        subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+        rows.append(np.loadtxt(tmp_path / f"{name}.cat"))
+    own, theirs = rows
+    assert len(own) == len(theirs) == 6
+    np.testing.assert_allclose(own[:, 1], theirs[:, 1], rtol=1e-5)
+    assert np.abs(own[:, 1] / 3e4 - 1).max() < 0.1
+    np.testing.assert_allclose(own[:, 2], theirs[:, 2], atol=1e-4)
