@@ -291,8 +291,9 @@ def plan(
     """Tell what a run will take: units, CPU hours, memory, disk. Nothing is run."""
     from purepipe.pipeline import estimate_lines, estimate_run, make_executor
 
+    survey = _survey(config, out)
     with make_executor(workers) as pool:
-        estimate, planned = estimate_run(_survey(config, out), executor=pool)
+        estimate, planned = estimate_run(survey, executor=pool)
     print("\n".join(estimate_lines(estimate, planned, workers=workers)))
     raise typer.Exit(ExitCode.SOME_FAILED if planned.problems else ExitCode.OK)
 

@@ -139,7 +139,7 @@ def compare_catalogues(
     return RunDifference(
         keys=keys,
         only_a=len(a) - len(rows_a), only_b=len(b) - len(rows_b), common=len(rows_a),
-        columns=tuple(sorted(columns, key=lambda change: -_rank(change))),
+        columns=tuple(sorted(columns, key=_rank, reverse=True)),
         flags=tuple(sorted(flags, key=lambda change: -(change.gained + change.lost))),
         other_columns=tuple(sorted(set(a.colnames) ^ set(b.colnames))),
     )  # fmt: skip
@@ -159,7 +159,10 @@ def differing_keys(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str
 
 
 def match_objects(a: Table, b: Table) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of the objects that both catalogues hold: nearest to each other, within 1 arcsec."""
+    """Rows of the objects that both catalogues hold: nearest to each other, within 1 arcsec.
+
+    Objects without a windowed position in either are tied by NUMBER, where both have that column.
+    """
     for table in (a, b):
         for name in ("TILE_ID", "XWIN_WORLD", "YWIN_WORLD"):
             if name not in table.colnames:
@@ -168,7 +171,7 @@ def match_objects(a: Table, b: Table) -> tuple[NDArray[np.intp], NDArray[np.intp
     tiles_a, tiles_b = (np.asarray(table["TILE_ID"]).astype(str) for table in (a, b))
     for tile in np.intersect1d(tiles_a, tiles_b):
         in_a, in_b = np.flatnonzero(tiles_a == tile), np.flatnonzero(tiles_b == tile)
-        i, j = _mutual(_directions(a[in_a]), _directions(b[in_b]))
+        i, j = _tied(a[in_a], b[in_b])
         rows_a.append(in_a[i])
         rows_b.append(in_b[j])
     nothing = np.zeros(0, dtype=np.intp)
@@ -219,10 +222,23 @@ def _flat(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]
 
 
 def _directions(table: Table) -> NDArray[np.float64]:
-    """Unit vectors; objects without a windowed position have none and match nothing."""
+    """Unit vectors; NaN for objects without a windowed position."""
     ra = np.radians(np.asarray(table["XWIN_WORLD"], dtype=np.float64))
     dec = np.radians(np.asarray(table["YWIN_WORLD"], dtype=np.float64))
     return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def _tied(a: Table, b: Table) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of the same objects in two catalogues of one tile."""
+    at_a, at_b = _directions(a), _directions(b)
+    i, j = _mutual(at_a, at_b)
+    if "NUMBER" not in a.colnames or "NUMBER" not in b.colnames:
+        return i, j
+    lost_a, lost_b = (np.flatnonzero(~np.isfinite(v).all(axis=1)) for v in (at_a, at_b))
+    _, k, m = np.intersect1d(
+        np.asarray(a["NUMBER"])[lost_a], np.asarray(b["NUMBER"])[lost_b], return_indices=True
+    )
+    return np.concatenate([i, lost_a[k]]), np.concatenate([j, lost_b[m]])
 
 
 def _mutual(
@@ -279,8 +295,10 @@ def _scale(name: str, x: NDArray[np.float64], table: Table) -> tuple[NDArray[np.
     return np.full(x.shape, (high - low) / 2 or np.nan), "scatter"
 
 
-def _rank(change: ColumnChange) -> float:
-    return change.largest if np.isfinite(change.largest) else 0.0
+def _rank(change: ColumnChange) -> tuple[int, float]:
+    """Values that came or went count most, then changes that nothing measures, such as of texts."""
+    largest = change.largest if np.isfinite(change.largest) else np.inf
+    return change.lost + change.gained, largest
 
 
 def _flag_changes(name: str, flags: Any, x: NDArray[Any], y: NDArray[Any]) -> list[FlagChange]:

@@ -15,7 +15,7 @@ from purepipe.io.exposures import check_ccd_files
 from purepipe.io.header_cards import read_cards
 from purepipe.io.images import header_at
 from purepipe.io.layout import HDULayout, fits_layout
-from purepipe.pipeline.keys import content_hash, file_identity
+from purepipe.pipeline.keys import code_version, content_hash, file_identity
 from purepipe.survey import CCD
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class ExposureFiles:
     flag: Path | None
 
     def identity(self, inputs: InputConfig) -> str:
-        """Changes with any of the files, and with the keywords that are looked for."""
+        """Changes with any of the files, the keywords that are looked for, and the code."""
         files = [file_identity(path) for path in (self.image, self.weight, self.flag)]
-        return content_hash(files, inputs.flux_scale_keys)
+        return content_hash(files, inputs.flux_scale_keys, code_version())
 
 
 def read_headers(

@@ -25,6 +25,7 @@ from purepipe.pipeline.store import (
     Outcome,
     Store,
     attempts,
+    confirm,
     ended_since,
     exchange,
     outcome_of,
@@ -70,6 +71,7 @@ class Schedule:
     ready: list[tuple[int, float, str]] = field(default_factory=list)  # a heap
     foreign: set[str] = field(default_factory=set)  # units that other shards work on
     fresh: list[Outcome] = field(default_factory=list)  # not in the ledger yet
+    stood: list[str] = field(default_factory=list)  # not confirmed in the ledger yet
     events: queue.SimpleQueue[Future[Outcome]] = field(default_factory=queue.SimpleQueue)
     skipped: int = 0
     serial: int = 0
@@ -99,6 +101,7 @@ class Schedule:
             if self.full is not None:
                 self.drain()
                 raise StoreError(f"the run stops: {self.full.name}: {self.full.message}")
+        self.confirm()
 
     def drain(self) -> None:
         """Let the units that work come to their end, and start no other; for an interruption."""
@@ -158,15 +161,22 @@ class Schedule:
     def stand(self, unit: Unit, outcome: Outcome) -> None:
         """Take over an outcome from the ledger."""
         self.skipped += 1
+        self.stood.append(unit.name)
         self.parts.pop(unit.name, None)
         self.progress.skipped(1)
         self.settle(unit, outcome)
+
+    def confirm(self) -> None:
+        """Let the ledger know which earlier outcomes stand, for `status`."""
+        stood, self.stood = self.stood, []
+        confirm(self.store, stood)
 
     def hand_out(self) -> None:
         """Record what has ended, claim ready units and give them to workers.
 
         Suspects of a worker's death go alone.
         """
+        self.confirm()
         batch: list[Unit] = []
         if not self.suspects:
             room = max(self.in_flight() - len(self.working), 0)

@@ -18,6 +18,7 @@ from purepipe.pipeline.store import (
     LEDGER,
     Outcome,
     attempts,
+    ended_now,
     fact,
     kept_headers,
     open_store,
@@ -47,7 +48,8 @@ class RunStatus:
     seconds_left
         Estimate with the present workers; NaN when nothing works.
     outcomes
-        How each unit ended, by name.
+        How each unit ended, by name; without what stood before the last run and it did not find
+        valid yet.
     guards
         What failed too often, at the end of the run.
     """
@@ -96,7 +98,8 @@ def run_status(root: Path) -> RunStatus:
     processes = tuple(at_work(root))
     store = open_store(root, create=False)
     try:
-        ended = outcomes(store)
+        now = ended_now(store)
+        every = outcomes(store)
         planned = dict(fact(store, "planned", {}))
         block = int(fact(store, "config", {}).get("block_size", SurveyConfig.block_size))
         workers = sum(
@@ -107,12 +110,13 @@ def run_status(root: Path) -> RunStatus:
         guards = tuple(fact(store, "guards", ())) if finished else ()
     finally:
         store.close()
+    ended = [outcome for outcome in every if outcome.name in now]
     counts = Counter(outcome.kind for outcome in ended if outcome.key)
     if not finished:
         planned |= _expected_blocks(ended, planned, block)
     else:
         planned = dict(counts)
-    left = _seconds_left(ended, planned, counts)
+    left = _seconds_left(every, planned, counts)
     return RunStatus(
         processes, finished and not processes, planned, dict(counts), working,
         left / workers if workers else math.nan, tuple(ended), guards,

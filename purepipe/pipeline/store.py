@@ -279,7 +279,8 @@ def _join(store: Store, hold: Hold) -> int:
         else:  # what this shard began before it died
             ledger.execute("DELETE FROM attempt WHERE ended IS NULL AND owner = ?", (hold.owner,))
     hold.share()
-    return campaign
+    # Where a lock is freed to change its kind, another shard may have begun a campaign meanwhile.
+    return int(fact(store, "campaign", campaign))
 
 
 def record(store: Store, outcome: Outcome) -> None:
@@ -414,6 +415,23 @@ def release_dead(store: Store) -> list[str]:
                 ).fetchall()
                 names += [row[0] for row in rows]
     return names
+
+
+def confirm(store: Store, names: Iterable[str]) -> None:
+    """Note that the outcomes of units from earlier campaigns stand in the present one."""
+    rows = [(store.campaign, name) for name in names]
+    if rows:
+        with transaction(store) as ledger:
+            ledger.executemany("UPDATE attempt SET campaign = ? WHERE unit = ?", rows)
+
+
+def ended_now(store: Store) -> set[str]:
+    """Units that ended in the latest campaign, or stand in it."""
+    rows = store.ledger.execute(
+        "SELECT unit FROM attempt WHERE ended IS NOT NULL AND campaign = ?",
+        (fact(store, "campaign", 0),),
+    )
+    return {row[0] for row in rows}
 
 
 def attempts(store: Store) -> list[tuple[str, str, float]]:

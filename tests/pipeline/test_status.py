@@ -27,8 +27,16 @@ from purepipe.pipeline.capsule import CAPSULE, first_difference, read_capsule
 from purepipe.pipeline.compare import differing_keys
 from purepipe.pipeline.cost import DEFAULT_COSTS, fit_costs, unit_size
 from purepipe.pipeline.guards import guard_lines
+from purepipe.pipeline.progress import Silent
 from purepipe.pipeline.status import duration
-from purepipe.pipeline.store import Outcome, StepRecord, exchange, open_store
+from purepipe.pipeline.store import (
+    Outcome,
+    StepRecord,
+    confirm,
+    exchange,
+    open_store,
+    outcomes,
+)
 
 
 def outcome(name, kind, status="done", steps=(), **changes):
@@ -50,6 +58,7 @@ def test_a_run_at_work_and_one_that_died(finished, tmp_path):
     config, _ = finished
     shutil.copytree(config.out, tmp_path / "run")
     store = open_store(tmp_path / "run", lock=True)
+    confirm(store, [found.name for found in outcomes(store)])
     exchange(store, [], {"shapes 000-000 00003": "another"})
     state = run_status(tmp_path / "run")
     lines = status_lines(state)
@@ -61,6 +70,25 @@ def test_a_run_at_work_and_one_that_died(finished, tmp_path):
     lines = status_lines(run_status(tmp_path / "run"))
     assert lines[0] == "state: not at work, and not ended: run it again to resume"
     assert "in work when it died: shapes 000-000 00003" in lines
+
+
+def test_what_the_last_run_did_not_find_valid_is_not_counted(finished, tmp_path):
+    config, _ = finished
+    other = replace(config, out=tmp_path / "run", block_size=20)
+    shutil.copytree(config.out, other.out)
+    seen = []
+
+    class Watch(Silent):
+        def ended(self, outcome):
+            seen.append(run_status(other.out))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(other, workers=1, progress=Watch())
+    (state,) = seen
+    assert state.ended == {"ccd": 4, "tile": 1}
+    assert sum(state.planned.values()) > 11
+    assert {found.kind for found in state.outcomes} == {"ccd", "tile"}
 
 
 def test_status_needs_a_run(tmp_path):
@@ -163,6 +191,36 @@ def test_differences_are_measured_in_errors(finished):
     assert size.lost == 1
     assert not difference.identical
     assert any("SATURATED" in line or "FLAGS" in line for line in difference_lines(difference))
+
+
+def test_lost_values_come_first_then_what_nothing_measures(finished):
+    config, _ = finished
+    a = open_run(config.out).catalogue()
+    b = a.copy()
+    row = np.flatnonzero(np.isfinite(np.asarray(a["FLUX_AUTO"])))[3]
+    b["FLUX_AUTO"][row] += 5 * a["FLUXERR_AUTO"][row]
+    b["NGMIX_T_NOSHEAR"] = np.nan
+    a["CONSTANT"], b["CONSTANT"] = 1.0, 2.0
+    names = [change.name for change in compare_catalogues(a, b).columns]
+    assert names == ["NGMIX_T_NOSHEAR", "CONSTANT", "FLUX_AUTO"]
+
+
+def test_objects_without_a_position_are_tied_by_their_number(finished):
+    config, _ = finished
+    a = open_run(config.out).catalogue()
+    a["XWIN_WORLD"][:3] = np.nan
+    assert compare_catalogues(a, a.copy()).identical
+    b = a[1:]
+    assert compare_catalogues(a, b).only_a == 1
+    b.remove_column("NUMBER")
+    assert (compare_catalogues(a, b).only_a, compare_catalogues(a, b).only_b) == (3, 2)
+
+
+def test_headers_are_read_again_by_another_version_of_the_code(finished, monkeypatch):
+    config, _ = finished
+    monkeypatch.setattr("purepipe.pipeline.headers.code_version", lambda: "0.0.0")
+    _, plan = estimate_run(config)
+    assert len(plan.fresh) == len({unit.task.exposure for unit in plan.units if unit.kind == "ccd"})
 
 
 def test_catalogues_without_positions_cannot_be_compared(finished):
