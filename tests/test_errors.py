@@ -1,8 +1,12 @@
+import ast
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
 from purepipe import errors
+from purepipe.config import SurveyConfig
 from purepipe.errors import InputFileError, PurepipeError, did_you_mean, nearest
 
 
@@ -43,3 +47,19 @@ def test_nearest():
 
 def test_exit_codes():
     assert [int(code) for code in errors.ExitCode] == [0, 1, 2, 3]
+
+
+def test_the_keys_that_remedies_name_exist():
+    """``ccd.stars.min_stars`` and the like, in the remedies of all modules."""
+    key = re.compile(r"\b(?:ccd|tile|shear|inputs|run|star)(?:\.[a-z_]+)+")
+    named = set()
+    for path in Path(errors.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "remedy":
+                named |= set(key.findall(ast.unparse(node.value)))
+    assert "ccd.stars.min_stars" in named
+    for name in named:
+        place = SurveyConfig()
+        for part in name.split("."):
+            assert hasattr(place, part), name
+            place = getattr(place, part)

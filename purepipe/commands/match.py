@@ -39,7 +39,7 @@ def _run(arguments: list[str]) -> int:
         keep_all=options.all, missing=options.missing,
     )  # fmt: skip
     write_table(options.out, table, extname="MATCHED")
-    matches = int(np.count_nonzero(np.asarray(table["MATCHED"])))
+    matches = int(np.count_nonzero(np.asarray(table[f"{options.prefix}MATCHED"])))
     say(f"{matches} of {len(objects)} objects matched: {options.out}")
     return 0
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--positions", default="XWIN_WORLD,YWIN_WORLD", help="own columns of RA and Dec")
     add("--external-positions", default="ra,dec", help="external columns of RA and Dec")
     add("--columns", help="external columns to copy, joined by commas; default: all")
-    add("--prefix", default="", help="put before the names of the copied columns")
+    add("--prefix", default="", help="put before the names of the new columns")
     add("--all", action="store_true", help="keep objects without a match")
     add("--missing", type=float, help="number for objects without a match; default: NaN or -1")
     add("--hdu", type=_hdu, help="HDU of the catalogue; default: the first table")

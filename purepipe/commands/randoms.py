@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from astropy.table import Table
 
 from purepipe.commands.console import guarded, say
-from purepipe.errors import InputFileError
+from purepipe.errors import InputFileError, NothingToDo
 from purepipe.io.images import read_image
 from purepipe.io.tables import write_table
 from purepipe.survey.merge import merge_tiles
@@ -29,26 +30,34 @@ def main(arguments: list[str]) -> int:
 
     Returns
     -------
-    Exit status: 0 fine, 1 a mask cannot be used, 2 wrong configuration.
+    Exit status: 0 fine, 1 a mask cannot be used or a tile has no unmasked pixel, 2 wrong
+    configuration.
     """
     return guarded("randoms", _run, arguments)
 
 
 def _run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    tables = []
+    tables, status = [], 0
     for path, tile in tile_masks(options.masks):
-        tables.append(_of_tile(path, tile, options))
+        try:
+            tables.append(_of_tile(path, tile, options))
+        except NothingToDo as nothing:  # the other tiles have points all the same
+            sys.stderr.write(f"purepipe randoms: {path}: {nothing}\n")
+            status = 1
+            continue
         meta = tables[-1].meta
         say(
             f"{tile}: {len(tables[-1])} points on {meta['UNMASKED']:.2f} of {meta['AREA']:.2f}"
             f" arcmin2, {meta['UNMASKED'] / meta['AREA']:.1%} unmasked"
         )
+    if not tables:
+        raise NothingToDo("no tile has unmasked pixels", remedy="Choose other --bits, or tiles.")
     merged = merge_tiles(tables)
     write_table(options.out, merged, extname="RANDOMS")
     primary = int(np.count_nonzero(np.asarray(merged["PRIMARY"])))
     say(f"{len(merged)} points, {primary} of them in their own tile: {options.out}")
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

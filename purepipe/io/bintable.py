@@ -35,7 +35,8 @@ def to_table(hdu: Any, path: str | os.PathLike[str]) -> Table:
 
     Units are kept as text in ``column.meta["TUNIT"]`` and display formats in
     ``column.meta["TDISP"]``, so that a table can be written back as it was. Definitions come from
-    TCOMM cards or from the comments of the TTYPE cards.
+    TCOMM cards or from the comments of the TTYPE cards. Integers that TNULL calls undefined are
+    masked, and ``column.meta["TNULL"]`` keeps that value; scaled to real numbers, they are NaN.
 
     Raises
     ------
@@ -50,7 +51,10 @@ def to_table(hdu: Any, path: str | os.PathLike[str]) -> Table:
                 "columns of variable length are not supported", file=path, hdu=hdu.name, key=name,
                 remedy="Remove the column, or give it a fixed length.",
             )  # fmt: skip
-        table[name] = _native(hdu.data[name])
+        missing = _undefined(hdu.data, column)
+        table[name] = _masked(_native(hdu.data[name]), missing)
+        if missing is not None:
+            table[name].meta["TNULL"] = int(column.null)
         comment = hdu.header.comments[f"TTYPE{number}"]
         definition = hdu.header.get(f"TCOMM{number}", comment)
         if definition:
@@ -135,6 +139,23 @@ def header_to_meta(header: fits.Header) -> dict[str, Any]:
     return meta
 
 
+def _undefined(data: fits.FITS_rec, column: fits.Column) -> NDArray[np.bool_] | None:
+    """Where the stored integers are TNULL; None if nowhere."""
+    if column.null in (None, ""):
+        return None
+    stored = data.view(np.ndarray)[column.name]
+    missing = np.asarray(stored == int(column.null)) if stored.dtype.kind in "iu" else None
+    return missing if missing is not None and missing.any() else None
+
+
+def _masked(values: NDArray[Any], missing: NDArray[np.bool_] | None) -> NDArray[Any]:
+    if missing is None:
+        return values
+    if values.dtype.kind == "f":
+        return np.where(missing, np.nan, values).astype(values.dtype)
+    return np.ma.MaskedArray(values, missing.reshape(values.shape))
+
+
 def _native(values: Any) -> NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind in "SU":
@@ -165,14 +186,17 @@ def _column(table: Table, key: str) -> fits.Column:
             "the column has a type that FITS cannot hold", key=key, got=array.dtype,
             allowed="numbers, truth values and ASCII text",
         )  # fmt: skip
-    disp = table[key].meta.get("TDISP")
+    null = table[key].meta.get("TNULL") if np.ma.is_masked(table[key]) else None
+    if null is not None and array.dtype.kind in "iu":
+        array = np.ma.filled(array, null + (bzero or 0))
     return fits.Column(
-        key, format=form, unit=_unit(table, key), dim=dim, bzero=bzero, disp=disp, array=array
-    )
+        key, format=form, unit=_unit(table, key), dim=dim, bzero=bzero, array=array,
+        null=null if array.dtype.kind in "iu" else None, disp=table[key].meta.get("TDISP"),
+    )  # fmt: skip
 
 
 def _plain(table: Table, key: str) -> NDArray[Any]:
-    """The values of a column without mask; text as bytes."""
+    """The values of a column, text as bytes; without mask, but for integers with a TNULL."""
     column = table[key]
     mask = getattr(column, "mask", None)
     array = np.asarray(getattr(column, "data", column))
@@ -181,6 +205,8 @@ def _plain(table: Table, key: str) -> NDArray[Any]:
             array = np.ma.filled(column, np.nan)
         elif array.dtype.kind in "SU":
             array = np.ma.filled(column, "")
+        elif "TNULL" in column.meta and array.dtype.kind in "iu":
+            array = np.ma.asarray(column)
         else:
             raise DataError(
                 "masked integers have no value to be written", key=key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -82,7 +83,9 @@ def table_cells(table: Table) -> Iterator[list[str]]:
     """For each row, the text of each column; the values of a vector stand in one cell."""
     formats, columns = [], []
     for name in table.colnames:
-        values = np.asarray(table[name]).reshape(len(table), -1)
+        values = np.asarray(table[name])
+        # The width is counted, since -1 means nothing where there are no rows.
+        values = values.reshape(len(table), math.prod(values.shape[1:]))
         formats.append(" ".join([print_format(name, values.dtype)] * values.shape[1]))
         columns.append(values)
     # By blocks: as Python numbers a column of stamps takes ten times its memory.

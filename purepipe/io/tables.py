@@ -207,7 +207,8 @@ def _arrow_column(table: Table, name: str) -> tuple[pyarrow.Array, dict[str, str
     if values.dtype.kind not in "biufU":
         raise DataError("the column has a type that cannot be stored", key=name, got=values.dtype)
     flat = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("=")).reshape(-1)
-    array = pa.array(flat.tolist(), pa.string()) if flat.dtype.kind == "U" else pa.array(flat)
+    mask = np.ma.getmaskarray(np.ma.asarray(column)).reshape(-1)
+    array = pa.array(flat, pa.string() if flat.dtype.kind == "U" else None, mask=mask)
     if values.ndim > 1:
         length = int(np.prod(values.shape[1:]))
         array = pa.FixedSizeListArray.from_arrays(array, length)

@@ -277,7 +277,7 @@ def _too_few(flags: NDArray[np.int32], config: StarConfig, unit: str) -> Algorit
         file=unit or None,
         got=f"{np.count_nonzero(flags == 0)} of {len(flags)} detections; excluded by {reasons}",
         allowed=f"at least {config.min_stars}",
-        remedy="Lower star.min_stars or the limit that excludes most.",
+        remedy="Lower ccd.stars.min_stars or the limit that excludes most.",
     )
 
 

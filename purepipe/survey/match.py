@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 ARCSEC = 180 * 3600 / np.pi
+_OWN = ("MATCHED", "distance")
 
 
 def nearest_neighbours(
@@ -33,12 +34,13 @@ def nearest_neighbours(
     Returns
     -------
     index, separation
-        -1 and NaN where no external position is close enough, or the own one is not finite. One
+        -1 and NaN where no external position is close enough, or the own one is masked or not
+        finite. One
         external position may match several objects; of two equally near the first is taken.
     """
     from scipy.spatial import cKDTree
 
-    own, other = unit_vectors(ra, dec), unit_vectors(other_ra, other_dec)
+    own, other = unit_vectors(*_degrees(ra, dec)), unit_vectors(*_degrees(other_ra, other_dec))
     index = np.full(len(own), -1, dtype=np.int64)
     separation = np.full(len(own), np.nan)
     here = np.flatnonzero(np.isfinite(own).all(axis=1))
@@ -78,12 +80,13 @@ def match_external(
     columns
         External columns to copy; all but the positions by default.
     prefix
-        Put before the names of the copied columns.
+        Put before the names of all new columns.
     keep_all
         Keep objects without a match too.
     missing
-        What stands in the copied columns of objects without a match. By default NaN for numbers
-        with a fraction, -1 for integers (0 where unsigned), an empty text.
+        What stands in the copied columns of objects without a match, and where the external cell
+        is masked. By default NaN for numbers with a fraction, -1 for integers (0 where unsigned),
+        an empty text.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def match_external(
     ConfigError
         The tolerance is not positive.
     DataError
-        A column is missing, or a copied one has the name of an own one.
+        A column is missing, or a new one has the name of an own one.
     """
     if not (tolerance > 0 and np.isfinite(tolerance)):
         raise ConfigError("must be a positive number of arcsec", key="tolerance", got=tolerance)
@@ -102,12 +105,7 @@ def match_external(
     _require(external, [*external_positions, *(columns or ())], "external catalogue")
     if columns is None:
         columns = [name for name in external.colnames if name not in external_positions]
-    clash = [prefix + name for name in columns if prefix + name in objects.colnames]
-    if clash:
-        raise DataError(
-            "a copied column has the name of one that is there", key=clash[0],
-            remedy="Choose a prefix, or other columns.",
-        )  # fmt: skip
+    _require_new([prefix + name for name in (*columns, *_OWN)], objects)
     index, separation = nearest_neighbours(
         *(objects[name] for name in positions), *(external[name] for name in external_positions),
         tolerance=tolerance,
@@ -116,9 +114,10 @@ def match_external(
     matched = objects[rows]
     names = {name: prefix + name for name in columns}
     copy_neighbours(matched, external, index[rows], names=names, missing=missing)
-    own = build_table({"MATCHED": index[rows] >= 0, "distance": separation[rows]}, rows=len(rows))
-    for name in own.colnames:
-        matched[name] = own[name]
+    values = (index[rows] >= 0, separation[rows])
+    own = build_table(dict(zip(_OWN, values, strict=True)), rows=len(rows))
+    for name in _OWN:
+        matched[prefix + name] = own[name]
     return matched
 
 
@@ -142,14 +141,30 @@ def copy_neighbours(
         As for `match_external`.
     """
     for source, name in names.items():
-        values = np.asarray(external[source])
+        values = np.ma.asarray(external[source])
         blank = {"f": np.nan, "i": -1}.get(values.dtype.kind, 0) if missing is None else missing
         fill: Any = "" if values.dtype.kind in "US" else blank
         copied = np.full((len(index), *values.shape[1:]), fill, dtype=values.dtype)
-        copied[index >= 0] = values[index[index >= 0]]
+        copied[index >= 0] = np.ma.filled(values[index[index >= 0]], fill)
         objects[name] = copied
         column = objects[name]
         column.unit, column.description = external[source].unit, external[source].description
+
+
+def _degrees(*values: ArrayLike) -> list[NDArray[np.float64]]:
+    """Coordinates as numbers, NaN where they are masked."""
+    return [np.ma.filled(np.ma.asarray(item, dtype=np.float64), np.nan) for item in values]
+
+
+def _require_new(names: Sequence[str], objects: Table) -> None:
+    clash = [name for name in names if name in objects.colnames]
+    if not clash and len(set(names)) == len(names):
+        return
+    raise DataError(
+        "a new column has the name of one that is there",
+        key=clash[0] if clash else next(name for name in names if names.count(name) > 1),
+        remedy="Choose a prefix, or other columns.",
+    )
 
 
 def _require(table: Table, names: Sequence[str], what: str) -> None:

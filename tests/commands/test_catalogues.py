@@ -109,6 +109,22 @@ def test_randoms(run, tmp_path, capsys):
     assert set(np.asarray(read_table(out)["TILE_ID"])) == {"005-007"}
 
 
+def test_a_masked_tile_does_not_end_the_command(run, tmp_path, capsys):
+    out = tmp_path / "randoms.fits"
+    write_image(tmp_path / "mask-005-007.fits", np.ones((1000, 1000), np.int16),
+                tile_header(20.0, 5.0))  # fmt: skip
+    arguments = ["--out", str(out), "--number", "7"]
+    assert randoms.main([str(tmp_path / "mask-005-007.fits"), str(run), *arguments]) == 1
+    said = capsys.readouterr()
+    assert "mask-005-007.fits: tile 005-007: every pixel of the tile is masked" in said.err
+    assert "14 points" in said.out
+    assert set(np.asarray(read_table(out)["TILE_ID"])) == {"000-000", "001-000"}
+    out.unlink()
+    assert randoms.main([str(tmp_path / "mask-005-007.fits"), *arguments]) == 1
+    assert "no tile has unmasked pixels" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_randoms_of_what_is_wrong(tmp_path, capsys):
     out = ["--out", str(tmp_path / "r.fits"), "--number", "5"]
     assert randoms.main([str(tmp_path), *out]) == 1

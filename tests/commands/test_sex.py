@@ -13,6 +13,7 @@ from astropy.table import Table
 
 from purepipe import __version__
 from purepipe.commands.sex import main
+from purepipe.commands.sex_job import CATALOGUES
 from purepipe.io.ldac import count_extensions, read_ldac
 from purepipe.io.tables import read_table
 from purepipe.legacy.astromatic import parse_settings
@@ -129,6 +130,25 @@ def test_all_catalogues_hold_the_same(capsys):
     assert terminal == rows()
     run("image.fits", "-CATALOG_TYPE", "NONE", "-CATALOG_NAME", "none.cat")
     assert not Path("none.cat").exists()
+
+
+@pytest.mark.parametrize("kind", CATALOGUES)
+def test_no_detection(kind):
+    name = "out.parquet" if kind == "PARQUET" else "out.cat"
+    run("image.fits", "-DETECT_THRESH", 1e6, "-CATALOG_TYPE", kind, "-CATALOG_NAME", name)
+    if kind == "ASCII":
+        assert Path(name).read_text() == ""
+    elif kind == "ASCII_HEAD":
+        assert rows() == []
+        assert "VIGNET" in Path(name).read_text()
+    elif kind == "ASCII_SKYCAT":
+        assert Path(name).read_text().endswith("------------------\n[EOD]")
+    elif kind == "ASCII_VOTABLE":
+        assert len(parse(name).get_table_by_index(0).array) == 0
+    elif kind == "FITS_LDAC":
+        assert len(read_ldac(name)) == 0
+    elif kind in ("FITS_1.0", "PARQUET"):
+        assert len(read_table(name)) == 0
 
 
 def test_votable_and_report():

@@ -97,6 +97,30 @@ def test_masked_values(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+def test_undefined_integers_stay_undefined(tmp_path, suffix):
+    path = tmp_path / "null.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns([
+        fits.Column("A", "J", array=np.array([1, 999999, 3], np.int32), null=999999),
+        fits.Column("U", "I", array=np.array([1, 40000, 3], np.uint16), bzero=2**15, null=7232),
+        fits.Column("V", "2J", array=np.array([[1, -1], [2, 3], [4, 5]], np.int32), null=-1),
+        fits.Column("F", "I", array=np.array([1, 2, 3], np.int16), null=-9),
+        fits.Column("S", "I", array=np.array([1, 2, 3], np.int16), null=2),
+    ])]).writeto(path)  # fmt: skip
+    fits.setval(path, "TSCAL5", value=0.5, ext=1)
+    table = read_table(path)
+    np.testing.assert_array_equal(table["S"], [0.5, np.nan, 1.5])
+    copy = tmp_path / f"copy{suffix}"
+    write_table(copy, table)
+    for found in (table, read_table(copy)) if suffix == ".fits" else (table,):
+        assert found["A"].tolist() == [1, None, 3]
+        assert found["U"].tolist() == [1, None, 3]
+        assert found["V"].tolist() == [[1, None], [2, 3], [4, 5]]
+        assert found["F"].tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(np.ma.filled(read_table(copy)["A"].astype(float), np.nan),
+                                  [1, np.nan, 3])  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_what_cannot_be_stored(tmp_path, suffix):
     path = tmp_path / f"c{suffix}"
     table = Table({"A": np.array([None, 1], object)})

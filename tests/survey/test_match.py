@@ -66,12 +66,38 @@ def test_the_tolerance_is_strict(objects, external):
 def test_all_objects(objects, external):
     table = match_external(objects, external, tolerance=0.5, prefix="EXT_", keep_all=True)
     assert len(table) == 5
-    assert table["MATCHED"].tolist() == [1, 1, 1, 0, 1]
+    assert table["EXT_MATCHED"].tolist() == [1, 1, 1, 0, 1]
     assert table["EXT_id"].tolist() == [7, 8, 9, -1, 10]
     assert table["EXT_name"].tolist() == ["a", "b", "c", "", "d"]
     assert np.isnan(table["EXT_z"][3])
     marked = match_external(objects, external, tolerance=0.5, keep_all=True, missing=0)
     assert marked["z"].tolist() == [0.1, 0.2, 0.3, 0, 0.4]
+
+
+def test_masked_cells_are_missing(objects, external):
+    external = Table(external, masked=True)
+    external["z"].mask[0] = external["id"].mask[1] = external["name"].mask[2] = True
+    external["ra"].mask[3] = True
+    table = match_external(objects, external, tolerance=0.5, keep_all=True)
+    assert table["MATCHED"].tolist() == [1, 1, 1, 0, 0]
+    np.testing.assert_array_equal(table["z"], [np.nan, 0.2, 0.3, np.nan, np.nan])
+    assert table["id"].tolist() == [7, -1, 9, -1, -1]
+    assert table["name"].tolist() == ["a", "b", "", "", ""]
+
+
+def test_a_second_match_keeps_the_first(objects, external):
+    first = match_external(objects, external, tolerance=0.5, columns=["z"], keep_all=True)
+    second = match_external(
+        first, external[:1], tolerance=0.5, columns=["z"], prefix="B_", keep_all=True
+    )
+    assert second["MATCHED"].tolist() == [1, 1, 1, 0, 1]
+    assert second["B_MATCHED"].tolist() == [1, 0, 0, 0, 0]
+    assert second["B_distance"][0] == second["distance"][0]
+    with pytest.raises(DataError, match=r"MATCHED: a new column has the name.*prefix"):
+        match_external(first, external, columns=["name"])
+    external["distance"] = 1.0
+    with pytest.raises(DataError, match=r"distance: a new column has the name.*prefix"):
+        match_external(objects, external)
 
 
 def test_nothing_to_match(objects, external):
@@ -89,5 +115,5 @@ def test_wrong_arguments(objects, external):
     with pytest.raises(DataError, match=r"XWIN_WORL: the catalogue has no such.*'XWIN_WORLD'"):
         match_external(objects, external, positions=("XWIN_WORL", "YWIN_WORLD"))
     external["NUMBER"] = 1
-    with pytest.raises(DataError, match=r"NUMBER: a copied column has the name.*prefix"):
+    with pytest.raises(DataError, match=r"NUMBER: a new column has the name.*prefix"):
         match_external(objects, external)
