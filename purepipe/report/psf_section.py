@@ -157,7 +157,7 @@ def _rho(stars: FieldStars) -> list[Block]:
         " residual, ρ3 to ρ5 contain the size residuals (Rowe 2010, Jarvis et al. 2016)."
     )
     drawn = picture("Rho statistics", caption, lambda: psf_plots.rho(table), size=(5.2, 3.4))
-    return [Gallery((drawn,))]
+    return [Gallery((drawn,), wide=True)]
 
 
 def _exposures(ccds: Sequence[CCDRecord]) -> list[tuple[str, str]]:
