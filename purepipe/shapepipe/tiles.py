@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
 Entries = Mapping[str, Mapping[str, Any]]
+_DATE = r"(_\d{4}-\d\d-\d\d_.*)?"  # what RUN_DATETIME appends to a run's name
 
 
 def spread(job: Job, config: SpreadModuleConfig, record: Record) -> None:
@@ -215,13 +216,12 @@ def _slice(path: Path, number: int) -> Path:
         return path
     parts = list(path.parts)
     for place in range(len(parts) - 2, -1, -1):
-        match = re.fullmatch(r"(.*?)1(u?)(_\d{4}-\d\d-\d\d_.*)?", parts[place])
+        match = re.fullmatch(rf"(.*?)1(u?){_DATE}", parts[place])
         if match and "run" in parts[place]:
-            start, ending = match[1], match[2]
-            parents = Path(*parts[:place])
-            names = sorted(parents.glob(f"{start}{number}{ending}*"))
-            if names:
-                return names[-1].joinpath(*parts[place + 1 :])
+            wanted = re.compile(rf"{re.escape(match[1])}{number}{match[2]}{_DATE}")
+            runs = sorted(p for p in Path(*parts[:place]).iterdir() if wanted.fullmatch(p.name))
+            if runs:
+                return runs[-1].joinpath(*parts[place + 1 :])
     return path.with_name(f"{path.name}.slice{number}")
 
 

@@ -10,6 +10,7 @@ from astropy.table import Table
 from purepipe.errors import ConfigError, DataError, InputFileError, NothingToDo
 from purepipe.io import read_ldac, read_table
 from purepipe.io.ldac import write_ldac
+from purepipe.io.shape_tables import TYPES
 from purepipe.io.stamp_store import StampStore
 from purepipe.io.tables import write_tables
 from purepipe.shapepipe import catalogues, ccds, images, stamps
@@ -18,7 +19,7 @@ from purepipe.shapepipe import config_small as small
 from purepipe.shapepipe.epochs import find_numbered_file, read_tile
 from purepipe.shapepipe.headers import read_headers, read_wcs_log, write_wcs_log
 from purepipe.shapepipe.job import Job, Record, prefixed
-from purepipe.shapepipe.tiles import read_stamps
+from purepipe.shapepipe.tiles import merge_slices, read_stamps
 
 
 def job(tmp_path, files=(), number="-000-000", table=()):
@@ -337,3 +338,20 @@ def test_stars_of_all_ccds_are_merged(tmp_path):
     assert merged["CCD_NB"].tolist() == ["0", "0", "1", "1"]
     with pytest.raises(NothingToDo, match="no catalogue of stars"):
         catalogues.merge_stars(job(tmp_path), small.MergeStarcatConfig(), Record(work.out))
+
+
+@pytest.mark.parametrize("date", ["", "_2026-01-02_03-04-05"])
+def test_slices_are_those_of_the_numbers_asked_for(tmp_path, date):
+    """Slice 2 is that of run_ngmix_2, not of run_ngmix_20 or of a folder beside it."""
+    numbers = [1, 3, *range(10, 30)]
+    for name in [f"run_ngmix_{n}{date}" for n in numbers] + ["run_ngmix_2_old"]:
+        folder = tmp_path / name / "output"
+        folder.mkdir(parents=True)
+        place = name.removesuffix(date).split("_")[2]
+        tables = {kind: Table({"id": [int(place)]}) for kind in TYPES}
+        write_tables(folder / "ngmix-000-000.fits", tables)
+    work = job(tmp_path, [tmp_path / f"run_ngmix_1{date}" / "output" / "ngmix-000-000.fits"])
+    record = Record(work.out)
+    merge_slices(work, small.MergeSepCatsConfig(splits=3, warning="ignore"), record)
+    assert read_table(work.out / "ngmix-000-000.fits", "NOSHEAR")["id"].tolist() == [1, 3]
+    assert "slice 2 is missing" in record.notes[0]
