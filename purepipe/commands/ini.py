@@ -9,14 +9,12 @@ from purepipe.commands.console import say
 from purepipe.errors import ConfigError
 from purepipe.pipeline import make_progress
 from purepipe.shapepipe.run import run_pipeline, summary_text, write_summary
-from purepipe.shapepipe.settings import load_pipeline
-
-_ENDINGS = (".ini", ".cfg", ".conf")
+from purepipe.shapepipe.settings import ENDINGS, load_pipeline
 
 
 def is_pipeline_file(path: Path) -> bool:
     """Whether a configuration is one of ShapePipe's, by the end of its name."""
-    return path.suffix.casefold() in _ENDINGS
+    return path.suffix.casefold() in ENDINGS
 
 
 def run_ini(

@@ -264,5 +264,10 @@ def _check_limits(value: Any, field: dataclasses.Field[Any], key: str) -> None:
             if math.isnan(item):
                 raise ConfigError("a number is needed", key=key, got=item)
             if (low is not None and item < low) or (high is not None and item > high):
-                allowed = f"{'' if low is None else low} to {'' if high is None else high}"
-                raise ConfigError("out of range", key=key, got=item, allowed=allowed)
+                raise ConfigError("out of range", key=key, got=item, allowed=_range_text(low, high))
+
+
+def _range_text(low: float | None, high: float | None) -> str:
+    if high is None:
+        return f"{low} or more"
+    return f"at most {high}" if low is None else f"{low} to {high}"

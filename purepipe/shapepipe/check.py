@@ -15,7 +15,7 @@ from purepipe.shapepipe.config import (
     SetoolsConfig,
     SextractorConfig,
 )
-from purepipe.shapepipe.settings import Finding, Step, examine_pipeline, finding_of
+from purepipe.shapepipe.settings import ENDINGS, Finding, Step, examine_pipeline, finding_of
 
 _ORDER = ("error", "different", "ignored", "note", "honoured")
 _SIMPLE: dict[str, Callable[[Path], list[Finding]]] = {
@@ -27,7 +27,7 @@ _SIMPLE: dict[str, Callable[[Path], list[Finding]]] = {
     ".nnw": check_files.check_nnw,
     ".toml": check_files.check_toml,
 }
-KINDS = (".ini", ".sex", ".mask", *_SIMPLE)
+KINDS = (*ENDINGS, ".sex", ".mask", *_SIMPLE)
 
 
 def check(files: Sequence[Path]) -> list[Finding]:
@@ -44,11 +44,6 @@ def check(files: Sequence[Path]) -> list[Finding]:
     Findings by file, in the order of the lines. The level is ``"error"``; ``"different"`` where
     purepipe does on purpose something else than the original; ``"ignored"`` on purpose;
     ``"note"``; or ``"honoured"``. A file that is named twice is looked at once.
-
-    Raises
-    ------
-    ConfigError
-        The ending of a file is not known.
     """
     waiting: list[tuple[Path, bool]] = [(Path(path), True) for path in files]
     seen: set[Path] = set()
@@ -58,11 +53,6 @@ def check(files: Sequence[Path]) -> list[Finding]:
         if path.resolve() in seen:
             continue
         seen.add(path.resolve())
-        if path.suffix.casefold() not in KINDS:
-            raise ConfigError(
-                "the kind of the file is not known", file=path, got=path.suffix or "no ending",
-                allowed=", ".join(KINDS), remedy=did_you_mean(path.suffix, KINDS),
-            )  # fmt: skip
         try:
             findings, named = _check_one(path, followed)
         except PurepipeError as error:
@@ -74,10 +64,15 @@ def check(files: Sequence[Path]) -> list[Finding]:
 
 def _check_one(path: Path, followed: bool) -> tuple[list[Finding], list[tuple[Path, bool]]]:
     """Findings about one file, and the files it names, with whether to follow those further."""
+    kind = path.suffix.casefold()
+    if kind not in KINDS:
+        raise ConfigError(
+            "the kind of the file is not known", file=path, got=path.suffix or "no ending",
+            remedy=did_you_mean(path.suffix, KINDS),
+        )  # fmt: skip
     if not path.is_file():
         return [check_files.missing_file(path)], []
-    kind = path.suffix.casefold()
-    if kind == ".ini":
+    if kind in ENDINGS:
         return _check_ini(path)
     if kind == ".sex":
         findings, named = check_files.check_sex(path, followed=followed)

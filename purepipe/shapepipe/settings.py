@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from purepipe.errors import ConfigError, PurepipeError, did_you_mean
+from purepipe.errors import ConfigError, InputFileError, PurepipeError, did_you_mean
+from purepipe.io.paths import safe_name
 from purepipe.legacy.originals import Setting, config_from_originals, original_fields
 from purepipe.legacy.shapepipe import DEFAULT_SECTION, PipelineFile, read_pipeline_file
 from purepipe.shapepipe.config import GeneralConfig
@@ -25,6 +26,7 @@ from purepipe.shapepipe.modules import (
 )
 
 C = TypeVar("C")
+ENDINGS = (".ini", ".cfg", ".conf")  # of pipeline files
 _LONGEST = 500  # characters of a message
 _GENERAL = ("DEFAULT", "EXECUTION", "FILE", "JOB", "WORKER")
 _WORKER_KEYS = {"JOB": ("SMP_BACKEND",), "WORKER": ("PROCESS_PRINT_LIMIT",),
@@ -239,12 +241,28 @@ def _general(file: PipelineFile, notes: _Notes) -> GeneralConfig | None:
             "MPI is not used for pipeline files (got mpi; allowed: smp). Set MODE = SMP, or"
             " convert the files and use the runner of TOML surveys.",
         )  # fmt: skip
+    _check_names(general, settings, notes)
     if general.output_dir is not None and not general.output_dir.is_dir():
         notes.add(
             "error", settings["OUTPUT_DIR"].line, "[FILE] OUTPUT_DIR",
             f"the folder does not exist (got {general.output_dir}). Make it first.",
         )  # fmt: skip
     return general
+
+
+def _check_names(general: GeneralConfig, settings: Mapping[str, Setting], notes: _Notes) -> None:
+    """Names of the run, its log and its list must not lead out of OUTPUT_DIR."""
+    for key, section, name in (
+        ("RUN_NAME", "DEFAULT", general.run_name),
+        ("LOG_NAME", "FILE", general.log_name),
+        ("RUN_LOG_NAME", "FILE", general.run_log_name),
+    ):
+        try:
+            safe_name(name)
+        except InputFileError as error:
+            line = settings[key].line if key in settings else 0
+            text = f"the name must be one of a file (got {error.got}; allowed: {error.allowed})."
+            notes.add("error", line, f"[{section}] {key}", text)
 
 
 def _steps(file: PipelineFile, general: GeneralConfig, notes: _Notes) -> tuple[Step, ...]:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from purepipe.commands.ini import is_pipeline_file
 from purepipe.config import SurveyConfig, from_mapping
 from purepipe.errors import ConfigError
 from purepipe.io.config_file import read_toml, write_toml
 from purepipe.shapepipe.check import check, report_lines
 from purepipe.shapepipe.convert import convert
+from purepipe.shapepipe.settings import ENDINGS
 
 from .shapepipe_files import write_ini
 
@@ -144,10 +146,24 @@ def test_pipeline_files_with_mistakes_are_followed_as_far_as_they_are_understood
     assert "a.psfex:1: error: PSF_SIZ: unknown keyword. Did you mean 'PSF_SIZE'?" in text
 
 
-def test_unknown_kinds_and_missing_files(tmp_path):
-    with pytest.raises(ConfigError, match=r"the kind of the file is not known.*\.setools"):
-        check([tmp_path / "a.setool"])
-    assert "the file does not exist" in errors(tmp_path / "a.ini")[0]
+def test_unknown_kinds_and_missing_files_are_findings_beside_the_others(tmp_path):
+    found = errors(tmp_path / "a.setool", tmp_path / "b", tmp_path / "a.ini")
+    starts(
+        found,
+        f"{tmp_path / 'a.setool'}: error: the kind of the file is not known (got .setool)."
+        " Did you mean '.setools'?",
+        f"{tmp_path / 'b'}: error: the kind of the file is not known (got no ending). Valid names:",
+        f"{tmp_path / 'a.ini'}: error: the file does not exist",
+    )
+    assert found[1].count(".setools") == 1
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_can_be_run_can_be_checked(tmp_path, ending):
+    path = write_ini(tmp_path).rename(tmp_path / f"run{ending}")
+    assert is_pipeline_file(path)
+    assert errors(path) == []
+    assert check([path])[0].key == "[DEFAULT] RUN_NAME"
 
 
 def test_the_set_becomes_one_survey(examples, tmp_path):

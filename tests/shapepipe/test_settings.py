@@ -174,3 +174,21 @@ def test_mpi_and_a_missing_output_folder_are_refused(tmp_path):
     path.write_text(path.read_text().replace("[FILE]", "MODE = mpi\n[FILE]"))
     with pytest.raises(ConfigError, match=r"MPI is not used(.|\n)*the folder does not exist"):
         load_pipeline(path)
+
+
+@pytest.mark.parametrize("key", ["RUN_NAME", "LOG_NAME", "RUN_LOG_NAME"])
+@pytest.mark.parametrize("name", ["../../escape", "/elsewhere", ".hidden"])
+def test_names_do_not_lead_out_of_the_output(tmp_path, key, name):
+    path = write_ini(tmp_path)
+    text = path.read_text().replace("RUN_NAME = run\n", "")
+    section = "[DEFAULT]\n" if key == "RUN_NAME" else "[FILE]\n"
+    path.write_text(text.replace(section, f"{section}{key} = {name}\n"))
+    with pytest.raises(ConfigError, match=rf"{key}: the name must be one of a file \(got '{name}'"):
+        load_pipeline(path)
+
+
+def test_a_number_of_processes_below_one_is_refused(tmp_path):
+    path = write_ini(tmp_path)
+    path.write_text(path.read_text().replace("SMP_BATCH_SIZE = 1", "SMP_BATCH_SIZE = 0"))
+    with pytest.raises(ConfigError, match=r"SMP_BATCH_SIZE.*allowed: 1 or more\)"):
+        load_pipeline(path)
