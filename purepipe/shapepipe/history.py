@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def read_history(path: Path) -> list[Run]:
     """The runs in a list of runs, latest first; none when there is no such file."""
     if not path.is_file():
         return []
-    runs: dict[Path, Run] = {}
+    runs = []
     for line in read_text(path).splitlines():
         folder, _, modules = line.strip().rpartition(" ")
         if not folder:
@@ -54,14 +54,33 @@ def read_history(path: Path) -> list[Run]:
         place = Path(folder.strip())
         if not place.is_dir() and (path.parent / place.name).is_dir():
             place = path.parent / place.name  # the tree was moved as a whole
-        names = tuple(name.strip() for name in modules.split(",") if name.strip())
-        runs.pop(place, None)
-        runs[place] = Run(place, names)
-    return list(reversed(runs.values()))
+        runs.append(Run(place, _names(modules)))
+    return runs[::-1]
 
 
-def record_run(path: Path, run: Run) -> None:
-    """Enter a run, or replace its line; runs without any product are not entered.
+def earlier_runs(runs: Iterable[Run], folder: Path, ended: Collection[str]) -> list[Run]:
+    """The runs beside the present one in `folder`, with what others of its name left there.
+
+    Parameters
+    ----------
+    ended
+        Modules that the present run has done or tried: what it says of these counts alone.
+    """
+    left = []
+    for run in runs:
+        if run.folder == folder:
+            names = [name for name in run.modules if name not in ended and _stands(folder, name)]
+            run = Run(folder, tuple(names))
+        if run.modules:
+            left.append(run)
+    return left
+
+
+def record_run(path: Path, run: Run, ended: Collection[str] = ()) -> None:
+    """Enter a run; runs without any product are not entered.
+
+    Of earlier lines with its folder, the modules stay that still have output and that the run has
+    not `ended` itself.
 
     Raises
     ------
@@ -73,8 +92,19 @@ def record_run(path: Path, run: Run) -> None:
     with _locked(path):
         lines = read_text(path).splitlines() if path.is_file() else []
         own = f"{run.folder} "
-        kept = [line for line in lines if not line.startswith(own)]
+        kept = []
+        for line in lines:
+            if line.startswith(own):
+                old = Run(run.folder, _names(line.removeprefix(own)))
+                left = earlier_runs([old], run.folder, {*run.modules, *ended})
+                kept += [own + ",".join(item.modules) for item in left]
+            else:
+                kept.append(line)
         write_text(path, "".join(f"{line}\n" for line in [*kept, own + ",".join(run.modules)]))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 class _locked:  # noqa: N801 - reads like a function
@@ -138,14 +168,17 @@ def _folders(item: str, runs: Sequence[Run], file: object, key: str) -> list[Pat
             allowed="a folder, last:MODULE, all:MODULE or TEXT:MODULE",
         )  # fmt: skip
     word, name = match["word"].strip(), match["module"].strip()
-    with_module = [
-        (run, folder) for run in runs if (folder := _output(run, name)) is not None
-    ]  # fmt: skip
+    # A folder in which several runs have worked comes once, as the latest of them says.
+    with_module: dict[Path, Path] = {}
+    for run in runs:
+        output = _output(run, name)
+        if output is not None:
+            with_module.setdefault(run.folder, output)
     kind = word.casefold()
     if kind not in ("last", "all"):
-        with_module = [(run, folder) for run, folder in with_module if word in str(run.folder)]
+        with_module = {run: output for run, output in with_module.items() if word in str(run)}
         if len(with_module) > 1:
-            names = ", ".join(run.folder.name for run, _ in with_module)
+            names = ", ".join(run.name for run in with_module)
             raise ConfigError(
                 "more than one run has the text in its name", file=file, key=key, got=item,
                 allowed=names,
@@ -157,7 +190,7 @@ def _folders(item: str, runs: Sequence[Run], file: object, key: str) -> list[Pat
             allowed=f"of the runs in OUTPUT_DIR: {known}" if known else None,
             remedy="Run that module first, in the same OUTPUT_DIR and with the same RUN_LOG_NAME.",
         )  # fmt: skip
-    folders = [folder for _, folder in with_module]
+    folders = list(with_module.values())
     return folders if kind == "all" else folders[:1]
 
 
@@ -182,9 +215,19 @@ def _output(run: Run, name: str) -> Path | None:
             names = [*(path.name for path in reversed(calls)), item]
         for folder in names:
             output = run.folder / folder / "output"
-            if output.is_dir() and any(output.iterdir()):
+            if _filled(output):
                 return output
     return None
+
+
+def _filled(output: Path) -> bool:
+    return output.is_dir() and any(output.iterdir())
+
+
+def _stands(folder: Path, name: str) -> bool:
+    """Whether a module, or one of its calls, still has output in the folder of a run."""
+    calls = [folder / name, *folder.glob(f"{name}_run_*")]
+    return any(_filled(call / "output") for call in calls)
 
 
 def _number(name: str) -> int:

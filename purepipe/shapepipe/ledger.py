@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from purepipe import __version__
 from purepipe.errors import StoreError
+from purepipe.pipeline.keys import code_version
 from purepipe.pipeline.store import Outcome
 
 _FIELDS = ("name", "kind", "status", "message", "key", "products", "seconds")
@@ -65,10 +65,7 @@ def open_ledger(root: Path) -> Iterator[Ledger]:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+", encoding="utf-8")
     except OSError as error:
-        raise StoreError(
-            f"the folder of the run cannot be written: {error.strerror}", file=root,
-            remedy="Choose another OUTPUT_DIR.",
-        ) from error  # fmt: skip
+        raise not_writable(root, error) from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,6 +81,14 @@ def open_ledger(root: Path) -> Iterator[Ledger]:
         yield Ledger(root, stream, _outcomes(lines))
 
 
+def not_writable(root: Path, error: OSError) -> StoreError:
+    """What is said when the system refuses to write in the folder of a run."""
+    return StoreError(
+        f"the folder of the run cannot be written: {error.strerror}", file=root,
+        remedy="Choose another OUTPUT_DIR.",
+    )  # fmt: skip
+
+
 def _outcomes(lines: list[str]) -> dict[str, Outcome]:
     ended = {}
     for line in lines:
@@ -96,8 +101,8 @@ def _outcomes(lines: list[str]) -> dict[str, Outcome]:
 
 
 def content_key(*parts: Any) -> str:
-    """A short hash of plain nested values and of the version."""
-    text = json.dumps([__version__, *parts], sort_keys=True, default=str)
+    """A short hash of plain nested values and of the code."""
+    text = json.dumps([code_version(), *parts], sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from purepipe.shapepipe.headers import wcs_log_path
 from purepipe.shapepipe.history import Run
 from purepipe.shapepipe.inputs import find_units
 from purepipe.shapepipe.job import Job
-from purepipe.shapepipe.ledger import Ledger, content_key, identity, open_ledger
+from purepipe.shapepipe.ledger import Ledger, content_key, identity, not_writable, open_ledger
 from purepipe.shapepipe.originals import contents
 from purepipe.shapepipe.settings import Pipeline, Step, load_pipeline
 
@@ -74,6 +76,31 @@ class PipelineSummary:
 
 
 @dataclass
+class _Team(Workers):
+    """Workers that remember what they were given, for a run that is interrupted."""
+
+    given: dict[Future[Outcome], Job] = field(default_factory=dict)
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Start a unit."""
+        future = super().submit(job)
+        self.given[future] = job
+        return future
+
+    def last_outcomes(self, known: Collection[str]) -> list[tuple[Job, Outcome]]:
+        """Let the units at work end, start no other, and give the outcomes not yet `known`."""
+        self.close()
+        return [
+            (job, future.result())
+            for future, job in self.given.items()
+            if job.name not in known
+            and future.done()
+            and not future.cancelled()
+            and future.exception() is None
+        ]
+
+
+@dataclass
 class _State:
     """The run while it goes on; nothing outside `run_pipeline` sees it."""
 
@@ -81,7 +108,7 @@ class _State:
     folder: Path
     runs: list[Run]
     ledger: Ledger
-    workers: Workers
+    workers: _Team
     progress: Progress
     say: Callable[[str], None]
     ends: list[StepEnd] = field(default_factory=list)
@@ -95,9 +122,15 @@ class _State:
         return Run(self.folder, tuple(names))
 
     @property
+    def ended(self) -> set[str]:
+        """Modules that the present run has done or tried."""
+        folders = {end.step for end in self.ends}
+        return {step.name for step in self.pipeline.steps if step.folder in folders}
+
+    @property
     def all_runs(self) -> list[Run]:
         """All runs, latest first."""
-        return [self.current, *(run for run in self.runs if run.folder != self.folder)]
+        return [self.current, *history.earlier_runs(self.runs, self.folder, self.ended)]
 
 
 def run_pipeline(
@@ -127,25 +160,29 @@ def run_pipeline(
     Raises
     ------
     ConfigError
-        A mistake in the file or in a file that it names; nothing has been run.
+        A mistake in the file or in a file that it names, or a number of workers below one;
+        nothing has been run.
     StoreError
         OUTPUT_DIR cannot be written, or another run works in the same folder.
     """
+    if workers is not None and workers < 1:
+        raise ConfigError("out of range", key="workers", got=workers, allowed="1 or more")
     pipeline = load_pipeline(Path(path), lenient=lenient)
     _check_originals(pipeline)
     general = pipeline.general
     runs = history.read_history(_history(pipeline))
     folder = _run_folder(pipeline)
     count = min(general.batch_size, cpu_count()) if workers is None else workers
-    team = Workers(count, seconds(general.timeout))
+    team = _Team(count, seconds(general.timeout))
     with open_ledger(folder) as ledger:
+        _keep_file(pipeline.file, folder)
         say = _logger(pipeline, folder)
         state = _State(pipeline, folder, runs, ledger, team, progress or Silent(), say)
         _say_start(state, count)
         try:
             for step in pipeline.steps:
                 _run_step(step, state)
-                history.record_run(_history(pipeline), state.current)
+                history.record_run(_history(pipeline), state.current, state.ended)
         finally:
             team.close()
         summary = PipelineSummary(folder, tuple(state.ends))
@@ -170,7 +207,7 @@ def _check_originals(pipeline: Pipeline) -> None:
 
 
 def _run_folder(pipeline: Pipeline) -> Path:
-    """The folder of the run with what it always holds."""
+    """The folder of the run; nothing is made here."""
     general = pipeline.general
     name = general.run_name
     if general.run_datetime:
@@ -181,9 +218,16 @@ def _run_folder(pipeline: Pipeline) -> Path:
             "the folder of the run exists", file=pipeline.file, key="RUN_NAME", got=folder,
             remedy="Start again in a second.",
         )  # fmt: skip
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(pipeline.file, folder / "logs" / pipeline.file.name)
     return folder
+
+
+def _keep_file(path: Path, folder: Path) -> None:
+    """Keep a copy of the pipeline file with the logs, unless it is that copy which is run."""
+    try:
+        with suppress(shutil.SameFileError):
+            shutil.copyfile(path, folder / "logs" / path.name)
+    except OSError as error:
+        raise not_writable(folder, error) from error
 
 
 def _logger(pipeline: Pipeline, folder: Path) -> Callable[[str], None]:
@@ -232,13 +276,22 @@ def _run_step(step: Step, state: _State) -> None:
     standing, todo = _standing(step, jobs, state)
     keys = {job.name: key for job, key in todo}
 
-    def ended(job: Job, outcome: Outcome) -> None:
+    def record(job: Job, outcome: Outcome) -> Outcome:
         outcome = replace(relative_products(outcome, state.folder), key=keys[job.name])
         state.ledger.record(outcome)
-        state.progress.ended(outcome)
         outcomes.append(outcome)
+        return outcome
 
-    run_jobs([job for job, _ in todo], state.workers, ended)
+    state.workers.given.clear()
+    try:
+        run_jobs(
+            [job for job, _ in todo], state.workers,
+            lambda job, outcome: state.progress.ended(record(job, outcome)),
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        for job, outcome in state.workers.last_outcomes({item.name for item in outcomes}):
+            record(job, outcome)
+        raise
     _end_step(step, state, [*outcomes, *standing], skipped=len(standing))
 
 

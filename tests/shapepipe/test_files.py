@@ -186,6 +186,25 @@ def test_runs_without_products_are_not_listed(tmp_path):
     assert read_history(tmp_path / "runs.txt") == []
 
 
+def test_a_run_keeps_what_others_of_its_name_left(tmp_path):
+    path, folder = tmp_path / "runs.txt", tmp_path / "r1"
+    make(folder, "mask_runner/output/a", "psfex_runner_run_2/output/a", "old_runner/output/a")
+    modules = ("mask_runner", "psfex_runner", "gone_runner", "old_runner")
+    record_run(path, Run(folder, modules))
+    record_run(path, Run(tmp_path / "r2", ("mask_runner",)))
+    # The resumed run has done one module, one has failed, and it has not come to the others.
+    record_run(path, Run(folder, ("mask_runner",)), {"mask_runner", "old_runner"})
+    assert path.read_text().splitlines() == [
+        f"{folder} psfex_runner", f"{tmp_path / 'r2'} mask_runner", f"{folder} mask_runner",
+    ]  # fmt: skip
+    make(tmp_path / "r2", "mask_runner/output/a")
+    found = read_history(path)
+    assert folders(["last:psfex_runner"], found) == ["r1/psfex_runner_run_2/output"]
+    assert folders(["all:mask_runner"], [*found, *found]) == [
+        "r1/mask_runner/output", "r2/mask_runner/output",
+    ]  # fmt: skip
+
+
 def test_a_run_has_one_line_and_a_moved_tree_is_found(tmp_path):
     path = tmp_path / "a" / "runs.txt"
     make(tmp_path / "a" / "r1", "mask_runner/output/a")

@@ -2,18 +2,23 @@
 
 import json
 import os
+import shutil
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from purepipe.errors import ConfigError, ExitCode, StoreError
+from purepipe.pipeline.progress import Silent
 from purepipe.pipeline.store import Outcome
-from purepipe.shapepipe import execute
+from purepipe.shapepipe import execute, ledger
 from purepipe.shapepipe.config import MergeHeadersConfig
 from purepipe.shapepipe.execute import Workers, run_jobs
 from purepipe.shapepipe.job import Job
 from purepipe.shapepipe.ledger import open_ledger
+from purepipe.shapepipe.modules import work_of
 from purepipe.shapepipe.run import run_pipeline, summary_text
 
 from .shapepipe_files import write_ini, write_tile
@@ -82,6 +87,125 @@ def test_two_runs_in_one_folder_are_refused(tiles):
     run_pipeline(path)
     with open_ledger(tiles / "out" / "run"), pytest.raises(StoreError, match="another run works"):
         run_pipeline(path)
+
+
+def test_the_kept_copy_of_the_file_can_be_run(tiles):
+    folder = run_pipeline(write_ini(tiles)).folder
+    summary = run_pipeline(folder / "logs" / "run.ini")
+    assert (summary.folder, summary.steps[0].skipped) == (folder, 2)
+
+
+def test_a_run_that_is_refused_leaves_the_other_ones_file(tiles):
+    path = write_ini(tiles)
+    folder = run_pipeline(path).folder
+    before = (folder / "logs" / "run.ini").read_text()
+    path.write_text(before + "TIMEOUT = 60\n")
+    with open_ledger(folder), pytest.raises(StoreError, match="another run works"):
+        run_pipeline(path)
+    assert (folder / "logs" / "run.ini").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["run", "run/logs", "run/logs/run.ini"])
+def test_a_folder_that_cannot_be_written_is_told(tiles, name):
+    """A file where the folder must be, or a folder where the copy must be."""
+    path, place = write_ini(tiles), tiles / "out" / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.mkdir() if name.endswith(".ini") else place.write_text("")
+    with pytest.raises(StoreError, match=r"the folder of the run cannot be written: .*OUTPUT_DIR"):
+        run_pipeline(path)
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_number_of_workers_below_one_is_refused(tiles, workers):
+    with pytest.raises(ConfigError, match=rf"workers.*got {workers}; allowed: 1 or more"):
+        run_pipeline(write_ini(tiles), workers=workers)
+    assert list((tiles / "out").iterdir()) == []
+
+
+COPY = """[UNCOMPRESS_FITS_RUNNER]
+INPUT_DIR = {folder}
+FILE_PATTERN = image
+FILE_EXT = .fits
+OUTPUT_PATTERN = copy
+"""
+
+
+def write_copy(tiles, name="run", folder=None):
+    """A second pipeline file of the same run, with another module."""
+    sections = COPY.format(folder=folder or tiles / "in")
+    path = write_ini(tiles, sections, name=name, modules="uncompress_fits_runner")
+    return path.rename(tiles / "copy.ini")
+
+
+def test_a_second_file_with_the_same_name_adds_to_the_run(tiles):
+    root = run_pipeline(write_ini(tiles)).folder
+    run_pipeline(write_copy(tiles))
+    listed = (tiles / "out" / "shapepipe_runs.txt").read_text()
+    assert listed == f"{root} find_exposures_runner\n{root} uncompress_fits_runner\n"
+    # Both files of this run, and those of others, find what the first one left.
+    for name in ("run", "other"):
+        path = write_copy(tiles, name, "last:find_exposures_runner")
+        text = path.read_text()
+        for old, new in (("= image", "= exp_numbers"), (".fits", ".txt")):
+            text = text.replace(old, new)
+        path.write_text(text)
+        ends = run_pipeline(path).steps[0].outcomes
+        assert [end.name[-8:] for end in ends] == ["-000-000", "-000-001"]
+    run_pipeline(write_ini(tiles))
+    listed = (tiles / "out" / "shapepipe_runs.txt").read_text().splitlines()
+    assert listed[-1] == f"{root} find_exposures_runner"
+    assert len(listed) == len(set(listed))
+
+
+def test_modules_without_output_leave_the_list(tiles):
+    root = run_pipeline(write_ini(tiles)).folder
+    shutil.rmtree(root / "find_exposures_runner")
+    run_pipeline(write_copy(tiles))
+    listed = (tiles / "out" / "shapepipe_runs.txt").read_text()
+    assert listed == f"{root} uncompress_fits_runner\n"
+
+
+def test_an_interrupted_run_keeps_what_ended_and_the_later_modules(tiles, monkeypatch):
+    """One unit has ended and another is at work when the user ends the run."""
+    (tiles / "in" / "image-000-002.fits").unlink()
+    sections = COPY.format(folder=tiles / "in")
+    path = write_ini(tiles, sections, modules="find_exposures_runner, uncompress_fits_runner")
+    root = run_pipeline(path).folder
+    (root / "logs" / "units.jsonl").unlink()
+    at_work, interrupted = threading.Event(), threading.Event()
+
+    def work(module):
+        def do(job, config, record):
+            if job.number == "-000-001":
+                at_work.set()
+                interrupted.wait(20)
+            at_work.wait(20)
+            work_of(module)(job, config, record)
+
+        return do
+
+    class Interrupted(Silent):
+        def ended(self, outcome):
+            interrupted.set()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "work_of", work)
+    monkeypatch.setattr(execute, "make_executor", ThreadPoolExecutor)
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline(path, workers=2, progress=Interrupted())
+    monkeypatch.undo()
+    lines = (root / "logs" / "units.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["name"][-8:] for line in lines) == ["-000-000", "-000-001"]
+    listed = (tiles / "out" / "shapepipe_runs.txt").read_text()
+    assert listed == f"{root} find_exposures_runner,uncompress_fits_runner\n"
+    assert run_pipeline(path).steps[0].skipped == 2
+
+
+def test_another_version_of_the_code_does_the_units_again(tiles, monkeypatch):
+    path = write_ini(tiles)
+    run_pipeline(path)
+    monkeypatch.setattr(ledger, "code_version", lambda: "other")
+    assert run_pipeline(path).steps[0].skipped == 0
 
 
 def test_dated_runs_have_folders_of_their_own(tiles):
