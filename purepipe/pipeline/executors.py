@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -21,13 +22,16 @@ R = TypeVar("R")
 
 _UNKNOWN = 512  # units in flight where the number of workers is not known
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
+_PACKAGE = Path(__file__).parent.parent
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # Nothing is imported from the current folder, whatever the files of a survey are called.
+    "PYTHONSAFEPATH": "1",
+}
 
 
 class SerialExecutor(Executor):
@@ -69,7 +73,7 @@ def make_executor(workers: int | None = None, *, threads: bool = False) -> Execu
     Raises
     ------
     ConfigError
-        The number of workers is below one.
+        The number of workers is below one, or workers load purepipe from another folder.
     """
     workers = cpu_count() if workers is None else workers
     if workers < 1:
@@ -85,11 +89,11 @@ def make_executor(workers: int | None = None, *, threads: bool = False) -> Execu
     else:
         context = multiprocessing.get_context("spawn")
     # The server process is started by the first worker and keeps the environment of that moment.
-    saved = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    saved = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
     try:
         pool = ProcessPool(workers, context=context, prepare=prepare_worker)
-        pool.submit(os.getpid).result()
+        _require_package(pool)
     finally:
         for name, value in saved.items():
             if value is None:
@@ -97,6 +101,17 @@ def make_executor(workers: int | None = None, *, threads: bool = False) -> Execu
             else:
                 os.environ[name] = value
     return pool
+
+
+def _require_package(pool: ProcessPool) -> None:
+    """Results carry the version of this code, so that no other may make them."""
+    folder = pool.submit(files, "purepipe").result()
+    if Path(str(folder)).resolve() != _PACKAGE.resolve():
+        pool.kill()
+        raise ConfigError(
+            "the workers load another purepipe", got=folder, allowed=_PACKAGE,
+            remedy="Take that folder out of PYTHONPATH.",
+        )  # fmt: skip
 
 
 def prepare_worker() -> None:

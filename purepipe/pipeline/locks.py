@@ -13,13 +13,14 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from purepipe.errors import ConfigError, StoreError
 
 LOCK = ".lock"
 _WHOLE = "run"
 _PATIENCE = 1.0  # seconds; another process may hold a lock for a moment, to see who lives
+_PREPARING = 900.0  # seconds; the first shard checks the whole ledger before it lets others in
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,18 @@ class Hold:
     files: tuple[IO[str], ...]
 
     def share(self) -> None:
-        """Let other shards in, once the ledger is prepared."""
-        if self.owner != _WHOLE and self.alone:
-            _flock(self.files[0], shared=True)
+        """Let other shards in, once the ledger is prepared.
+
+        Raises
+        ------
+        StoreError
+            Another process took the store in between; systems may free a lock to change its kind.
+        """
+        if self.owner == _WHOLE or not self.alone:
+            return
+        if not _patiently(self.files[0], shared=True):
+            root = Path(self.files[0].name).parent
+            raise _busy(root, "another run took this folder", self.files[0])
 
     def close(self) -> None:
         """Give the store free."""
@@ -95,19 +105,19 @@ def hold_store(root: Path, shard: Shard | None = None) -> Hold:
     whole = (root / LOCK).open("a+")
     taken = [whole]
     try:
-        alone = _flock(whole)
         if shard is None:
-            if not alone:
+            if not _patiently(whole):
                 raise _busy(root, "another run works in this folder", whole)
             _sign(whole, _WHOLE)
             return Hold(_WHOLE, True, (whole,))
-        if not alone and not _patiently(whole, shared=True):
-            raise _busy(root, "a run without --shard works in this folder", whole)
         own = (root / _shard_file(shard.name)).open("a+")
         taken.append(own)
         if not _patiently(own):
             raise _busy(root, f"{shard.name} works in this folder already", own)
         _sign(own, shard.name)
+        alone = _enter(root, whole)
+        if alone:
+            _sign(whole, shard.name)
         return Hold(shard.name, alone, (whole, own))
     except BaseException:
         for file in taken:
@@ -122,7 +132,7 @@ def lives(root: Path, owner: str) -> bool:
         return False
     # Another user's run can be looked at, too.
     with path.open("a+" if os.access(path, os.W_OK) else "r") as file:
-        return not _flock(file)
+        return not _flock(file, shared=True)  # who looks does not keep out who else looks
 
 
 def at_work(root: Path) -> list[str]:
@@ -135,6 +145,18 @@ def at_work(root: Path) -> list[str]:
     if not found and lives(root, _WHOLE):
         found.append(_signature(root / LOCK))
     return found
+
+
+def _enter(root: Path, whole: IO[str]) -> bool:
+    """Let a shard in: True when nobody else works on the store, so that it prepares the ledger."""
+    start = time.monotonic()
+    while not (alone := _patiently(whole)) and not _patiently(whole, shared=True):
+        owner = _note(Path(whole.name)).get("owner", _WHOLE)
+        if owner == _WHOLE:
+            raise _busy(root, "a run without --shard works in this folder", whole)
+        if time.monotonic() - start > _PREPARING:
+            raise _busy(root, f"{owner} still prepares the ledger", whole)
+    return alone
 
 
 def _shard_file(owner: str) -> str:
@@ -180,11 +202,19 @@ def _sign(file: IO[str], owner: str) -> None:
     file.flush()
 
 
-def _signature(path: Path) -> str:
+def _note(path: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _signature(path: Path) -> str:
+    note = _note(path)
+    try:
         return f"{note['owner']}: process {note['pid']} on {note['host']} since {note['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except KeyError:
         return path.name
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, wait
 import pytest
 
 from purepipe.errors import ConfigError
+from purepipe.errors import ConfigError
 from purepipe.pipeline.executors import capacity, make_executor
 from purepipe.pipeline.limits import can_limit
 
@@ -120,6 +121,35 @@ if __name__ == "__main__":
     make_executor(2).submit(time.sleep, 600)  # nobody waits for it
     print("done", flush=True)
 """
+
+
+FOREIGN = """
+from purepipe.pipeline.executors import make_executor
+
+if __name__ == "__main__":
+    with make_executor(2) as pool:
+        print(pool.submit(divmod, 7, 4).result())
+"""
+
+
+def test_nothing_is_imported_from_the_current_folder(tmp_path):
+    script, here = tmp_path / "script" / "run.py", tmp_path / "here"
+    for folder in (script.parent, here / "purepipe"):
+        folder.mkdir(parents=True)
+    script.write_text(FOREIGN)
+    (here / "numpy.py").write_text("open('executed', 'w').close()")
+    (here / "purepipe/__init__.py").write_text("open('executed', 'w').close()")
+    end = subprocess.run(
+        [sys.executable, script], cwd=here, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert (end.returncode, end.stdout, end.stderr) == (0, "(1, 3)\n", "")
+    assert not (here / "executed").exists()
+
+
+def test_workers_with_another_package_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("purepipe.pipeline.executors._PACKAGE", tmp_path)
+    with pytest.raises(ConfigError, match=r"the workers load another purepipe .*PYTHONPATH"):
+        make_executor(2)
 
 
 def test_an_interpreter_whose_workers_were_killed_thirty_times_ends(tmp_path):
