@@ -109,7 +109,13 @@ def live_fields() -> dict[str, Live]:
         {"PHOT_AUTOAPERS": "20,30", "PHOT_PETROPARAMS": "1.5,3"},
         {"auto_apertures": (20.0, 30.0), "petro_factor": 1.5, "petro_min_radius": 3.0},
     )
+    faint = (
+        {"DETECT_MINAREA": 3, "DETECT_THRESH": 1.2},
+        {"min_area": 3, "threshold": 1.2},
+    )
     return {
+        # Dark pits: fluxes below zero, windows that end on nothing.
+        "faint": (make_field((300, 280), 230, seed=504, clusters=14), *faint, {}, False),
         "plain": (make_field((240, 200), 40, seed=41, clusters=2), {}, {}, {}, True),
         "turned": (make_field((201, 233), 40, seed=42, holes=False), {}, {}, turned, False),
         "local": (make_field((260, 240), 40, seed=43, clusters=2), *local, {}, True),

@@ -11,6 +11,8 @@ import pytest
 from purepipe.config import DetectConfig
 from purepipe.detect import extract
 from purepipe.detect.columns import requested_columns, wanted_measurements
+from purepipe.detect.records_nb import OBJECT
+from purepipe.detect.tabulate import _corrected
 from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure, WeightKind
 from purepipe.legacy.astromatic_files import read_neural_network
@@ -117,7 +119,17 @@ def test_all_columns_on_many_fields(name, tmp_path, network):
     compare_live(live_fields()[name], tmp_path, network)
 
 
-def compare_live(case, folder, network):
+@pytest.mark.binaries
+@needs_program
+def test_local_backgrounds_without_a_filter(tmp_path, network):
+    keys = {"BACKPHOTO_TYPE": "LOCAL", "FILTER": "N", "CLEAN": "N"}
+    changes = {"back_photometry": "local", "filter": None, "clean": False}
+    columns = ("BACKGROUND", "FLUX_ISO", "FLUX_MAX", "ISO3", "FLUX_APER(3)", "FLUX_AUTO", "FLAGS")
+    case = make_field((300, 280), 60, seed=600, clusters=3), keys, changes, {}, False
+    compare_live(case, tmp_path, network, columns)
+
+
+def compare_live(case, folder, network, columns=ALL):
     field, keys, changes, cards, weighted = case
     folder.mkdir(exist_ok=True)
     (folder / "small.nnw").write_text(network_text())
@@ -134,14 +146,14 @@ def compare_live(case, folder, network):
     }  # fmt: skip
     if not weighted:
         base["WEIGHT_TYPE"] = "NONE"
-    table, _ = run_sextractor(folder, field, {**base, **keys}, list(ALL), checks=())
+    table, _ = run_sextractor(folder, field, {**base, **keys}, list(columns), checks=())
     exposure = exposure_of(field, WeightKind.RELATIVE if weighted else None)
     if cards:
         text = header(field.image.shape)
         for key, value in cards.items():
             text = re.sub(rf"{key:8s}= .{{70}}", f"{key:8s}= {value:20.12E}".ljust(80), text)
         exposure = exposure.replace(wcs=WCS.from_header(text))
-    config = DetectConfig.exposure(columns=ALL, **APERTURES, **changes)
+    config = DetectConfig.exposure(columns=columns, **APERTURES, **changes)
     ours = extract(exposure, config, network=network, catalogue=rows).table
     assert len(table) > 3
     assert_agrees(ours, table, table.colnames)
@@ -159,6 +171,14 @@ def test_flags_depend_on_the_columns_that_are_asked_for():
     assert not (flags("FLUX_APER") & 1).any()
     assert (flags("FLUX_AUTO") & 1).any()
     assert (flags("FLUX_RADIUS") & 16).sum() >= (flags("FLUX_AUTO") & 16).sum() > 0
+
+
+def test_error_of_the_corrected_flux_is_the_originals_where_the_flux_is_low():
+    """Two objects found on one image and measured on another: faint there, and negative."""
+    objects = np.zeros(2, OBJECT)
+    objects["npix"], objects["threshold"] = [7, 142], 21.2126
+    objects["iso_flux"], objects["iso_variance"] = [98.4064, -244.968], [1218.35, 44547.6]
+    np.testing.assert_allclose(_corrected(objects)[1], [93.40391, 211.06313], rtol=1e-5)
 
 
 def test_what_columns_need():
