@@ -11,7 +11,6 @@ from concurrent.futures import BrokenExecutor, CancelledError, wait
 import pytest
 
 from purepipe.errors import ConfigError
-from purepipe.errors import ConfigError
 from purepipe.pipeline.executors import capacity, make_executor
 from purepipe.pipeline.limits import can_limit
 
