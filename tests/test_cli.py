@@ -35,6 +35,11 @@ def test_a_missing_configuration_is_named():
     assert "Traceback" not in done.stderr
 
 
+def test_plan_starts_no_worker_for_a_missing_configuration(monkeypatch):
+    monkeypatch.setattr("purepipe.pipeline.make_executor", lambda workers: pytest.fail("started"))
+    assert "no-such.toml" in str(runner.invoke(app, ["plan", "no-such.toml"]).exception)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

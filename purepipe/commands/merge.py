@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from purepipe.commands.console import guarded, say
+from purepipe.config.survey import RunConfig
 from purepipe.errors import ConfigError, InputFileError
 from purepipe.io.layout import open_input
 from purepipe.io.tables import read_table, write_table
 from purepipe.survey.merge import merge_tiles
 from purepipe.survey.naming import NAMINGS, named, with_sentinels
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +27,8 @@ def main(arguments: list[str]) -> int:
     Parameters
     ----------
     arguments
-        ``CATALOGUE|RUN... --out FILE [--names NAMES] [--columns FILE] [--sentinels] [--primary]``.
+        ``CATALOGUE|RUN... --out FILE [--names NAMES] [--columns FILE]
+        [--sentinels] [--primary] [--max-objects N]``.
 
     Returns
     -------
@@ -36,7 +42,7 @@ def _run(arguments: list[str]) -> int:
     names = _names(options.names)
     paths = tile_catalogues(options.catalogues)
     columns = read_words(options.columns) if options.columns else None
-    merged = merge_tiles([read_table(path) for path in paths], columns=columns)
+    merged = merge_tiles(_read(paths, options.max_objects), columns=columns)
     primary = int(np.count_nonzero(np.asarray(merged["PRIMARY"])))
     total = len(merged)
     if options.primary:
@@ -58,10 +64,27 @@ def _parser() -> argparse.ArgumentParser:
     names = f"names of the columns: {', '.join(NAMINGS)}, or a file with lines 'old new'"
     add("--names", default="purepipe", help=names)
     add("--columns", type=Path, help="file that lists the columns to keep, one a line")
+    most = "most objects to join, which takes memory (default: %(default)s)"
+    add("--max-objects", type=int, default=RunConfig.max_merged_objects, help=most)
     add("--primary", action="store_true", help="leave out objects that belong to another tile")
     add("--sentinels", action="store_true",
         help="write ShapePipe's numbers for what was not measured, not NaN")  # fmt: skip
     return parser
+
+
+def _read(paths: Sequence[Path], most: int) -> list[Table]:
+    """The catalogues, as long as they hold no more objects together than `most`."""
+    tables, objects = [], 0
+    for path in paths:
+        tables.append(read_table(path))
+        objects += len(tables[-1])
+        if objects > most:
+            raise ConfigError(
+                f"{len(tables)} of {len(paths)} catalogues hold more objects than may be joined",
+                key="--max-objects", got=objects, allowed=most,
+                remedy="Merge neighbouring tiles in parts, or raise it if the memory is enough.",
+            )  # fmt: skip
+    return tables
 
 
 def tile_catalogues(paths: Sequence[Path]) -> list[Path]:

@@ -89,6 +89,16 @@ def test_merge_of_what_is_wrong(run, tmp_path, capsys):
     assert not (tmp_path / "all.fits").exists()
 
 
+def test_merge_of_more_than_may_be_joined(run, tmp_path, capsys):
+    arguments = [str(run), "--out", str(tmp_path / "all.fits"), "--max-objects"]
+    assert merge.main([*arguments, "3"]) == 2
+    message = capsys.readouterr().err
+    assert "--max-objects: 2 of 2 catalogues hold more objects than may be joined" in message
+    assert "(got 4; allowed: 3). Merge neighbouring tiles in parts" in message
+    assert not (tmp_path / "all.fits").exists()
+    assert merge.main([*arguments, "4"]) == 0
+
+
 def test_randoms(run, tmp_path, capsys):
     out = tmp_path / "randoms.fits"
     assert randoms.main([str(run), "--out", str(out), "--density", "0.5", "--seed", "3"]) == 0
