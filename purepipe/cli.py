@@ -218,7 +218,9 @@ def check(
             " .conv, .nnw."
         ),
     ],
-    verbose: Verbose = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Name what is honoured, too.")
+    ] = False,
 ) -> None:
     """Name every mistake in configuration files, and what is ignored or done otherwise."""
     from purepipe.shapepipe.check import check as check_all
@@ -267,7 +269,7 @@ def demo(
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder of the simulated survey.")],
     config: Annotated[
-        Path | None, typer.Option(help="TOML file with a [simulate] table; default: the demo's.")
+        Path | None, typer.Option(help="TOML file with a table `simulate`; default: the demo's.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed; overrides the configuration.")] = None,
     workers: Workers = None,

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from purepipe import __version__
-from purepipe.cli import app
+from purepipe.cli import ORIGINALS, TOOLS, app
 
 runner = CliRunner()
 
@@ -26,6 +27,21 @@ def test_version_and_help():
     text = runner.invoke(app, ["--help"]).output
     for command in ("run", "demo", "simulate", "status", "report", "selftest"):
         assert command in text
+
+
+@pytest.mark.parametrize("name", [*ORIGINALS, *TOOLS])
+def test_help_fits_into_80_columns(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert import_module(f"purepipe.commands.{name}").main(["--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_help_says_what_the_options_do():
+    words = " ".join(runner.invoke(app, ["check", "--help"]).output.replace("│", " ").split())
+    assert "every unit" not in words
+    assert "Name what is honoured" in words
+    words = " ".join(runner.invoke(app, ["simulate", "--help"]).output.replace("│", " ").split())
+    assert "with a table `simulate`" in words
 
 
 def test_a_missing_configuration_is_named():

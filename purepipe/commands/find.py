@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(arguments))
     area = _area(options)
     if area is None and options.write_headers is None:
         raise ConfigError(
@@ -82,6 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     add("--allow-pickled", action="store_true", help=pickled)
     add("--write-headers", type=Path, help="keep all headers in one file, for later searches")
     return parser
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """The arguments with ``--cone -10,0,1`` as one word: else -10,0,1 is taken for an option."""
+    words, rest = [], iter(arguments)
+    for word in rest:
+        value = next(rest, None) if word in ("--cone", "--box", "--polygon") else None
+        words.append(word if value is None else f"{word}={value}")
+    return words
 
 
 def _area(options: argparse.Namespace) -> SkyArea | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from purepipe import __version__
 from purepipe.commands.console import guarded, say
+from purepipe.commands.outputs import require_other_files
 from purepipe.commands.psfex_products import (
     Fit,
     Products,
@@ -49,7 +50,8 @@ Model the PSF from the stars of FITS_LDAC catalogues with VIGNET.
 -v             print the version
 --lenient      warn of unknown keywords instead of refusing them
 
-Exit status: 0 fine, 1 some catalogues failed (each named), 2 wrong configuration.
+Exit status: 0 fine, 1 some catalogues failed (each named), 2 wrong
+configuration.
 """
 _DEFAULT_FILE = "default.psfex"
 _TITLE = f"{'catalogue':26} accepted/loaded samp. chi2/dof FWHM ellip. resi. asym."
@@ -128,7 +130,7 @@ def read_job(arguments: Sequence[str]) -> Job:
     ------
     ConfigError
         An unknown keyword, a value that is not understood, a missing output folder, no
-        catalogue, or two whose models would have one name.
+        catalogue, two whose models would have one name, or an output that is an input.
     InputFileError
         The configuration file or a list of catalogues cannot be read.
     """
@@ -146,6 +148,7 @@ def read_job(arguments: Sequence[str]) -> Job:
             "no catalogue is given", remedy="Name one or more FITS_LDAC catalogues, or @LIST."
         )
     _require_names(catalogues, products)
+    require_other_files(settings, products.files(catalogues), catalogues)
     if path is None:
         _tell(f"no configuration file: built-in values are used (-c FILE, or {_DEFAULT_FILE})")
     if "CHECKPLOT_TYPE" in settings.entries and settings.text("CHECKPLOT_TYPE").upper() != "NONE":

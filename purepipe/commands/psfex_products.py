@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from purepipe.commands.outputs import require_folder
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.io.psf_catalogue import CATALOGUE_TYPES, write_psf_catalogue
 from purepipe.io.psf_file import write_psf
@@ -75,6 +76,27 @@ class Products:
         """The file of the models of a catalogue."""
         return _beside(catalogue, self.psf_dir, self.psf_suffix)
 
+    def kernel_path(self, catalogue: Path) -> Path:
+        """The file of the homogenisation kernels of a catalogue."""
+        return _beside(catalogue, self.kernel_dir, self.kernel_suffix)
+
+    def check_paths(self, catalogue: Path) -> tuple[Path, ...]:
+        """The files of the check-images of a catalogue."""
+        return tuple(
+            name.with_name(f"{name.stem}_{catalogue.stem}.fits") for _, name in self.checks
+        )
+
+    def files(self, catalogues: Sequence[Path]) -> list[tuple[str, Path]]:
+        """Everything that may be written for the catalogues, each with its keyword."""
+        found = [("OUTCAT_NAME", self.catalogue)] if self.catalogue_type != "NONE" else []
+        if self.report is not None:
+            found.append(("XML_NAME", self.report))
+        for path in catalogues:
+            found.append(("PSF_SUFFIX", self.model_path(path)))
+            found.append(("HOMOKERNEL_SUFFIX", self.kernel_path(path)))
+            found += [("CHECKIMAGE_NAME", check) for check in self.check_paths(path)]
+        return found
+
 
 def read_products(settings: Settings) -> Products:
     """The files that the settings ask for.
@@ -104,11 +126,11 @@ def read_products(settings: Settings) -> Products:
         report=Path(settings.text("XML_NAME")) if settings.flag("WRITE_XML") else None,
     )
     if products.report is not None:
-        _require_folder(settings, "XML_NAME", products.report.parent)
+        require_folder(settings, "XML_NAME", products.report.parent)
     if kind != "NONE":
-        _require_folder(settings, "OUTCAT_NAME", products.catalogue.parent)
+        require_folder(settings, "OUTCAT_NAME", products.catalogue.parent)
     for _, path in products.checks:
-        _require_folder(settings, "CHECKIMAGE_NAME", path.parent)
+        require_folder(settings, "CHECKIMAGE_NAME", path.parent)
     return products
 
 
@@ -116,16 +138,8 @@ def _folder(settings: Settings, key: str) -> Path | None:
     if not settings.text(key):
         return None
     folder = Path(settings.text(key))
-    _require_folder(settings, key, folder)
+    require_folder(settings, key, folder)
     return folder
-
-
-def _require_folder(settings: Settings, key: str, folder: Path) -> None:
-    if not folder.is_dir():
-        raise ConfigError(
-            "the output folder does not exist", file=settings.file or None,
-            key=settings[key].where, got=folder, remedy="Make the folder, or name another one.",
-        )  # fmt: skip
 
 
 def _checks(settings: Settings) -> tuple[tuple[str, Path], ...]:
@@ -164,7 +178,7 @@ def write_fit(
     headers = [str(table.meta.get("header", "")) for table in fit.tables]
     steps = [model.sampling for model in fit.models]
     nothing = (None,) * len(fit.models)
-    for kind, name in products.checks:
+    for (kind, _), path in zip(products.checks, products.check_paths(fit.path), strict=True):
         images = [
             psfex_check_image(
                 kind, model, table, config, cube=products.cube, diagnostics=found,
@@ -174,12 +188,10 @@ def write_fit(
                 fit.models, fit.tables, fit.diagnostics or nothing, headers, strict=True
             )
         ]  # fmt: skip
-        path = name.with_name(f"{name.stem}_{fit.path.stem}.fits")
         write_check_images(path, images, sampling=steps, headers=headers)
     if config.homogenisation != "none":
-        path = _beside(fit.path, products.kernel_dir, products.kernel_suffix)
         kernels = [homogenisation_kernel(model, config) for model in fit.models]
-        write_kernel(path, kernels, config.homogenisation_target[1])
+        write_kernel(products.kernel_path(fit.path), kernels, config.homogenisation_target[1])
 
 
 def write_stars(fits: Sequence[Fit], products: Products) -> None:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 USAGE = """\
 purepipe sex IMAGE[,IMAGE2] [-c FILE] [-KEYWORD VALUE]... [--lenient]
 
-Find and measure the sources of an image; with two images, find them on the first one and
-measure them on the second one. Every image of a multi-extension file is processed in turn;
-IMAGE.fits[2] chooses one HDU.
+Find and measure the sources of an image; with two images, find them on the
+first one and measure them on the second one. Every image of a multi-extension
+file is processed in turn; IMAGE.fits[2] chooses one HDU.
 
 -c FILE        configuration file; default: default.sex, if there is one
 -KEYWORD VALUE overrides a keyword of the file, e.g. -CATALOG_NAME out.cat

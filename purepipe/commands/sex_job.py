@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from purepipe.commands.outputs import require_folder, require_other_files
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.io.sex_images import ImageName, image_name, images_of
 from purepipe.legacy.astromatic import (
@@ -113,7 +114,7 @@ def read_job(arguments: Sequence[str]) -> Job:
     ------
     ConfigError
         An unknown keyword, column or option, a value that is not understood, no image or too
-        many, names that do not fit the types.
+        many, names that do not fit the types, an output that is an input or has no folder.
     InputFileError
         A configuration file or an image cannot be read.
     """
@@ -126,7 +127,8 @@ def read_job(arguments: Sequence[str]) -> Job:
     if path is None and Path(_DEFAULT_FILE).is_file():
         path = _DEFAULT_FILE
     settings = read_settings(path, "sex", overrides=overrides, lenient=lenient)
-    if path is None:
+    verbosity = _choice(settings, "VERBOSE_TYPE", VERBOSITY)
+    if path is None and verbosity != "QUIET":
         log.warning("%s not found: built-in values are used", _DEFAULT_FILE)
     names = [word for file in files for word in file.split(",") if word]
     if not 1 <= len(names) <= 2:
@@ -134,12 +136,11 @@ def read_job(arguments: Sequence[str]) -> Job:
             "one image is needed, or one to detect and one to measure", got=" ".join(names) or None,
             remedy="Call purepipe sex IMAGE.fits, or DETECTION.fits,MEASUREMENT.fits.",
         )  # fmt: skip
-    _choice(settings, "VERBOSE_TYPE", VERBOSITY)
     _refuse(settings, "DETECT_TYPE", "CCD", "photographic plates are not supported")
     _refuse(settings, "DGEO_TYPE", "NONE", "maps of differential geometry are not supported")
     columns = _columns(settings, lenient)
     opened = [_opened(image_name(name)) for name in names]
-    return Job(
+    job = Job(
         settings=settings,
         config=read_detect_config(settings, columns=columns),
         columns=columns,
@@ -152,6 +153,33 @@ def read_job(arguments: Sequence[str]) -> Job:
         network=_network(settings) if "CLASS_STAR" in names_of(columns) else None,
         entries=_entries(settings) if "_ASSOC" in "".join(names_of(columns)) else None,
     )
+    outputs = _outputs(job)
+    for key, output in outputs:
+        require_folder(settings, key, output.parent)
+    require_other_files(settings, outputs, _inputs(job))
+    return job
+
+
+def _outputs(job: Job) -> list[tuple[str, Path]]:
+    """Every file to be written, with its keyword."""
+    kind, name = job.catalogue
+    outputs = [("CHECKIMAGE_NAME", path) for _, path in job.checks]
+    if kind != "NONE" and name.upper() not in ("STDOUT", "PIPE"):
+        outputs.append(("CATALOG_NAME", Path(name)))
+    if job.settings.flag("WRITE_XML"):
+        outputs.append(("XML_NAME", Path(job.settings.text("XML_NAME"))))
+    return outputs
+
+
+def _inputs(job: Job) -> list[Path]:
+    """Every file that is read, beside the configuration file."""
+    settings = job.settings
+    images = [job.measured, job.sought, *(item.file for item in job.weights), *job.flags]
+    keys = ["PARAMETERS_NAME", "FILTER_NAME"]
+    keys += ["STARNNW_NAME"] if job.network is not None else []
+    keys += ["ASSOC_NAME"] if job.entries is not None else []
+    files = [find_file(settings, key) for key in keys if settings.text(key)]
+    return [item.name.path for item in images if item is not None] + files
 
 
 def _refuse(settings: Settings, key: str, allowed: str, reason: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from purepipe import __version__
 from purepipe.commands.console import guarded, say
+from purepipe.commands.outputs import require_other_files
 from purepipe.config.mask import CombineConfig
-from purepipe.errors import ConfigError
+from purepipe.errors import ConfigError, InputFileError
 from purepipe.legacy.astromatic import (
     Settings,
     parse_arguments,
@@ -23,16 +24,18 @@ from purepipe.legacy.astromatic_keys import DEFAULTS
 USAGE = """\
 purepipe ww [-c FILE] [-KEYWORD VALUE]... [--lenient] [--compat] [--rule RULE]
 
-Combine weight maps, flag maps and regions into one flag map and one weight map.
+Combine weight maps, flag maps and regions into one flag map and one weight
+map.
 
 -c FILE        configuration file; default: default.ww, if there is one
 -KEYWORD VALUE overrides a keyword of the file, e.g. -WEIGHT_NAMES w.fits
 -d, -dd        print a configuration file with all keywords
 -v             print the version
 --lenient      warn of unknown keywords instead of refusing them
---compat       reproduce WeightWatcher's faults: flags from 256 on are lost in 16-bit maps, bit 7
-               of 8-bit maps counts as all higher ones, only polygons are drawn, and the
-               number of a line tile N goes down with each polygon after it
+--compat       reproduce WeightWatcher's faults: flags from 256 on are lost in
+               16-bit maps, bit 7 of 8-bit maps counts as all higher ones, only
+               polygons are drawn, and the number of a line tile N goes down
+               with each polygon after it
 --rule RULE    how regions meet pixels: weightwatcher (default) or centre
 
 Exit status: 0 fine, 1 files or data cannot be used, 2 wrong configuration.
@@ -101,10 +104,11 @@ def read_job(arguments: Sequence[str]) -> Job:
     Raises
     ------
     ConfigError
-        An unknown keyword or option, a value that is not understood, no input map, or no
-        configuration file where one is named.
+        An unknown keyword or option, a value that is not understood, no input map, an output that
+        is an input, or no configuration file where one is named.
     InputFileError
-        The configuration file exists and cannot be read.
+        The configuration file exists and cannot be read, or a map that is meant by default does
+        not exist.
     """
     switches, rule, rest = _options(arguments)
     files, path, overrides = parse_arguments(rest)
@@ -126,6 +130,8 @@ def read_job(arguments: Sequence[str]) -> Job:
         for key in ("WEIGHT_NAMES", "FLAG_NAMES", "POLY_NAMES")
     )
     _require_names(settings, bool(weights or flags))
+    _require_defaults(settings)
+    require_other_files(settings, _outputs(settings), (*weights, *flags, *regions))
     config = _used(read_combine_config(settings), len(weights), len(flags), len(regions))
     compat = "--compat" in switches
     config = replace(config, compat="weightwatcher" if compat else "none")
@@ -145,6 +151,23 @@ def _require_names(settings: Settings, any_input: bool) -> None:
             key="OUTFLAG_NAME, OUTWEIGHT_NAME", got=outputs[0],
             remedy='Change one, or give it as "" if it is not wanted.',
         )  # fmt: skip
+
+
+def _require_defaults(settings: Settings) -> None:
+    """Say where the name of a missing map comes from; the original just fails to find it."""
+    for key in ("WEIGHT_NAMES", "FLAG_NAMES"):
+        for name in () if key in settings.entries else settings.texts(key):
+            if not Path(name).is_file():
+                raise InputFileError(
+                    f"the file does not exist, and is the built-in value of {key}", file=name,
+                    remedy=f'Name the maps by -{key}, or give -{key} "" for none.',
+                )  # fmt: skip
+
+
+def _outputs(settings: Settings) -> list[tuple[str, Path]]:
+    keys = ["OUTWEIGHT_NAME", "OUTFLAG_NAME"]
+    keys += ["XML_NAME"] if settings.flag("WRITE_XML") else []
+    return [(key, Path(settings.text(key))) for key in keys if settings.text(key)]
 
 
 def _options(arguments: Sequence[str]) -> tuple[set[str], str, list[str]]:

@@ -173,6 +173,14 @@ def test_find(run, tmp_path, capsys):
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["719-000"]
     store = tmp_path / "headers.fits"
     assert find.main([*tiles, "--write-headers", str(store)]) == 0
+    assert find.main([str(store), "--cone", "-0.2,0,0.05"]) == 0
+    west = capsys.readouterr().out
+    assert find.main([str(store), "--cone", "359.8,0,0.05"]) == 0
+    assert capsys.readouterr().out == west
+    assert find.main([str(store), "--box", "-0.5,-0.4,-0.1,0.1"]) == 0
+    assert capsys.readouterr().out.startswith("719-000")
+    assert find.main([str(store), "--cone"]) == 2
+    assert "expected one argument" in capsys.readouterr().err
     assert find.main([str(store), "--cone", "359.8,0,0.05"]) == 0
     found = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert found == ["000-000", "719-000"]

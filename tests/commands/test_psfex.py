@@ -263,6 +263,11 @@ def test_an_unknown_keyword(work, capsys):
         (["-OUTCAT_TYPE", "FITS"], "unknown type of catalogue"),
         (["-OUTCAT_NAME", "none/out.cat"], "OUTCAT_NAME (command line): the output folder"),
         (["-PSF_DIR", "none"], "Make the folder, or name another one."),
+        (
+            ["-OUTCAT_NAME", "stars.cat", "-OUTCAT_TYPE", "ASCII_HEAD"],
+            "OUTCAT_NAME (command line): an output would replace an input",
+        ),
+        (["-PSF_SUFFIX", ".cat"], "PSF_SUFFIX (command line): an output would replace an input"),
         (["-XML_NAME", "none/psfex.xml"], "the output folder does not exist"),
         (["-WRITE_XML", "perhaps"], "allowed: Y or N"),
         (["-PSFVAR_GROUPS", "1"], "PSFVAR_GROUPS"),

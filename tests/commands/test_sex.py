@@ -13,7 +13,8 @@ from astropy.table import Table
 
 from purepipe import __version__
 from purepipe.commands.sex import main
-from purepipe.commands.sex_job import CATALOGUES
+from purepipe.commands.sex_job import CATALOGUES, read_job
+from purepipe.errors import ConfigError
 from purepipe.io.ldac import count_extensions, read_ldac
 from purepipe.io.tables import read_table
 from purepipe.legacy.astromatic import parse_settings
@@ -334,7 +335,17 @@ def test_apertures_that_are_not_given(folder, caplog):
         (["image.fits", "-FILTER_NAME", "no.conv"], 1, "no.conv: the file cannot be read"),
         (["image.fits", "-PARAMETERS_NAME", "no.param"], 1, "no.param: the file cannot be read"),
         (["image.fits", "-c", "no.sex"], 1, "no.sex: the file cannot be read"),
-        (["image.fits", "-CATALOG_NAME", "no/out.cat"], 1, "folder of the output does not exist"),
+        (["image.fits", "-CATALOG_NAME", "no/out.cat"], 2,
+         r"CATALOG_NAME .*: the output folder does not exist .got no"),
+        (["image.fits", "-CHECKIMAGE_TYPE", "OBJECTS", "-CHECKIMAGE_NAME", "no/o.fits"], 2,
+         "CHECKIMAGE_NAME .*: the output folder"),
+        (["image.fits", "-WRITE_XML", "Y", "-XML_NAME", "no/a.xml"], 2, "XML_NAME .* folder"),
+        (["image.fits", "-CATALOG_NAME", "image.fits"], 2,
+         r"CATALOG_NAME .*: an output would replace an input .got image.fits.*Name another"),
+        (["image.fits[0]", "-CHECKIMAGE_TYPE", "OBJECTS", "-CHECKIMAGE_NAME", "./weight.fits"], 2,
+         "CHECKIMAGE_NAME .*: an output would replace an input"),
+        (["image.fits", "-WRITE_XML", "Y", "-XML_NAME", "default.sex"], 2, "XML_NAME .* an input"),
+        (["image.fits", "-CATALOG_NAME", "default.param"], 2, "CATALOG_NAME .* an input"),
         (["image.fits", "-GAIN_KEY", "OBJECT"], 1, "OBJECT: the header value must be a number"),
     ],
 )  # fmt: skip
@@ -342,6 +353,22 @@ def test_errors(capsys, arguments, status, message):
     fits.writeto("wide.fits", np.ones((3, 4), np.float32))
     assert main(["-VERBOSE_TYPE", "QUIET", *arguments]) == status
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_outputs_are_checked_before_the_work():
+    with pytest.raises(ConfigError, match="the output folder does not exist"):
+        read_job(["image.fits", "-CATALOG_NAME", "no/out.cat"])
+    # What is not written, or not read, is no matter.
+    read_job(["image.fits", "-CATALOG_TYPE", "NONE", "-CATALOG_NAME", "image.fits"])
+    read_job(["image.fits", "-CATALOG_TYPE", "ASCII", "-CATALOG_NAME", "STDOUT"])
+    read_job(["image.fits", "-WEIGHT_TYPE", "NONE", "-CATALOG_NAME", "weight.fits"])
+
+
+@pytest.mark.parametrize(("verbosity", "warned"), [("NORMAL", True), ("QUIET", False)])
+def test_no_configuration_file(folder, caplog, verbosity, warned):
+    (folder / "default.sex").unlink()
+    read_job(["image.fits", "-VERBOSE_TYPE", verbosity])
+    assert ("default.sex not found" in caplog.text) == warned
 
 
 def test_wrong_lines_are_named(folder, capsys):

@@ -249,6 +249,10 @@ BAD = {
     "nonsense": (["-POLY_NAMES", "bad.reg", "-POLY_OUTFLAGS", "2"], 1, "bad.reg: the regions are"),
     "no coordinates": (["-POLY_NAMES", "sky.reg", "-POLY_OUTFLAGS", "2"], 1, "world coordinates"),
     "no regions": (["-POLY_NAMES", "no.reg", "-POLY_OUTFLAGS", "2"], 1, r"no\.reg"),
+    "output is input": (["-OUTWEIGHT_NAME", "./w0.fits"], 2,
+                        r"OUTWEIGHT_NAME .*an output would replace an input .got w0\.fits"),
+    "output is regions": (["-POLY_NAMES", "ok.reg", "-POLY_OUTFLAGS", "2", "-OUTFLAG_NAME",
+                           "ok.reg"], 2, "OUTFLAG_NAME .*an output would replace an input"),
     "no folder": (["-OUTFLAG_NAME", "no/f.fits"], 1, "no/f.fits: the folder"),
 }  # fmt: skip
 
@@ -272,6 +276,16 @@ def test_bad_input(name, capsys):
     assert re.search(message, error), error
     assert not Path("flag.fits").exists()
     assert not Path("weight.fits").exists()
+
+
+def test_a_missing_map_that_nobody_named(capsys):
+    make_maps(np.random.default_rng(0), 1, 1)
+    assert main(["-WEIGHT_NAMES", "w0.fits"]) == 1
+    text = capsys.readouterr().err
+    assert "flagin.fits: the file does not exist, and is the built-in value of FLAG_NAMES" in text
+    assert 'give -FLAG_NAMES "" for none' in text
+    assert main(["-FLAG_NAMES", "f0.fits"]) == 1
+    assert "weightin.fits: the file does not exist, and is the built" in capsys.readouterr().err
 
 
 def read_only(*args, **keys):
