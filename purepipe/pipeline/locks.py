@@ -149,13 +149,18 @@ def at_work(root: Path) -> list[str]:
 
 def _enter(root: Path, whole: IO[str]) -> bool:
     """Let a shard in: True when nobody else works on the store, so that it prepares the ledger."""
+    if _patiently(whole):
+        return True
     start = time.monotonic()
-    while not (alone := _patiently(whole)) and not _patiently(whole, shared=True):
+    # Alone first, so that of one that died preparing somebody takes the place.
+    while not (alone := _flock(whole)) and not _flock(whole, shared=True):
+        waited = time.monotonic() - start
         owner = _note(Path(whole.name)).get("owner", _WHOLE)
-        if owner == _WHOLE:
+        if owner == _WHOLE and waited > _PATIENCE:
             raise _busy(root, "a run without --shard works in this folder", whole)
-        if time.monotonic() - start > _PREPARING:
+        if waited > _PREPARING:
             raise _busy(root, f"{owner} still prepares the ledger", whole)
+        time.sleep(0.05)
     return alone
 
 
