@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from purepipe.survey import CCD
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 8  # exposures read by one call of a worker
 
@@ -114,10 +117,13 @@ def _read_all(
     exposures: list[ExposureFiles], inputs: InputConfig, executor: Executor | None
 ) -> Iterable[ExposureHeaders]:
     chunks = [exposures[i : i + _CHUNK] for i in range(0, len(exposures), _CHUNK)]
-    if executor is None:
-        return [headers for chunk in chunks for headers in read_chunk(chunk, inputs)]
-    futures = [executor.submit(read_chunk, chunk, inputs) for chunk in chunks]
-    return [headers for future in futures for headers in future.result()]
+    if executor is not None:
+        try:
+            futures = [executor.submit(read_chunk, chunk, inputs) for chunk in chunks]
+            return [headers for future in futures for headers in future.result()]
+        except BrokenExecutor:
+            log.warning("a worker died while headers were read: they are read without workers")
+    return [headers for chunk in chunks for headers in read_chunk(chunk, inputs)]
 
 
 def read_chunk(exposures: list[ExposureFiles], inputs: InputConfig) -> list[ExposureHeaders]:

@@ -216,7 +216,9 @@ class Schedule:
             self.warm = True
             if not isinstance(self.pool, SerialExecutor | ThreadPoolExecutor):
                 self.progress.stage("preparing kernels")
-                warm_up(self.pool)
+                # Broken by a death while headers were read: the units compile, in a new pool.
+                with suppress(BrokenExecutor):
+                    warm_up(self.pool)
 
     def start(self, unit: Unit) -> None:
         """Give one unit to the executor."""
