@@ -117,7 +117,7 @@ def correlate_residuals(
     ConfigError
         The range of the separations is empty, or TreeCorr is wanted and not installed.
     DataError
-        The lengths differ.
+        The lengths differ, a value is not finite, or a weight not positive.
     NothingToDo
         There are fewer than two stars.
 
@@ -170,6 +170,12 @@ def _quantities(
     shapes = [ra.shape, dec.shape, size.shape, weights.shape, star.shape, psf.shape]
     if shapes != [(n,)] * 4 + [(n, 2)] * 2:
         raise DataError("the shapes of the stars must be of one length", got=shapes)
+    bad = ~(np.isfinite(ra + dec + size) & np.isfinite(star + psf).all(axis=1) & (weights > 0))
+    if bad.any():
+        raise DataError(
+            "positions and shapes must be finite, weights positive", got=f"{int(bad.sum())} others",
+            remedy="Leave out the stars without good moments.",
+        )  # fmt: skip
     if n < 2:
         raise NothingToDo(
             "no pair of stars with good moments", got=f"{n} stars",

@@ -156,6 +156,10 @@ def test_shapes_on_the_sky_are_taken_directly():
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-12)
     with pytest.raises(DataError, match="must be of one length"):
         correlate_residuals(table["RA"], table["DEC"], star[:5], psf, size)
+    with pytest.raises(DataError, match=r"must be finite, weights positive \(got 2 others\)"):
+        correlate_residuals(
+            table["RA"], table["DEC"], star, psf, np.where(np.arange(120) < 2, np.nan, size)
+        )
     with pytest.raises(ConfigError, match=r"unknown engine.*Did you mean 'treecorr'"):
         correlate_residuals(table["RA"], table["DEC"], star, psf, size, engine="treecor")
 
