@@ -55,7 +55,7 @@ def catalogue(root):
 
 
 def launch(survey, out, *options):
-    command = [sys.executable, "-m", "purepipe", "run", str(survey), "--out", str(out)]
+    command = [sys.executable, "-P", "-m", "purepipe", "run", str(survey), "--out", str(out)]
     return subprocess.Popen(
         [*command, "--quiet", "--no-report", *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -166,10 +166,13 @@ def test_an_earlier_outcome_is_struck_out_before_its_unit_starts(finished, copy,
 def test_a_killed_worker_is_replaced(survey, finished, tmp_path):
     out = tmp_path / "run"
     process = launch(survey, out, "-j", "2")
+    wait_for(process, out, ended=2)
     children: list[int] = []
     while not children and process.poll() is None:
-        children = _workers(process.pid)
-        time.sleep(0.01)
+        # What is gone a moment later was a helper of a library, on its way to another program.
+        seen = _workers(process.pid)
+        time.sleep(0.2)
+        children = [pid for pid in _workers(process.pid) if pid in seen]
     assert children
     os.kill(children[0], signal.SIGKILL)
     text, _ = process.communicate()
@@ -196,6 +199,7 @@ def test_workers_end_with_their_run(survey, tmp_path):
     process = launch(survey, out, "-j", "2")
     wait_for(process, out, ended=1)
     workers = descendants(process.pid)
+    assert workers
     process.kill()
     process.communicate()
     deadline = time.monotonic() + 20

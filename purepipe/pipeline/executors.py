@@ -110,7 +110,8 @@ def _require_package(pool: ProcessPool) -> None:
         pool.kill()
         raise ConfigError(
             "the workers load another purepipe", got=folder, allowed=_PACKAGE,
-            remedy="Take that folder out of PYTHONPATH.",
+            remedy="Start the installed `purepipe` by its name, or outside of folders with another"
+            " one; take other folders out of PYTHONPATH.",
         )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def catalogue(root):
 def launch(survey, out, *options, prefix=()):
     module = ["-m", "purepipe", "run", str(survey), "--out", str(out), "--no-report", "-q"]
     return subprocess.Popen(
-        [*(prefix or [sys.executable]), *module, *options],
+        [*(prefix or [sys.executable, "-P"]), *module, *options],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 

@@ -65,7 +65,7 @@ def test_an_object_or_a_tile_that_is_not_there(bright):
 
 def test_the_command(bright, tmp_path):
     root, tile, number = bright
-    command = [sys.executable, "-m", "purepipe", "explain", str(root), "--tile", tile]
+    command = [sys.executable, "-P", "-m", "purepipe", "explain", str(root), "--tile", tile]
     done = subprocess.run(
         [*command, "--id", str(number)], capture_output=True, text=True, check=True
     )
