@@ -6,10 +6,10 @@ Prints CPU microseconds per stamp, the ratio, and the largest differences of the
 from __future__ import annotations
 
 import argparse
-import time
 
 import galsim
 import numpy as np
+from rows import Row, add_json_option, cpu_of, duration, faster, take_turns, tiny, write_rows
 
 from purepipe.psf.moments import adaptive_moments
 
@@ -35,30 +35,35 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=500, help="number of stamps")
     parser.add_argument("--size", type=int, default=51, help="pixels on a side")
     parser.add_argument("--noise", type=float, default=0.5, help="noise per pixel; flux is 1000")
-    parser.add_argument("--repeat", type=int, default=3, help="the best of so many runs counts")
+    parser.add_argument("--repeat", type=int, default=5, help="runs, in turn; the median counts")
+    add_json_option(parser)
     args = parser.parse_args()
     stack = make_stamps(args.n, args.size, args.noise, seed=1)
-    adaptive_moments(stack[:1])
     images = [galsim.Image(stamp, xmin=0, ymin=0) for stamp in stack]
-    ours_s = theirs_s = np.inf
-    for _ in range(args.repeat):
-        start = time.process_time()
-        ours = adaptive_moments(stack)
-        middle = time.process_time()
-        theirs = [image.FindAdaptiveMom(strict=False) for image in images]
-        ours_s = min(ours_s, middle - start)
-        theirs_s = min(theirs_s, time.process_time() - middle)
+    jobs = {
+        "ours": lambda: adaptive_moments(stack),
+        "theirs": lambda: [image.FindAdaptiveMom(strict=False) for image in images],
+    }
+    spent = take_turns(jobs, args.repeat)
+    ours, theirs = adaptive_moments(stack), jobs["theirs"]()
     ok = np.array([shape.error_message == "" for shape in theirs])
     g1 = np.array([shape.observed_shape.g1 for shape in theirs])
     sigma = np.array([shape.moments_sigma for shape in theirs])
     both = ok & (ours.flags == 0)
-    print(f"purepipe {ours_s / args.n * 1e6:8.1f} us per stamp")
-    print(f"galsim   {theirs_s / args.n * 1e6:8.1f} us per stamp: {theirs_s / ours_s:.1f} x slower")
+    shape = float(np.abs(ours.g1 - g1)[both].max())
+    size = float(np.abs(ours.sigma / sigma - 1)[both].max())
+    row = Row(
+        f"adaptive moments, {args.size} x {args.size}", f"galsim.hsm {galsim.__version__}",
+        f"g to {tiny(shape)}, size to {tiny(size)}", {"g": shape, "size": size},
+        cpu_of(spent["ours"], args.n), cpu_of(spent["theirs"], args.n), "stamp",
+    )  # fmt: skip
+    print(f"purepipe {duration(np.median(row.seconds))} per stamp")
+    print(f"galsim   {duration(np.median(row.rival_seconds))} per stamp: "
+          f"{faster(row)[0]:.1f} x slower")  # fmt: skip
     print(f"same verdict on {np.mean(ok == (ours.flags == 0)):.4f} of {args.n} stamps")
-    print(f"largest difference of g1 {np.abs(ours.g1 - g1)[both].max():.1e}")
-    print(
-        f"largest difference of sigma {np.abs(ours.sigma / sigma - 1)[both].max():.1e} (relative)"
-    )
+    print(f"largest difference of g1 {shape:.1e}")
+    print(f"largest difference of sigma {size:.1e} (relative)")
+    write_rows(args.json, [row])
 
 
 if __name__ == "__main__":

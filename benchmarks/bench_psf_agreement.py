@@ -26,6 +26,7 @@ from make_reference import (
     sequence,
     star_catalogue,
 )
+from rows import Row, add_json_option, program_version, tiny, write_rows
 
 from purepipe.legacy.astromatic import parse_arguments, read_psf_config, read_settings
 from purepipe.psf import fit_exposures
@@ -55,7 +56,7 @@ def config_of(changes):
 
 
 def compare(name, tables, changes):
-    """One line of the table; whether the answers agree."""
+    """Prints one line of the table; differences of model and chi-square, whether stars agree."""
     others = [model for models in run_psfex(tables, changes) for model in models]
     models = [model for row in fit_exposures(tables, config_of(changes)) for model in row]
     peaks = [np.abs(other["mask"][0]).max() for other in others]
@@ -73,7 +74,7 @@ def compare(name, tables, changes):
     accepted = sum(model.accepted for model in models)
     verdict = "same" if same else "DIFFERENT"
     print(f"{name:24} {rows:5d} {accepted:8d} {apart:10.1e} {chi2:10.1e} {verdict}", flush=True)
-    return same and apart <= 1e-6 and chi2 <= 1e-6
+    return apart, chi2, same
 
 
 def main():
@@ -82,6 +83,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help="cases whose name contains this")
+    add_json_option(parser)
     options = parser.parse_args()
     if shutil.which("psfex") is None:
         sys.exit("psfex is not installed")
@@ -91,8 +93,18 @@ def main():
     cases += [(name, sequence(), SMALL | HIDDEN_KEYS | ch) for name, ch in HIDDEN.items()]
     print(f"{'case':24} {'rows':>5} accepted difference       chi2 stars")
     chosen = [case for case in cases if options.only is None or options.only in case[0]]
-    agreed = [compare(*case) for case in chosen]
-    print(f"{sum(agreed)} of {len(agreed)} within 1e-6 of the peak, 1e-6 in chi2, all stars alike")
+    found = [compare(*case) for case in chosen]
+    agreed = sum(same and apart <= 1e-6 and chi2 <= 1e-6 for apart, chi2, same in found)
+    print(f"{agreed} of {len(found)} within 1e-6 of the peak, 1e-6 in chi2, all stars alike")
+    apart, chi2 = (float(max(case[k] for case in found)) for k in (0, 1))
+    alike = sum(same for _, _, same in found)
+    row = Row(
+        f"PSF, {len(found)} sets of catalogues", f"PSFEx {program_version('psfex')}",
+        f"models to {tiny(apart)} of the peak, chi-squares to {tiny(chi2)},"
+        f" same stars in {'all' if alike == len(found) else alike}",
+        {"difference": apart, "chi2": chi2, "same_stars": alike, "sets": len(found)},
+    )  # fmt: skip
+    write_rows(options.json, [row])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "reference" / "psf"))
 
 import make_reference as reference
+from rows import Row, add_json_option, write_rows
 
 from purepipe.config.psf import PSFConfig
 from purepipe.psf import adaptive_moments, fit_psf, psf_at
@@ -48,9 +49,11 @@ def main():
                         help="FWHM, arcsec of 0.187 arcsec per pixel")  # fmt: skip
     parser.add_argument("--ccds", type=int, default=4, help="simulated CCDs per entry")
     parser.add_argument("--positions", type=int, default=100, help="per CCD")
+    add_json_option(parser)
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     print("seeing  stars degree | rms e  mean T   rms T   (0.001)")
+    rows = []
     for seeing in options.seeing:
         for stars in options.stars:
             for degree in options.degrees:
@@ -59,14 +62,20 @@ def main():
                     for seed in range(options.ccds)
                 ]
                 errors = 1e3 * np.concatenate([run[0] for run in runs], axis=1)
-                e = np.sqrt((errors[:2] ** 2).mean())
-                mean, rms = errors[2].mean(), np.sqrt((errors[2] ** 2).mean())
+                e = float(np.sqrt((errors[:2] ** 2).mean()))
+                mean, rms = float(errors[2].mean()), float(np.sqrt((errors[2] ** 2).mean()))
                 lowered = "" if runs[0][1] == (degree,) else f"  degree {runs[0][1]}"
                 print(
                     f'{seeing:5.2f}" {stars:6d} {degree:6d} | {e:5.2f} {mean:+7.2f} {rms:7.2f}'
                     f"{lowered}",
                     flush=True,
                 )
+                agreement = f"ellipticity to {1e-3 * e:.4f} rms, size to {0.1 * rms:.1f} % rms,"
+                agreement += f" {0.1 * mean:+.1f} % mean"
+                figures = {"e_rms": e / 1e3, "size_mean": mean / 1e3, "size_rms": rms / 1e3}
+                name = f'PSF between {stars} stars, degree {degree}, {seeing}"'
+                rows.append(Row(name, "truth", agreement, figures))
+    write_rows(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ and error.
 from __future__ import annotations
 
 import argparse
-import time
 
 import galsim
 import numpy as np
+from rows import Row, add_json_option, cpu_of, duration, faster, take_turns, tiny, write_rows
 
 from purepipe.psf.spread import FWHM_OVER_SIGMA, spread_model
 
@@ -37,6 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-n", type=int, default=1000, help="number of objects")
     parser.add_argument("--size", type=int, default=51, help="pixels on a side")
+    parser.add_argument("--repeat", type=int, default=3, help="runs, in turn; the median counts")
+    add_json_option(parser)
     args = parser.parse_args()
     rng = np.random.default_rng(1)
     sigma = rng.uniform(1.4, 2.2, args.n)
@@ -47,23 +49,27 @@ def main() -> None:
     )
     stamps = (500 * stamps + rng.normal(0, 5, stamps.shape)).astype(np.float32)
     weights = np.full_like(stamps, 0.04)
-    spread_model(stamps[:1], weights[:1], sigma[:1])
-    spent = []
-    for _ in range(3):
-        start = time.process_time()
-        spread, error, flags = spread_model(stamps, weights, sigma)
-        spent.append(time.process_time() - start)
-    ours = min(spent)
-    start = time.process_time()
-    theirs = np.array([with_galsim(*item) for item in zip(stamps, weights, sigma, strict=True)])
-    galsim_seconds = time.process_time() - start
-    print(f"purepipe {ours / args.n * 1e6:8.1f} us per object, {np.count_nonzero(flags)} failed")
-    print(f"galsim   {galsim_seconds / args.n * 1e6:8.1f} us per object: "
-          f"{galsim_seconds / ours:.0f} x slower")  # fmt: skip
-    print(f"largest difference of the value {np.abs(spread - theirs[:, 0]).max():.1e}")
-    print(
-        f"largest difference of the error {np.abs(error / theirs[:, 1] - 1).max():.1e} (relative)"
-    )
+    jobs = {
+        "ours": lambda: spread_model(stamps, weights, sigma),
+        "theirs": lambda: [with_galsim(*i) for i in zip(stamps, weights, sigma, strict=True)],
+    }
+    spent = take_turns(jobs, args.repeat)
+    spread, error, flags = spread_model(stamps, weights, sigma)
+    theirs = np.array(jobs["theirs"]())
+    value = float(np.abs(spread - theirs[:, 0]).max())
+    relative = float(np.abs(error / theirs[:, 1] - 1).max())
+    row = Row(
+        f"spread model, {args.size} x {args.size}", f"drawings by GalSim {galsim.__version__}",
+        f"value to {tiny(value)}, error to {tiny(relative)}", {"value": value, "error": relative},
+        cpu_of(spent["ours"], args.n), cpu_of(spent["theirs"], args.n), "object",
+    )  # fmt: skip
+    print(f"purepipe {duration(np.median(row.seconds))} per object, "
+          f"{np.count_nonzero(flags)} failed")  # fmt: skip
+    print(f"galsim   {duration(np.median(row.rival_seconds))} per object: "
+          f"{faster(row)[0]:.0f} x slower")  # fmt: skip
+    print(f"largest difference of the value {value:.1e}")
+    print(f"largest difference of the error {relative:.1e} (relative)")
+    write_rows(args.json, [row])
 
 
 if __name__ == "__main__":
