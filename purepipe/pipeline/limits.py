@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import logging
 import multiprocessing
@@ -10,16 +11,13 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from purepipe.errors import PurepipeError
-from purepipe.pipeline.executors import SerialExecutor
 from purepipe.pipeline.keys import code_version
-from purepipe.pipeline.pool import ProcessPool
 from purepipe.pipeline.store import Outcome
 
 GRACE = 10.0  # seconds after which a worker that does not heed the limit is ended
@@ -35,27 +33,32 @@ class _Alarm(BaseException):
     """Not an `Exception`, so that no step takes it for a fault of its own."""
 
 
-def can_limit(executor: Executor) -> bool:
-    """True when units run in the main thread of a process, where a time limit can strike."""
-    known = isinstance(executor, SerialExecutor | ProcessPool | ProcessPoolExecutor)
-    return known or type(executor).__name__ == "MPIPoolExecutor"
-
-
 @contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
     """End the block with an error after `seconds`.
 
     The alarm strikes between two steps of Python. Compiled code that never returns is ended with
-    its process a moment later, if that is a worker.
+    its process a moment later, if that is a worker process of ours; in a thread it goes on.
 
     Raises
     ------
     UnitTimeoutError
         The block took longer.
     """
-    if seconds is None or threading.current_thread() is not threading.main_thread():
+    if seconds is None:
         yield
         return
+    main = threading.current_thread() is threading.main_thread()
+    try:
+        with _alarm_of_process(seconds) if main else _alarm_of_thread(seconds):
+            yield
+    except _Alarm:
+        raise timeout_error(seconds) from None
+
+
+@contextmanager
+def _alarm_of_process(seconds: float) -> Iterator[None]:
+    """An alarm by a signal, which reaches the main thread only."""
     worker = multiprocessing.parent_process() is not None
     previous = signal.signal(signal.SIGALRM, _strike)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -63,13 +66,34 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
     try:
         yield
-    except _Alarm:
-        raise timeout_error(seconds) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
         if worker:
             faulthandler.cancel_dump_traceback_later()
+
+
+@contextmanager
+def _alarm_of_thread(seconds: float) -> Iterator[None]:
+    """An alarm for a thread of an executor, a Dask worker's among them: an exception sent to it."""
+    own, guard, over = ctypes.c_ulong(threading.get_ident()), threading.Lock(), threading.Event()
+
+    def watch() -> None:
+        pause = seconds
+        while not over.wait(pause):
+            with guard:
+                if not over.is_set():
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(own, ctypes.py_object(_Alarm))
+            pause = GRACE  # a library's callback may have swallowed it
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        with guard:
+            over.set()
+            # One that was sent and has not arrived must not strike the thread's next unit.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(own, None)
 
 
 def timeout_error(seconds: float) -> UnitTimeoutError:

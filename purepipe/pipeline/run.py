@@ -16,7 +16,6 @@ from purepipe.pipeline.cost import fit_costs
 from purepipe.pipeline.executors import capacity, make_executor
 from purepipe.pipeline.guards import guard_lines
 from purepipe.pipeline.keys import code_version, content_hash
-from purepipe.pipeline.limits import can_limit
 from purepipe.pipeline.locks import Shard
 from purepipe.pipeline.plan import Plan, make_plan, require_units
 from purepipe.pipeline.progress import Progress, Silent
@@ -104,8 +103,7 @@ def run(
     Raises
     ------
     ConfigError
-        The star catalogue does not exist; a time limit is set where none can be kept; shards
-        that work now have another configuration.
+        The star catalogue does not exist; shards that work now have another configuration.
     NothingToDo
         No exposure and no tile matches the patterns.
     StoreError
@@ -117,7 +115,6 @@ def run(
     try:
         _join_campaign(store, config)
         pool = executor or make_executor(workers, threads=threads)
-        _require_limit(config, pool)
         costs = fit_costs(outcomes(store))
         plan = make_plan(
             config, executor=pool, known=lambda name: kept_headers(store, name), costs=costs
@@ -207,14 +204,6 @@ def _require_equal(own: dict[str, Any], theirs: dict[str, Any]) -> None:
         raise ConfigError(
             "the shards that work now have another configuration", key=what,
             remedy="Start all shards with the same file and version, or wait for them to end.",
-        )  # fmt: skip
-
-
-def _require_limit(config: SurveyConfig, pool: Executor) -> None:
-    if config.run.timeout is not None and not can_limit(pool):
-        raise ConfigError(
-            "a time limit needs worker processes", key="run.timeout", got=type(pool).__name__,
-            remedy="Leave --threads or --dask out, or the time limit.",
         )  # fmt: skip
 
 

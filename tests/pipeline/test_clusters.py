@@ -14,9 +14,9 @@ import pytest
 
 from purepipe.config.survey import RunConfig
 from purepipe.errors import ConfigError, ExitCode, MissingPackageError
-from purepipe.pipeline import Shard, dask_executor, mpi_executor, parse_shard, run, run_status
+from purepipe.pipeline import Shard, dask_executor, mpi_executor, parse_shard, run, run_status, work
 from purepipe.pipeline.executors import SerialExecutor, capacity, make_executor
-from purepipe.pipeline.limits import can_limit
+from purepipe.pipeline.limits import UnitTimeoutError, time_limit
 
 CLUSTER = """
 import sys
@@ -185,12 +185,41 @@ def test_mpi_ranks_give_the_same_bytes(survey, finished, tmp_path):
     assert catalogue(tmp_path / "run") == catalogue(config.out)
 
 
-def test_a_time_limit_needs_processes(finished, tmp_path):
+def test_a_time_limit_holds_in_threads(finished, tmp_path, monkeypatch):
     config, _ = finished
-    limited = replace(config, out=tmp_path / "run", run=RunConfig(timeout=10))
-    with pytest.raises(ConfigError, match=r"run.timeout: a time limit needs worker processes"):
-        run(limited, workers=2, threads=True)
-    assert can_limit(SerialExecutor())
+    shutil.copytree(config.out, tmp_path / "run")
+    next((tmp_path / "run/shapes").rglob("00000.fits")).unlink()
+
+    def forever(*_):
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setattr(work, "measure_block", forever)
+    limited = replace(config, out=tmp_path / "run", run=RunConfig(timeout=3))
+    summary = run(limited, workers=2, threads=True)
+    (late,) = summary.failures
+    assert (late.kind, late.status) == ("shapes", "timed out")
+    assert "the unit took longer than its time limit (allowed: 3 s)" in late.message
+    monkeypatch.undo()
+    run(replace(limited, run=config.run), workers=1)
+    assert catalogue(tmp_path / "run") == catalogue(config.out)
+
+
+def test_a_thread_survives_many_alarms():
+    def unit(number):
+        try:
+            with time_limit(0.001 if number % 2 else 60.0):
+                end = time.monotonic() + 0.0015
+                while time.monotonic() < end:
+                    sum(range(20))
+        except UnitTimeoutError:
+            return "timed out"
+        return "done"
+
+    with ThreadPoolExecutor(1) as pool:
+        ends = list(pool.map(unit, range(200)))
+    assert set(ends[::2]) == {"done"}
+    assert "timed out" in ends[1::2]
 
 
 def test_how_many_units_are_handed_out():

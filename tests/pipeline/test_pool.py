@@ -12,7 +12,6 @@ import pytest
 
 from purepipe.errors import ConfigError
 from purepipe.pipeline.executors import capacity, make_executor
-from purepipe.pipeline.limits import can_limit
 
 
 @pytest.fixture
@@ -33,7 +32,6 @@ def test_calls_are_done_in_processes(pool):
     assert list(pool.map(pow, range(20), [2] * 20)) == [n**2 for n in range(20)]
     assert pool.submit(os.getpid).result() != os.getpid()
     assert capacity(pool) == 4
-    assert can_limit(pool)
 
 
 def test_an_idle_worker_is_used_again(pool):
