@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe.display import axes_or_new, show_image, show_pixels, thin_flags, thinning
 from purepipe.errors import DataError
 from purepipe.flags import MaskFlag
 from purepipe.mask.report import mask_summary
@@ -36,7 +36,7 @@ def plot_mask(
     mask: NDArray[np.int32],
     image: NDArray[np.float32] | None = None,
     *,
-    axes: Axes | None = None,
+    ax: Axes | None = None,
     opacity: float = 0.55,
     largest: int | None = None,
 ) -> Axes:
@@ -50,7 +50,7 @@ def plot_mask(
         (ny, nx) int32, `MaskFlag` bits.
     image
         (ny, nx), shown in grey below; nothing when not given.
-    axes
+    ax
         Matplotlib axes to draw into; new ones when not given.
     opacity
         Of the planes, 0 to 1.
@@ -70,47 +70,29 @@ def plot_mask(
     """
     if image is not None and image.shape != mask.shape:
         raise DataError("image and mask have different sizes", got=image.shape, allowed=mask.shape)
-    if axes is None:
-        from matplotlib import pyplot as plt
-
-        # Room for the legend beside an image of any shape.
-        width = float(np.clip(8 * mask.shape[1] / mask.shape[0], 3, 16))
-        _, axes = plt.subplots(figsize=(width + 3, 8), layout="constrained")
     ny, nx = mask.shape
-    step = _step(axes, (ny, nx), largest)
-    extent = (-0.5, nx - 0.5, -0.5, ny - 0.5)
-    options: dict[str, Any] = {"origin": "lower", "extent": extent, "interpolation": "nearest"}
+    # Room for the legend beside an image of any shape.
+    ax = axes_or_new(ax, (float(np.clip(8 * nx / ny, 3, 16)) + 3, 8.0))
+    step = thinning(ax, (ny, nx), largest)
     if image is not None:
-        grey = image[::step, ::step]
-        low, high = _display_range(grey)
-        axes.imshow(grey, cmap="gray_r", vmin=low, vmax=high, **options)
-    _draw_planes(axes, mask, step, opacity, options)
-    axes.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
-    axes.set_aspect("equal")
-    return axes
+        show_image(ax, image, step=step)
+    _draw_planes(ax, mask, step, opacity)
+    ax.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
+    ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5))
+    ax.set_aspect("equal")
+    return ax
 
 
-def _step(axes: Axes, shape: tuple[int, int], largest: int | None) -> int:
-    """How many pixels of the mask a drawn pixel stands for."""
-    if largest is not None:
-        return max(1, math.ceil(max(shape) / largest))
-    place = axes.get_window_extent()
-    # The narrower side decides: the aspect of the image is kept.
-    return max(1, math.ceil(max(shape[0] / place.height, shape[1] / place.width)))
-
-
-def _draw_planes(
-    axes: Axes, mask: NDArray[np.int32], step: int, opacity: float, options: dict[str, Any]
-) -> None:
+def _draw_planes(ax: Axes, mask: NDArray[np.int32], step: int, opacity: float) -> None:
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Patch
 
     *rows, total = mask_summary(mask)
-    thinned = _thinned(mask, step)
+    thinned = thin_flags(mask, step)
     picture = np.zeros((*thinned.shape, 4))
     for row in sorted(rows, key=lambda row: -row.pixels):
         picture[(thinned & np.uint32(row.bit)) != 0] = to_rgba(_colour(row.bit), opacity)
-    axes.imshow(picture, **options)
+    show_pixels(ax, picture, step)
     handles = [
         Patch(
             color=to_rgba(_colour(row.bit), 0.8),
@@ -119,30 +101,10 @@ def _draw_planes(
         for row in rows
     ]
     title = f"masked: {100 * total.fraction:.3g}%"
-    axes.legend(
+    ax.legend(
         handles=handles, title=title, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False
     )
 
 
-def _thinned(mask: NDArray[np.int32], step: int) -> NDArray[np.uint32]:
-    """Blocks of step x step pixels OR-ed."""
-    ny, nx = (-(-size // step) * step for size in mask.shape)
-    padded = np.zeros((ny, nx), np.uint32)
-    padded[: mask.shape[0], : mask.shape[1]] = mask.view(np.uint32)
-    blocks = padded.reshape(ny // step, step, nx // step, step)
-    thinned: NDArray[np.uint32] = np.bitwise_or.reduce(blocks, axis=(1, 3))
-    return thinned
-
-
 def _colour(bit: int) -> str:
     return _COLOURS.get(MaskFlag(bit), _OTHER) if bit in set(map(int, MaskFlag)) else _OTHER
-
-
-def _display_range(image: NDArray[np.float32]) -> tuple[float, float]:
-    """From two deviations below the median to eight above, by the central half of the pixels."""
-    finite = image[np.isfinite(image)]
-    if not finite.size:
-        return 0.0, 1.0
-    low, middle, high = np.percentile(finite, [25, 50, 75])
-    sigma = (high - low) / 1.349 or 1.0
-    return float(middle - 2 * sigma), float(middle + 8 * sigma)

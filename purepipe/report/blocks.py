@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from purepipe.display import png
 from purepipe.errors import PurepipeError
-from purepipe.report.plots import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,12 +116,12 @@ def picture(
         Width and height in inches.
     """
     try:
-        png, width, height = draw(make(), size=size)
+        data, width, height = png(make(), size=size)
     except PurepipeError as error:
         return Picture(title, "", note=sentence(error))
     except (OSError, KeyError, ValueError, ArithmeticError) as error:
         return Picture(title, "", note=f"Not shown: {type(error).__name__}: {error}")
-    return Picture(title, caption, png, width, height)
+    return Picture(title, caption, data, width, height)
 
 
 def sentence(error: PurepipeError) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe.display import PREVIEW_PIXELS, show_image, thinning
 from purepipe.errors import NothingToDo
 from purepipe.report import plots
 from purepipe.report.records import column
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from purepipe.pipeline.shear import ShearComparison
 
-PREVIEW_PIXELS = 560
 MAX_RINGS = 5000
 _NO_IMAGE = "the file of the image is not there any more"
 _SPREAD_CLASSES = (
@@ -90,7 +90,7 @@ def mask_preview(
     shown = image if image is not None and image.shape == mask.shape else None
 
     def paint(axes: Axes) -> None:
-        plot_mask(mask, shown, axes=axes, largest=PREVIEW_PIXELS)
+        plot_mask(mask, shown, ax=axes, largest=PREVIEW_PIXELS)
         if shown is None:
             axes.set_title(_NO_IMAGE, fontsize=8)
         _legend_below(axes)
@@ -111,22 +111,11 @@ def _legend_below(axes: Axes) -> None:
 
 
 def _show(axes: Axes, image: NDArray[np.float32] | None) -> None:
-    """A preview in grey: means of blocks of pixels, from two deviations below to eight above."""
+    """A preview in grey, or a sentence in its place."""
     if image is None:
         axes.set_title(_NO_IMAGE, fontsize=8)
         return
-    step = max(1, -(-max(image.shape) // PREVIEW_PIXELS))
-    ny, nx = (size // step * step for size in image.shape)
-    preview = image[:ny, :nx].reshape(ny // step, step, nx // step, step).mean(axis=(1, 3))
-    kept = preview[np.isfinite(preview)]
-    if not kept.size:
-        return
-    low, middle, high = np.percentile(kept, [25, 50, 75])
-    sigma = float(high - low) / 1.349 or 1.0
-    axes.imshow(
-        preview, cmap="gray_r", vmin=middle - 2 * sigma, vmax=middle + 8 * sigma, origin="lower",
-        extent=(-0.5, nx - 0.5, -0.5, ny - 0.5), interpolation="nearest",
-    )  # fmt: skip
+    show_image(axes, image, step=thinning(axes, (len(image), image.shape[1]), PREVIEW_PIXELS))
 
 
 def spread_magnitude(catalogue: Table) -> Callable[[Axes], None]:

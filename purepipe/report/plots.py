@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,65 +12,10 @@ from purepipe.errors import NothingToDo
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Distinguishable with every kind of colour vision (Okabe & Ito 2008).
 BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
 PURPLE, SKY, LIGHT, GREY, BLACK = "#cc79a7", "#56b4e9", "#b8b8b8", "#888888", "#222222"
-
-DPI = 160
-_COLOURS = 160
-_STYLE = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#555555",
-    "axes.linewidth": 0.8,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "xtick.color": "#333333",
-    "ytick.color": "#333333",
-    "savefig.facecolor": "white",
-}
-
-
-def draw(
-    paint: Callable[[Axes], None], *, size: tuple[float, float] = (3.8, 2.9)
-) -> tuple[str, int, int]:
-    """A painted figure as base64 PNG, with its width and height in pixels.
-
-    Parameters
-    ----------
-    paint
-        Draws into the axes; whatever it raises is passed on.
-    size
-        Width and height in inches; pictures with fixed aspect are cropped to what they need.
-    """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context():
-        # A user's own style must not change what a report looks like.
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
-        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        paint(figure.add_subplot())
-        return _encode(figure)
-
-
-def _encode(figure: Figure) -> tuple[str, int, int]:
-    """PNG with a palette: a third of the size of one with full colours."""
-    from PIL import Image
-
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.05)
-    picture = Image.open(raw).convert("RGB")
-    small = picture.quantize(_COLOURS, dither=Image.Dither.NONE)
-    packed = io.BytesIO()
-    small.save(packed, format="PNG", optimize=True)
-    return base64.b64encode(packed.getvalue()).decode("ascii"), picture.width, picture.height
 
 
 def finite(values: NDArray[np.float64], what: str) -> NDArray[np.float64]:
