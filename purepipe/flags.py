@@ -137,6 +137,15 @@ class ShapeFlag(DocumentedFlag):
     NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "Not measured."
 
 
+class MetadetectFlag(DocumentedFlag):
+    """Why a detection of metadetection has no weight, or what a cell lacks."""
+
+    NO_SHAPE = 1, "The flux or the size under the weight is not positive."
+    MASKED = 2, "Nearer to a pixel that is bad in all epochs than allowed."
+    NO_EPOCH = 4, "No epoch covers the cell with enough good pixels, a PSF and a noise level."
+    NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "Not measured."
+
+
 def decode(flag_class: type[DocumentedFlag], value: int) -> list[str]:
     """Names of the bits set in `value`, lowest first; unknown bits as ``BIT_n``."""
     value = int(value)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 # The modules that hold the columns of one step each.
-_GROUPS = ("detect", "psf", "shapes", "survey", "final")
+_GROUPS = ("detect", "psf", "shapes", "metadetect", "survey", "final")
 _COLUMNS: dict[str, Column] = {}
 
 

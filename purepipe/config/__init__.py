@@ -3,6 +3,7 @@
 from purepipe.config.detect import DetectConfig
 from purepipe.config.fields import describe, from_mapping, option, to_mapping
 from purepipe.config.mask import MaskConfig
+from purepipe.config.metadetect import MetadetectConfig
 from purepipe.config.psf import PSFConfig, PSFInterpolationConfig
 from purepipe.config.select import StarConfig
 from purepipe.config.shapes import ShapeConfig, SpreadConfig
@@ -13,6 +14,7 @@ __all__ = [
     "DetectConfig",
     "EpochConfig",
     "MaskConfig",
+    "MetadetectConfig",
     "PSFConfig",
     "PSFInterpolationConfig",
     "ShapeConfig",

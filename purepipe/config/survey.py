@@ -9,6 +9,7 @@ from pathlib import Path
 from purepipe.config.detect import DetectConfig
 from purepipe.config.fields import check, option
 from purepipe.config.mask import MaskConfig
+from purepipe.config.metadetect import MetadetectConfig
 from purepipe.config.psf import PSFConfig, PSFInterpolationConfig
 from purepipe.config.select import StarConfig
 from purepipe.config.shapes import ShapeConfig, SpreadConfig
@@ -146,6 +147,9 @@ class TileConfig:
     )
     spread: SpreadConfig = option(SpreadConfig, "Star-galaxy separation by the spread model.")
     shapes: ShapeConfig = option(ShapeConfig, "How shapes are measured.")
+    metadetect: MetadetectConfig = option(
+        MetadetectConfig, "Detection and measurement on sheared images of cells."
+    )
 
     def __post_init__(self) -> None:
         check(self)

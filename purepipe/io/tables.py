@@ -39,6 +39,7 @@ _FLAG_COLUMNS: tuple[tuple[str, type[DocumentedFlag]], ...] = (
     (r"(NGMIX_)?FLAGS_EPOCH", flag_lists.EpochFlag),
     (r"FLAGS_SHAPE|(NGMIX_)?(MCAL_)?FLAGS_(1P|1M|2P|2M|NOSHEAR)", flag_lists.ShapeFlag),
     (r"(NGMIX_)?MCAL_FLAGS", flag_lists.ShapeFlag),
+    (r"MDET_FLAGS", flag_lists.MetadetectFlag),
 )
 
 

@@ -134,7 +134,7 @@ def calibrate(
     cut: Cut = None,
     weights: Cut = None,
     resampling: str = "jackknife",
-    groups: ArrayLike | int = 100,
+    groups: ArrayLike | int | None = None,
     samples: int = 400,
     step: float | None = None,
     seed: int = 0,
@@ -145,7 +145,8 @@ def calibrate(
     ----------
     shapes
         Table of `measure_shapes`, or result of `metacal_fit`. Objects with a flag in any of the
-        five types are left out.
+        five types are left out. Or the detections of metadetection, with rows of each type
+        (`calibrate_detections`).
     cut
         Expression of per-type quantities (``"s2n > 10 and T/Tpsf > 0.5"``), or a function of a
         `TypeView` that returns booleans. It is applied to every type with that type's quantities.
@@ -154,7 +155,8 @@ def calibrate(
     resampling
         "jackknife" (leave out one group at a time) or "bootstrap" (draw groups with replacement).
     groups
-        Label of every object (tile, patch of sky), or a number of random groups.
+        Label of every object (tile, patch of sky), or a number of random groups; default: 100, or
+        the cells of metadetection.
     samples
         Number of bootstrap catalogues.
     step
@@ -169,13 +171,15 @@ def calibrate(
     NothingToDo
         No object passes the cut.
     """
-    views, good, step = _views(shapes, step)
-    if resampling not in ("jackknife", "bootstrap"):
-        raise ConfigError(
-            "unknown word", key="resampling", got=repr(resampling),
-            remedy=did_you_mean(resampling, ("jackknife", "bootstrap")),
+    if not isinstance(shapes, MetacalResult) and "MDET_TYPE" in shapes.colnames:
+        from purepipe.shapes.detections import calibrate_detections
+
+        return calibrate_detections(
+            shapes, cut=cut, weights=weights, resampling=resampling, groups=groups,
+            samples=samples, step=step, seed=seed,
         )  # fmt: skip
-    chosen = [_weights(view, cut, weights, good) for view in views]
+    views, good, step = _views(shapes, step)
+    chosen = [cut_weights(view, cut, weights, good) for view in views]
     number = int(np.count_nonzero(chosen[0]))
     if number == 0:
         raise NothingToDo(
@@ -183,11 +187,13 @@ def calibrate(
             remedy="Loosen the cut, or look at the flags of the shape catalogue.",
         )  # fmt: skip
     parts = _contributions(views, chosen, step)
-    labels = _labels(groups, good, seed)
+    labels = group_labels(100 if groups is None else groups, len(good), seed)
     sums = np.stack([np.bincount(labels, column) for column in parts.T], axis=1).astype(float)
     sums = sums[np.bincount(labels, good) > 0]
     shear, shape_response, selection_response, mean = _estimate(sums.sum(axis=0), step)
-    replicas, cov = _resample(sums, resampling, samples, step, seed)
+    replicas, cov = resample(
+        sums, lambda total: _estimate(total, step)[0], resampling, samples=samples, seed=seed
+    )
     return ShearEstimate(
         g=shear,
         cov=cov,
@@ -298,7 +304,7 @@ def _view_of_result(result: MetacalResult, kind: int) -> TypeView:
     return TypeView(columns, TYPE_NAMES[kind])
 
 
-def _weights(view: TypeView, cut: Cut, weights: Cut, good: NDArray[np.bool_]) -> Floats:
+def cut_weights(view: TypeView, cut: Cut, weights: Cut, good: NDArray[np.bool_]) -> Floats:
     """Weight of every object in one type; zero for those that the cut leaves out."""
     with np.errstate(invalid="ignore", divide="ignore"):
         passed = _evaluate(cut, view, len(good), "cut")
@@ -429,36 +435,49 @@ def _estimate(sums: Floats, step: float) -> tuple[Floats, Floats, Floats, Floats
     return shear, shape_response, selection, mean
 
 
-def _labels(groups: ArrayLike | int, good: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+def group_labels(groups: ArrayLike | int, number: int, seed: int) -> NDArray[np.int64]:
+    """The group of every object, from 0; labels of any kind, or a number of random groups."""
     if np.ndim(groups) > 0:
         labels = np.asarray(groups)
-        if labels.shape != good.shape:
+        if labels.shape != (number,):
             raise DataError(
                 "one label per object is needed", key="groups", got=labels.shape,
-                allowed=good.shape,
+                allowed=(number,),
             )  # fmt: skip
         return np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    number = int(groups)  # type: ignore[arg-type]
-    if number < 2:
-        raise ConfigError("out of range", key="groups", got=number, allowed="from 2")
-    labels = np.arange(len(good), dtype=np.int64) % number
+    wanted = int(groups)  # type: ignore[arg-type]
+    if wanted < 2:
+        raise ConfigError("out of range", key="groups", got=wanted, allowed="from 2")
+    labels = np.arange(number, dtype=np.int64) % wanted
     return generator(seed, "calibration groups").permutation(labels)
 
 
-def _resample(
-    sums: Floats, resampling: str, samples: int, step: float, seed: int
+def resample(
+    sums: Floats, estimate: Callable[[Floats], Floats], resampling: str, *, samples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """Shears of resampled catalogues and their covariance; NaN with fewer than two groups."""
+    """Shears of resampled catalogues and their covariance; NaN with fewer than two groups.
+
+    Parameters
+    ----------
+    sums
+        (groups, ...) what `estimate` turns into a shear when summed over groups.
+    """
+    if resampling not in ("jackknife", "bootstrap"):
+        raise ConfigError(
+            "unknown word", key="resampling", got=repr(resampling),
+            remedy=did_you_mean(resampling, ("jackknife", "bootstrap")),
+        )  # fmt: skip
     number = len(sums)
     if number < 2:
         return np.empty((0, 2)), np.full((2, 2), np.nan)
     total = sums.sum(axis=0)
     if resampling == "jackknife":
-        replicas = np.stack([_estimate(total - part, step)[0] for part in sums])
+        replicas = np.stack([estimate(total - part) for part in sums])
         scale = (number - 1) ** 2 / number
     else:
         rng = generator(seed, "calibration bootstrap")
         counts = rng.multinomial(number, np.full(number, 1 / number), size=samples)
-        replicas = np.stack([_estimate(row, step)[0] for row in counts @ sums])
+        drawn = counts @ sums.reshape(number, -1)
+        replicas = np.stack([estimate(row.reshape(total.shape)) for row in drawn])
         scale = 1.0
     return replicas, scale * np.cov(replicas, rowvar=False)

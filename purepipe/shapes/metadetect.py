@@ -44,6 +44,8 @@ class CellCatalogue:
         Least curvature over that of a point source of the same peak.
     weight
         Smooth selection weight, from 0 to 1.
+    usable
+        Whether flux and size are positive; without it shape and weight are 0.
     """
 
     x: Floats
@@ -56,6 +58,7 @@ class CellCatalogue:
     sharpness: Floats
     prominence: Floats
     weight: Floats
+    usable: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -176,9 +179,9 @@ def metadetect_shear(sums: ArrayLike, *, step: float = 0.01) -> ShearEstimate:
             remedy="Use deeper images or more cells.",
         )  # fmt: skip
     total = cells.sum(axis=0)
-    shear, response, mean = _estimate(total, step)
+    shear, response, mean = shear_of_sums(total, step)
     number = len(cells)
-    replicas = np.array([_estimate(total - cell, step)[0] for cell in cells])
+    replicas = np.array([shear_of_sums(total - cell, step)[0] for cell in cells])
     cov = np.full((2, 2), np.nan)
     if number > 1:
         cov = (number - 1) ** 2 / number * np.cov(replicas, rowvar=False)
@@ -196,7 +199,8 @@ def metadetect_shear(sums: ArrayLike, *, step: float = 0.01) -> ShearEstimate:
     )
 
 
-def _estimate(total: Floats, step: float) -> tuple[Floats, Floats, Floats]:
+def shear_of_sums(total: Floats, step: float) -> tuple[Floats, Floats, Floats]:
+    """Shear, response and mean shape from the (5, 3) sums of all cells."""
     with np.errstate(invalid="ignore", divide="ignore"):
         e = total[:, 1:] / total[:, :1]
     response = np.stack([e[1] - e[2], e[3] - e[4]], axis=1) / (2 * step)
@@ -206,27 +210,27 @@ def _estimate(total: Floats, step: float) -> tuple[Floats, Floats, Floats]:
         return np.full(2, np.nan), response, e[0]
 
 
+def kaiser_sinc(x: Floats, half: float, beta: float) -> Floats:
+    """A sinc under a Kaiser window of half-width `half`, continued smoothly beyond its end."""
+    from scipy import special
+
+    z = 1 - (x / half) ** 2
+    root = beta * np.sqrt(np.abs(z))
+    window: Floats = np.where(z >= 0, special.i0(root), special.j0(root)) / special.i0(beta)
+    return np.sinc(x) * window
+
+
 @functools.lru_cache(maxsize=1)
 def _taps() -> Floats:
     """(3, PHASES + 1, TAPS) values, first and second derivatives of a Kaiser-windowed sinc."""
-    from scipy import special
-
     from purepipe.shapes.metadetect_nb import PHASES, TAPS
 
-    beta, half = 10.0, TAPS / 2
     phase = np.arange(PHASES + 1)[:, None] / PHASES
     distance = phase - (np.arange(TAPS) - TAPS // 2 + 1)
     h = 1e-3
 
-    def value(x: Floats) -> Floats:
-        # continued smoothly beyond its end, where the outermost tap begins
-        z = 1 - (x / half) ** 2
-        root = beta * np.sqrt(np.abs(z))
-        window: Floats = np.where(z >= 0, special.i0(root), special.j0(root)) / special.i0(beta)
-        return np.sinc(x) * window
-
     # five-point differences of a smooth function: errors of 1e-10
-    near = [value(distance + k * h) for k in (-2, -1, 0, 1, 2)]
+    near = [kaiser_sinc(distance + k * h, TAPS / 2, 10.0) for k in (-2, -1, 0, 1, 2)]
     first = (near[0] - 8 * near[1] + 8 * near[3] - near[4]) / (12 * h)
     second = (-near[0] + 16 * near[1] - 30 * near[2] + 16 * near[3] - near[4]) / (12 * h * h)
     # derivatives of a constant vanish
@@ -258,6 +262,7 @@ def _catalogue(rows: Floats, transfer: CellTransfer) -> CellCatalogue:
         sharpness=sharpness,
         prominence=prominence,
         weight=np.where(usable, weight, 0.0),
+        usable=usable,
     )
 
 
