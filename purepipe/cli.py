@@ -301,12 +301,30 @@ def plan(
 
 
 @app.command()
-def status(run: RunFolder) -> None:
-    """Show what is done, what failed and the time left; works while the run goes on."""
-    from purepipe.pipeline import run_status, status_lines, summary_lines
+def status(
+    run: RunFolder,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all products and inputs, and name the changed.")
+    ] = False,
+) -> None:
+    """Show what is done, what failed and the time left; works while the run goes on.
+
+    With --verify the exit code is 1 when a file is not as the ledger says.
+    """
+    from purepipe.pipeline import (
+        run_status,
+        status_lines,
+        summary_lines,
+        verification_lines,
+        verify_run,
+    )
 
     state = run_status(run)
     print("\n".join([*status_lines(state), *summary_lines(state.outcomes)]))
+    if verify:
+        found = verify_run(run)
+        print("\n".join(verification_lines(found)))
+        raise typer.Exit(ExitCode.SOME_FAILED if found.differing else ExitCode.OK)
 
 
 @app.command()

@@ -18,7 +18,7 @@ import pytest
 
 from purepipe.config.survey import RunConfig
 from purepipe.errors import ExitCode, StoreError
-from purepipe.pipeline import load_survey, open_run, run, run_status
+from purepipe.pipeline import load_survey, open_run, run, run_status, verify_run
 from purepipe.pipeline import store as stores
 from purepipe.pipeline.locks import Shard, hold_store
 from purepipe.pipeline.store import LEDGER, open_store
@@ -304,6 +304,51 @@ def test_a_truncated_product_is_made_again(finished, copy, caplog, name):
     assert f"product {name} changed size" in caplog.text
     assert 0 < summary.skipped < UNITS
     assert catalogue(copy.out) == catalogue(finished.out)
+
+
+@pytest.mark.parametrize("name", ["tile/000-000/objects.fits", "catalogue/final_cat-000-000.fits"])
+def test_a_product_changed_at_equal_size_is_made_again(finished, copy, caplog, name):
+    product = copy.out / name
+    content = bytearray(product.read_bytes())
+    content[-100] ^= 1
+    product.write_bytes(content)
+    found = verify_run(copy.out)
+    assert len(found.differing) == 1
+    assert f"{name} has another content" in found.differing[0]
+    with caplog.at_level(logging.INFO, logger="purepipe"):
+        summary = run(copy, workers=1)
+    assert f"product {name} changed content" in caplog.text
+    assert 0 < summary.skipped < UNITS
+    assert product.read_bytes() == (finished.out / name).read_bytes()
+    assert verify_run(copy.out).differing == ()
+
+
+def test_a_product_that_was_only_touched_stands(copy):
+    for product in copy.out.rglob("*.fits"):
+        os.utime(product)
+    assert run(copy, workers=1).skipped == UNITS
+
+
+def test_status_verifies_products_and_inputs(finished, tmp_path):
+    folder = Path(finished.inputs.image).parent.parent
+    shutil.copytree(folder, tmp_path / "survey", ignore=shutil.ignore_patterns("run*"))
+    config = load_survey(tmp_path / "survey/survey.toml")
+    run(config, workers=1)
+    command = [sys.executable, "-P", "-m", "purepipe", "status", str(config.out), "--verify"]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    assert "files are as the ledger says" in first.stdout
+    weight = Path(config.inputs.weight.replace("{number}", "2100001"))
+    stat = weight.stat()
+    content = bytearray(weight.read_bytes())
+    content[5000] ^= 1
+    weight.write_bytes(content)
+    os.utime(weight, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # so that a resumed run sees nothing
+    (config.out / "catalogue/final_cat-000-000.fits").unlink()
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 1, second.stderr
+    assert "catalogue 000-000: catalogue/final_cat-000-000.fits is missing" in second.stdout
+    assert "weight-2100001.fits has another content" in " ".join(second.stdout.split())
 
 
 def test_a_corrupted_ledger_is_named_and_left_alone(copy):

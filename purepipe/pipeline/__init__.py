@@ -24,6 +24,7 @@ from purepipe.pipeline.status import (
     status_lines,
 )
 from purepipe.pipeline.summary import summary_lines
+from purepipe.pipeline.verify import Verification, verification_lines, verify_run
 from purepipe.pipeline.warm import warm_up
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Shard",
     "ShearComparison",
     "ShearRow",
+    "Verification",
     "compare_catalogues",
     "compare_runs",
     "compare_shear",
@@ -59,5 +61,7 @@ __all__ = [
     "stamps_of",
     "status_lines",
     "summary_lines",
+    "verification_lines",
+    "verify_run",
     "warm_up",
 ]

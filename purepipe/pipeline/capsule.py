@@ -17,7 +17,8 @@ from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import write_text
 from purepipe.pipeline.keys import code_version, content_hash, fingerprint, settings_of
 from purepipe.pipeline.progress import Progress
-from purepipe.pipeline.store import Outcome, Store, digests, input_digests
+from purepipe.pipeline.store import Outcome, Store, digests
+from purepipe.pipeline.verify import input_digests
 
 if TYPE_CHECKING:
     from purepipe.pipeline.run import RunSummary

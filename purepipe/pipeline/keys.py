@@ -15,7 +15,7 @@ from purepipe.config.survey import InputConfig
 from purepipe.pipeline.units import CatalogueTask, CCDTask, ShapesTask, TileTask, Unit
 
 _SAMPLE = 65536  # bytes at each end of a large file
-_WHOLE = 1 << 24  # files up to this size are hashed in full
+_WHOLE = 1 << 22  # files up to this size are always hashed in full
 
 
 @dataclass(frozen=True)
@@ -140,19 +140,20 @@ def file_identity(path: Path | None) -> list[Any] | None:
     return [path.name, stat.st_size, stat.st_mtime_ns]
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(path: Path, *, whole: bool = False) -> str:
     """A hash of a file's content, the same on every machine.
 
-    Files above 16 MiB are sampled: size, both ends, and 64 blocks between. That tells a file made
-    anew, or damaged at length, but not one changed in a few bytes.
+    Files above 4 MiB are sampled unless the whole is asked for: size, both ends, and 64 blocks
+    between. That tells a file made anew, or damaged at length, but not one changed in a few bytes.
     """
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as stream:
         size = stream.seek(0, 2)
         digest.update(str(size).encode())
         stream.seek(0)
-        if size <= _WHOLE:
-            digest.update(stream.read())
+        if whole or size <= _WHOLE:
+            while part := stream.read(_WHOLE):
+                digest.update(part)
             return digest.hexdigest()
         digest.update(stream.read(_SAMPLE))
         for position in range(1, 65):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from purepipe.config import SurveyConfig, from_mapping
+from purepipe.display import axes_or_new, card
 from purepipe.errors import StoreError
 from purepipe.io.tables import read_table, write_table
 from purepipe.pipeline.shear import mean_shear
 from purepipe.pipeline.store import Outcome, fact, open_store, outcomes
+from purepipe.pipeline.summary import step_totals
 from purepipe.shapes import ShearEstimate
 from purepipe.survey import merge_tiles
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.axes import Axes
 
 MERGED = "catalogue/final_cat.fits"
 
@@ -40,6 +44,32 @@ class Run:
     root: Path
     config: SurveyConfig
     outcomes: tuple[Outcome, ...]
+
+    def __repr__(self) -> str:
+        done = sum(outcome.done for outcome in self.outcomes)
+        return f"Run({str(self.root)!r}, {done} of {len(self.outcomes)} units done)"
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the time that each step took, summed over all units, and give the axes.
+
+        Parameters
+        ----------
+        ax
+            Matplotlib axes to draw into; new ones when not given.
+        """
+        ax = axes_or_new(ax)
+        totals = step_totals(self.outcomes)
+        names = [f"{kind}: {total.step}" for kind, total, _ in totals]
+        ax.barh(names, [total.seconds for _, total, _ in totals])
+        ax.invert_yaxis()
+        ax.set(xlabel="seconds, all units together")
+        return ax
+
+    def _repr_html_(self) -> str:
+        fates = Counter((outcome.kind, outcome.status) for outcome in self.outcomes)
+        facts = [("folder", str(self.root.resolve()))]
+        facts += [(kind, f"{n:,} {status}") for (kind, status), n in sorted(fates.items())]
+        return card("Run", facts, self.plot if step_totals(self.outcomes) else None)
 
     def catalogue(self) -> Table:
         """The merged catalogue.

@@ -15,7 +15,7 @@ from purepipe.pipeline.capsule import provenance, write_capsule
 from purepipe.pipeline.cost import fit_costs
 from purepipe.pipeline.executors import capacity, make_executor
 from purepipe.pipeline.guards import guard_lines
-from purepipe.pipeline.keys import code_version, content_hash
+from purepipe.pipeline.keys import code_version, content_hash, file_identity
 from purepipe.pipeline.locks import Shard
 from purepipe.pipeline.plan import Plan, make_plan, require_units
 from purepipe.pipeline.progress import Progress, Silent
@@ -163,7 +163,7 @@ def _merge(schedule: Schedule, ended: list[Outcome]) -> int:
     key = content_hash([(o.name, o.key, o.status) for o in ended if o.kind == "catalogue"])
     merged = store.root / MERGED
     earlier = fact(store, "merged")
-    if merged.is_file() and earlier is not None and earlier[:2] == [key, merged.stat().st_size]:
+    if merged.is_file() and earlier is not None and earlier[:2] == [key, file_identity(merged)]:
         return int(earlier[2])
     rows = sum(
         step.n_out
@@ -175,7 +175,7 @@ def _merge(schedule: Schedule, ended: list[Outcome]) -> int:
         return rows
     objects = merge_catalogues(store.root, ended, meta=provenance)
     if objects:
-        set_facts(store, {"merged": [key, merged.stat().st_size, objects]})
+        set_facts(store, {"merged": [key, file_identity(merged), objects]})
     return objects
 
 

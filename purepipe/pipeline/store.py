@@ -1,9 +1,10 @@
 """The store of a run: one folder with a ledger (SQLite) and the products of every unit.
 
 Only main processes write the ledger; workers write products, each under a temporary name first. A
-unit is valid when its key (inputs, configuration, code) is unchanged and all its products are there
-with their recorded sizes. Before a unit starts, its earlier entry is struck out and the attempt is
-noted, in one transaction: whatever kills the run, no product is taken for that of another key.
+unit is valid when its key (inputs, configuration, code) is unchanged and all its products are as it
+wrote them: of the same size, and of the same content where the time of change differs. Before a
+unit starts, its earlier entry is struck out and the attempt is noted, in one transaction: whatever
+kills the run, no product is taken for that of another key.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from purepipe.errors import StoreError
 from purepipe.io.paths import inside
-from purepipe.pipeline.keys import changes, file_identity, fingerprint
+from purepipe.pipeline.keys import changes, fingerprint
 from purepipe.pipeline.locks import Hold, Shard, hold_store, lives
 
 LEDGER = "ledger.sqlite"
@@ -37,6 +38,7 @@ CREATE TABLE IF NOT EXISTS attempt (
 CREATE INDEX IF NOT EXISTS attempt_serial ON attempt (serial);
 CREATE TABLE IF NOT EXISTS origin (unit TEXT PRIMARY KEY, parts TEXT);
 CREATE TABLE IF NOT EXISTS digest (product TEXT PRIMARY KEY, unit TEXT, digest TEXT);
+CREATE TABLE IF NOT EXISTS written (product TEXT PRIMARY KEY, unit TEXT, mtime INTEGER);
 CREATE TABLE IF NOT EXISTS input (path TEXT PRIMARY KEY, identity TEXT, digest TEXT);
 CREATE TABLE IF NOT EXISTS header (name TEXT PRIMARY KEY, identity TEXT, content TEXT);
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT);
@@ -90,8 +92,9 @@ class Outcome:
         One record for each step that ran.
     seconds, peak_mb
         Wall-clock time, and the largest memory of the worker so far in megabytes.
-    digests
-        File name -> hash of the product; written to the ledger, not read back with the outcome.
+    digests, times
+        File name -> hash of the product, and time of its change in ns; written to the ledger, not
+        read back with the outcome.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Outcome:
     seconds: float = 0.0
     peak_mb: float = 0.0
     digests: dict[str, str] = field(default_factory=dict, compare=False)
+    times: dict[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def done(self) -> bool:
@@ -350,6 +354,7 @@ def _strike_out(ledger: sqlite3.Connection, names: Iterable[str]) -> None:
     rows = [(name,) for name in names]
     for table, column in (
         ("unit", "name"), ("step", "unit"), ("attempt", "unit"), ("digest", "unit"),
+        ("written", "unit"),
     ):  # fmt: skip
         ledger.executemany(f"DELETE FROM {table} WHERE {column} = ?", rows)
 
@@ -377,6 +382,10 @@ def _record(store: Store, outcome: Outcome, parts: Mapping[str, Any] | None) -> 
     ledger.executemany(
         "INSERT OR REPLACE INTO digest VALUES (?,?,?)",
         [(product, outcome.name, digest) for product, digest in outcome.digests.items()],
+    )
+    ledger.executemany(
+        "INSERT OR REPLACE INTO written VALUES (?,?,?)",
+        [(product, outcome.name, changed) for product, changed in outcome.times.items()],
     )
     if parts is not None:
         ledger.execute(
@@ -521,7 +530,20 @@ def _spoiled(store: Store, outcome: Outcome, key: str) -> str:
             return f"product {product} is missing"
         if path.stat().st_size != size:
             return f"product {product} changed size"
+        if not _as_written(store, product, path):
+            return f"product {product} changed content"
     return ""
+
+
+def _as_written(store: Store, product: str, path: Path) -> bool:
+    """Whether a product has its time of change; of a copy, or one that was touched, its content."""
+    row = store.ledger.execute(
+        "SELECT mtime, digest FROM written JOIN digest USING (product) WHERE product = ?",
+        (product,),
+    ).fetchone()
+    if row is None or path.stat().st_mtime_ns == row[0]:
+        return True
+    return bool(fingerprint(path, whole=True) == row[1])
 
 
 def digests(store: Store) -> dict[str, dict[str, str]]:
@@ -549,22 +571,6 @@ def keep_headers(store: Store, fresh: Mapping[str, tuple[str, str]]) -> None:
                 "INSERT OR REPLACE INTO header VALUES (?,?,?)",
                 [(name, identity, content) for name, (identity, content) in fresh.items()],
             )
-
-
-def input_digests(store: Store, paths: Iterable[Path]) -> dict[str, str]:
-    """Input file -> hash of its content; those of unchanged files come from the ledger."""
-    known = {row[0]: row[1:] for row in store.ledger.execute("SELECT * FROM input")}
-    found, fresh = {}, []
-    for path in paths:
-        name, identity = str(path), json.dumps(file_identity(path))
-        if known.get(name, ("",))[0] != identity:
-            known[name] = (identity, fingerprint(path) if path.is_file() else "missing")
-            fresh.append((name, *known[name]))
-        found[name] = known[name][1]
-    if fresh:
-        with transaction(store) as ledger:
-            ledger.executemany("INSERT OR REPLACE INTO input VALUES (?,?,?)", fresh)
-    return found
 
 
 def set_facts(store: Store, values: Mapping[str, Any]) -> None:

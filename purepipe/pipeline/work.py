@@ -125,7 +125,8 @@ def execute(unit: Unit, context: WorkContext) -> Outcome:
     outcome = Outcome(
         name=unit.name, kind=unit.kind, status=status, message=message,
         products={name: path.stat().st_size for name, path in written.items()},
-        digests={name: fingerprint(path) for name, path in written.items()},
+        digests={name: fingerprint(path, whole=True) for name, path in written.items()},
+        times={name: path.stat().st_mtime_ns for name, path in written.items()},
         steps=tuple(recorder.steps), seconds=time.perf_counter() - start, peak_mb=_peak_memory(),
     )  # fmt: skip
     if context.config.run.logs == "all" or not outcome.done:
