@@ -150,9 +150,10 @@ def circumstances(records: Mapping[str, Mapping[str, Any]]) -> str:
         dates = sorted({record["date"] for record in measured})
         period = " to ".join(dict.fromkeys((dates[0], dates[-1])))
         loads = [float(r["machine"]["load"]) for r in measured if r["machine"]["load"][0].isdigit()]
+        range_ = " to ".join(dict.fromkeys(f"{f(loads):.0f}" for f in (min, max))) if loads else ""
         words.append(
             f"Measured on {' and '.join(machines)}, {period}"
-            + (f", at a load of {min(loads):.0f} to {max(loads):.0f}." if loads else ".")
+            + (f", while {range_} processes wanted them." if range_ else ".")
         )
         newest = {k: v for r in measured for k, v in r["versions"].items() if k != "commit"}
         words.append("Versions: " + ", ".join(f"{k} {v}" for k, v in newest.items()) + ".")

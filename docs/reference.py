@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from keywords import keywords_page
+
 import purepipe
 from purepipe import config, flags
 from purepipe.catalogue.table import all_columns
@@ -22,6 +24,7 @@ def write_pages(folder: Path) -> None:
         "columns.md": _columns(),
         "flags.md": _flags(),
         "configuration.md": _configuration(),
+        "keywords.md": keywords_page(),
         "interface.md": _interface(),
     }
     for name, text in pages.items():

@@ -97,6 +97,13 @@ def from_mapping(
     ConfigError
         For an unknown key (with its nearest match) or a value that is not allowed; the key is
         named as in the file, ``tile.shapes.stamp_size``.
+
+    Examples
+    --------
+    >>> from purepipe.config import SurveyConfig
+    >>> config = from_mapping(SurveyConfig, {"tile": {"detect": {"threshold": 2.0}}})
+    >>> config.tile.detect.threshold, config.tile.detect.min_area
+    (2.0, 10)
     """
     try:
         return _build(cls, values, base, f"{table}." if table else "")

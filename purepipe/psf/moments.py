@@ -90,6 +90,14 @@ def adaptive_moments(
     ------
     DataError
         Shapes that do not fit together, or a guess that is not finite or not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y, x = np.mgrid[:41, :41] - 20.0
+    >>> found = adaptive_moments(np.exp(-(x**2 / 18 + y**2 / 8))[None])
+    >>> round(float(found.sigma[0]) ** 2, 3), round(float(found.g1[0]), 3)
+    (6.0, 0.2)
     """
     stack = _as_stack(images)
     n, height, width = stack.shape

@@ -90,6 +90,13 @@ def select(table: Table, condition: str, *, masks: Mapping[str, ArrayLike] | Non
         Syntax, or an unknown column, mask or function, with its place and the nearest name.
     DataError
         A mask of another length than the table.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> table = Table({"FWHM_IMAGE": [3.0, 3.1, 6.0], "FLAGS": [0, 4, 0]})
+    >>> select(table, "FWHM_IMAGE < median(FWHM_IMAGE) + 1 and FLAGS == 0")
+    array([ True, False, False])
     """
     rows = {name: np.asarray(mask, dtype=np.bool_) for name, mask in (masks or {}).items()}
     for name, mask in rows.items():
