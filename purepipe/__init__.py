@@ -6,6 +6,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from purepipe import catalogue as catalogue
+    from purepipe import config as config
+    from purepipe import detect as detect
+    from purepipe import errors as errors
+    from purepipe import flags as flags
+    from purepipe import io as io
+    from purepipe import legacy as legacy
+    from purepipe import mask as mask
+    from purepipe import pipeline as pipeline
+    from purepipe import psf as psf
+    from purepipe import report as report
+    from purepipe import select as select
+    from purepipe import shapes as shapes
+    from purepipe import simulate as simulate
+    from purepipe import survey as survey
+    from purepipe import wcs as wcs
     from purepipe.config import DetectConfig as DetectConfig
     from purepipe.config import EpochConfig as EpochConfig
     from purepipe.config import MaskConfig as MaskConfig
@@ -107,10 +123,18 @@ _HOMES = {
     "write_psf": "io",
 }
 
+# Folders and modules that are attributes without an import of their own: `pp.detect.<TAB>`.
+_ROOMS = (
+    "catalogue", "config", "detect", "errors", "flags", "io", "legacy", "mask", "pipeline", "psf",
+    "report", "select", "shapes", "simulate", "survey", "wcs",
+)  # fmt: skip
+
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - the names are strings
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"purepipe.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'purepipe' has no attribute {name!r}")
@@ -120,4 +144,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*__all__, *_ROOMS})

@@ -9,7 +9,7 @@ import base64
 import io
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,9 @@ DPI = 160
 PREVIEW_PIXELS = 560  # a side of an image in a report or a notebook
 VEIL = (0.84, 0.37, 0.0, 0.6)  # of flagged pixels: seen on grey with every kind of colour vision
 _COLOURS = 160
+_MOST_ITEMS = 8
+_LONGEST = 100  # characters of a dataclass inside another
+_MOST_STAMPS = 24
 _STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -60,7 +63,12 @@ def _value(value: Any) -> str:
         return f"<table of {len(value)} rows, {len(value.colnames)} columns>"
     if isinstance(value, float):
         return f"{value:.7g}"
-    return repr(value)
+    if isinstance(value, tuple | list) and len(value) > _MOST_ITEMS:
+        return f"<{len(value)} items>"
+    text = repr(value)
+    if is_dataclass(value) and len(text) > _LONGEST:
+        return f"{type(value).__name__}(...)"
+    return text
 
 
 def card(
@@ -211,6 +219,34 @@ def thin_flags(flags: NDArray[np.int32], step: int) -> NDArray[np.uint32]:
     blocks = padded.reshape(ny // step, step, nx // step, step)
     thinned: NDArray[np.uint32] = np.bitwise_or.reduce(blocks, axis=(1, 3))
     return thinned
+
+
+def show_stamps(ax: Axes, stamps: NDArray[Any], *, columns: int = 6) -> None:
+    """Draw the first stamps of a stack side by side, from the upper left, each on its own scale.
+
+    Parameters
+    ----------
+    ax
+        Axes; their frame is taken away.
+    stamps
+        (n, ny, nx), of which the first 24 are shown.
+    columns
+        Number in a row.
+    """
+    shown = np.asarray(stamps[:_MOST_STAMPS], dtype=np.float64)
+    n, height, width = shown.shape
+    columns = max(1, min(columns, n))
+    rows = max(1, -(-n // columns))
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for i, stamp in enumerate(shown):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        peak = np.nanmax(np.abs(stamp), initial=0.0)
+        # The first row of an image is its lowest.
+        sheet[top : top + height, left : left + width] = stamp[::-1] / (peak or 1.0)
+    ax.imshow(sheet, cmap="gray_r", vmin=-0.05, vmax=1.0, interpolation="nearest")
+    ax.set_axis_off()
+    if n < len(stamps):
+        ax.set_title(f"{n} of {len(stamps):,}", fontsize=8)
 
 
 def display_range(image: NDArray[Any]) -> tuple[float, float]:

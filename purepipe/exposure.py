@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import axes_or_new, brief, card, show_flagged, show_image, thinning
 from purepipe.errors import DataError
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from purepipe.wcs import WCS
+
+
+_SHOWN_CARDS = ("OBJECT", "INSTRUME", "FILTER", "DATE-OBS", "EXPTIME", "AIRMASS")
 
 
 class WeightKind(StrEnum):
@@ -97,6 +104,30 @@ class Exposure:
         """A copy that carries `flags` as its mask planes."""
         return replace(self, flags=np.asarray(flags))
 
+    __repr__ = brief
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the image in grey, flagged pixels veiled.
+
+        Parameters
+        ----------
+        ax
+            Matplotlib axes to draw into; new ones when not given.
+
+        Returns
+        -------
+        The axes, in 0-based pixels, origin at the lower left.
+        """
+        ax = axes_or_new(ax)
+        step = thinning(ax, self.shape)
+        show_image(ax, self.image, step=step)
+        if self.flags is not None:
+            show_flagged(ax, self.flags, step=step)
+        return ax
+
+    def _repr_html_(self) -> str:
+        return card(self.name, _facts(self), self.plot)
+
     def require_data(self) -> None:
         """Raise DataError when no pixel can be used.
 
@@ -147,6 +178,29 @@ def inverse_variance(
         elif kind is WeightKind.RMS:
             values = np.float32(1) / (values * values)
         return np.where(np.isfinite(values) & (values > 0), values, np.float32(0))
+
+
+def _facts(exposure: Exposure) -> Iterator[tuple[str, object]]:
+    """What a notebook shows beside the picture of an exposure."""
+    ny, nx = exposure.shape
+    yield "size", f"{nx:,} x {ny:,} pixels"
+    if exposure.weight is not None:
+        yield "weight", f"{exposure.weight_kind}"
+    if exposure.flags is not None:
+        yield "flagged", f"{100 * np.count_nonzero(exposure.flags) / (nx * ny):.3g} % of the pixels"
+    if exposure.wcs is not None:
+        ra, dec = exposure.wcs.pixel_to_sky((nx - 1) / 2, (ny - 1) / 2)
+        yield "centre", f"{float(ra):.5f}, {float(dec):+.5f} deg"
+        yield "pixel", f"{exposure.wcs.pixel_scale:.4f} arcsec"
+    yield "gain", f"{exposure.gain:g} e/ADU" if exposure.gain else "no photon noise"
+    if np.isfinite(exposure.saturation):
+        yield "saturation", f"{exposure.saturation:g} ADU"
+    yield "zero point", f"{exposure.zero_point:g} mag"
+    if exposure.header:
+        from astropy.io.fits import Header
+
+        header = Header.fromstring(exposure.header)
+        yield from ((key, header.get(key)) for key in _SHOWN_CARDS)
 
 
 def _plane(

@@ -6,7 +6,7 @@ the convention of the shape measurement: u grows towards west, v towards north, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class WCS:
         (ny, nx) of the image, or (0, 0) when unknown.
     """
 
-    cards: str
+    cards: str = field(repr=False)
     shape: tuple[int, int] = (0, 0)
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,11 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect import background_nb as nb
 from purepipe.detect.records_nb import BIG
 from purepipe.detect.weight_nb import NONE, VARIANCE
+from purepipe.display import axes_or_new, brief, card
 from purepipe.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Map = NDArray[np.float32]
 
@@ -46,6 +51,34 @@ class Background:
     shape: tuple[int, int]
     constant: float | None = None
     variance_map: Map | None = None
+
+    __repr__ = brief
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the level of the sky, one cell for each mesh, and give the axes.
+
+        Parameters
+        ----------
+        ax
+            Matplotlib axes to draw into; new ones when not given.
+        """
+        ax = axes_or_new(ax)
+        (width, height), (ny, nx) = self.mesh, self.level_map.shape
+        extent = (-0.5, nx * width - 0.5, -0.5, ny * height - 0.5)
+        drawn = ax.imshow(self.level_map, origin="lower", extent=extent, interpolation="nearest")
+        ax.figure.colorbar(drawn, ax=ax, label="level (ADU)")
+        ax.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
+        ax.set(xlim=(-0.5, self.shape[1] - 0.5), ylim=(-0.5, self.shape[0] - 0.5))
+        return ax
+
+    def _repr_html_(self) -> str:
+        facts = (
+            ("level", f"{self.level:.6g} ADU"),
+            ("rms", f"{self.rms:.6g} ADU"),
+            ("mesh", f"{self.mesh[0]} x {self.mesh[1]} pixels"),
+            ("subtracted", "the map" if self.constant is None else f"{self.constant:g} ADU"),
+        )
+        return card("Background", facts, self.plot)
 
     def image(self) -> Map:
         """(ny, nx) float32 level at every pixel: natural spline, or the constant."""

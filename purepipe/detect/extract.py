@@ -30,11 +30,13 @@ from purepipe.detect.planes import PreparedImage, prepare_images
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.sep_engine import find_objects_sep
 from purepipe.detect.tabulate import detection_table
+from purepipe.display import brief, card
 from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,22 @@ class Detection:
     background: Background
     segmentation: Segmentation
     checks: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    __repr__ = brief
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the pixels of the objects into the axes, or into new ones."""
+        return self.segmentation.plot(ax)
+
+    def _repr_html_(self) -> str:
+        facts = (
+            ("objects", f"{len(self.table):,}"),
+            ("columns", f"{len(self.table.colnames)}"),
+            ("background", f"{self.background.level:.6g} ADU"),
+            ("rms", f"{self.background.rms:.6g} ADU"),
+            ("check-images", ", ".join(self.checks)),
+        )
+        return card("Detection", facts, self.plot)
 
 
 def extract(

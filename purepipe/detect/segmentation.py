@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import axes_or_new, brief, card, show_pixels, thinning
 from purepipe.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +43,35 @@ class Segmentation:
     def shape(self) -> tuple[int, int]:
         """Number of rows and columns."""
         return self.data.shape[0], self.data.shape[1]
+
+    __repr__ = brief
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the objects, neighbours in different colours, on white; and give the axes.
+
+        Parameters
+        ----------
+        ax
+            Matplotlib axes to draw into; new ones when not given.
+        """
+        ax = axes_or_new(ax)
+        step = thinning(ax, self.shape)
+        thinned = self.data[::step, ::step]
+        # Twenty colours in an order in which consecutive numbers are far apart.
+        colours = np.ma.masked_equal(thinned * 7 % 20 + np.where(thinned > 0, 1, 0), 0)
+        show_pixels(ax, colours, step, cmap="tab20", vmin=1, vmax=20)
+        ax.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
+        return ax
+
+    def _repr_html_(self) -> str:
+        ny, nx = self.shape
+        covered = np.count_nonzero(self.data) / max(self.data.size, 1)
+        facts = (
+            ("size", f"{nx:,} x {ny:,} pixels"),
+            ("largest number", f"{self.data.max(initial=0):,}"),
+            ("covered", f"{100 * covered:.3g} % of the pixels"),
+        )
+        return card("Segmentation", facts, self.plot)
 
     def areas(self, numbers: ArrayLike) -> NDArray[np.int64]:
         """Number of pixels of each of the given objects."""

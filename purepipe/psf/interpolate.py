@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.psf import PSFInterpolationConfig
+from purepipe.display import axes_or_new, brief, card, show_stamps
 from purepipe.errors import ConfigError, DataError
 from purepipe.flags import PSFFlag
 from purepipe.psf.model import PSFModel
 from purepipe.psf.moments import adaptive_moments
 from purepipe.psf.resample_nb import normalise
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DEFAULT = PSFInterpolationConfig()
 
@@ -75,8 +79,24 @@ class PSFStamps:
     e2: NDArray[np.float64]
     sigma: NDArray[np.float64]
 
+    __repr__ = brief
+
     def __len__(self) -> int:
         return len(self.flags)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the first of the images into the axes, or into new ones."""
+        ax = axes_or_new(ax)
+        show_stamps(ax, self.images)
+        return ax
+
+    def _repr_html_(self) -> str:
+        facts = (
+            ("positions", f"{len(self):,}"),
+            ("usable", f"{np.count_nonzero(self.usable):,}"),
+            ("median sigma", f"{np.nanmedian(self.sigma):.3f} pixels" if len(self) else ""),
+        )
+        return card("PSFs", facts, self.plot if len(self) else None)
 
     @property
     def usable(self) -> NDArray[np.bool_]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import axes_or_new, brief, card, show_stamps
 from purepipe.errors import ConfigError, DataError, did_you_mean
 from purepipe.psf import polynomial
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.axes import Axes
 
     from purepipe.psf.moments import Moments
     from purepipe.wcs import WCS
@@ -108,6 +110,47 @@ class PSFModel:
                 "the number of planes of the PSF model does not fit its polynomial",
                 got=self.mask.shape, allowed=f"({needed}, h, w)",
             )  # fmt: skip
+
+    __repr__ = brief
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the PSF at nine places spread over the range of its stars, and give the axes.
+
+        The places lie as on the image, its first pixel at the lower left; contexts other than
+        positions have their middle values. A constant model is drawn once.
+
+        Parameters
+        ----------
+        ax
+            Matplotlib axes to draw into; new ones when not given.
+        """
+        ax = axes_or_new(ax)
+        show_stamps(ax, self._samples(3 if self.contexts else 1), columns=3)
+        return ax
+
+    def _samples(self, n: int) -> NDArray[np.float32]:
+        """(n * n, h, w) images on a grid of positions, upper left first."""
+        middle = dict(zip(self.contexts, self.offsets, strict=True))
+        steps = (np.arange(n) - (n - 1) / 2) / n
+        down, right = (grid.ravel() for grid in np.meshgrid(-steps, steps, indexing="ij"))
+        values: dict[str, ArrayLike] = dict(middle)
+        for name, scale in zip(self.contexts, self.scales, strict=True):
+            position = _POSITION.fullmatch(name)
+            if position:
+                values[name] = middle[name] + scale * (right if position[1] == "X" else down)
+        return self.draw(np.zeros(n * n), np.zeros(n * n), contexts=values)
+
+    def _repr_html_(self) -> str:
+        degrees = ", ".join(map(str, self.degrees))
+        facts = (
+            ("stars", f"{self.accepted:,} of {self.loaded:,}"),
+            ("reduced chi2", f"{self.chi2:.4g}"),
+            ("FWHM of the fit", f"{self.fwhm:.3f} pixels"),
+            ("grid", f"{self.shape[1]} x {self.shape[0]}, {self.sampling:.4g} image pixels each"),
+            ("varies with", f"{', '.join(self.contexts)} (degree {degrees})"
+             if self.contexts else "nothing"),
+        )  # fmt: skip
+        return card("PSF model", facts, None if self.is_empty else self.plot)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The arrays come back read-only in a worker process too.

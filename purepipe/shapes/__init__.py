@@ -5,7 +5,8 @@ from purepipe.shapes.cells import CellTransfer, cell_images, cell_transfer
 from purepipe.shapes.images import metacal_images
 from purepipe.shapes.library import GalaxyLibrary, draw_library
 from purepipe.shapes.measure import half_light_radius, measure_shapes, shapes_hdus
-from purepipe.shapes.metacal import TYPES, FitOptions, MetacalResult, metacal_fit
+from purepipe.shapes.metacal import TYPES, FitOptions, metacal_fit
+from purepipe.shapes.metacal_result import MetacalResult
 from purepipe.shapes.metadetect import (
     CellCatalogue,
     cell_sums,

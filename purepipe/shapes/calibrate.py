@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from purepipe.errors import ConfigError, DataError, NothingToDo, did_you_mean
 from purepipe.rng import generator
 from purepipe.shapes.measure import TYPE_NAMES, half_light_radius
-from purepipe.shapes.metacal import R50_OF_SIGMA, MetacalResult
+from purepipe.shapes.metacal import R50_OF_SIGMA
+from purepipe.shapes.metacal_result import MetacalResult
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -17,7 +17,6 @@ from purepipe.rng import object_seeds
 from purepipe.shapes.metacal import (
     R50_OF_SIGMA,
     FitOptions,
-    MetacalResult,
     Pairs,
     by_object,
     draw_noise,
@@ -25,6 +24,7 @@ from purepipe.shapes.metacal import (
     in_threads,
     measure_pairs,
 )
+from purepipe.shapes.metacal_result import MetacalResult
 
 if TYPE_CHECKING:
     from astropy.table import Table

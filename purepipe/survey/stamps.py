@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import axes_or_new, brief, card, show_stamps
 from purepipe.errors import ConfigError, DataError
 from purepipe.flags import EpochFlag, MaskFlag
 from purepipe.survey.epochs import Epochs
 from purepipe.survey.headers import CCD
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 T = TypeVar("T", bound=np.number[Any])
 
@@ -92,8 +96,26 @@ class EpochStamps:
     psfs: NDArray[np.float32] | None = None
     psf_sigma: NDArray[np.float64] | None = None
 
+    __repr__ = brief
+
     def __len__(self) -> int:
         return len(self.row)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the first of the images into the axes, or into new ones."""
+        ax = axes_or_new(ax)
+        show_stamps(ax, self.images)
+        return ax
+
+    def _repr_html_(self) -> str:
+        facts = (
+            ("stamps", f"{len(self):,} of {self.images.shape[-1]} pixels a side"),
+            ("objects", f"{len(np.unique(self.row)):,}"),
+            ("exposures", f"{len(np.unique(self.exposure)):,}"),
+            ("usable", f"{np.count_nonzero(self.flags == 0):,}"),
+            ("PSFs", "none yet" if self.psfs is None else "drawn"),
+        )
+        return card("Stamps of all epochs", facts, self.plot if len(self) else None)
 
     def with_psfs(
         self, psfs: NDArray[np.float32], sigma: ArrayLike, *, flags: ArrayLike | int = 0
