@@ -106,16 +106,18 @@ def _combine(
         write_weight = stack.enter_context(add_weight(shape, np.float32, headers["weight"]))
         write_flags = stack.enter_context(add_flags(shape, flag_dtype(job.config), headers["flag"]))
         area = np.zeros(2, np.int64)
+        weight_wanted = _output(job, "OUTWEIGHT_NAME") is not None
         for first, last in strips(shape):
             flags = np.zeros((last - first, shape[1]), np.int32)
-            weight = np.ones((last - first, shape[1]), np.float32)
+            weight = np.ones((last - first, shape[1]), np.float32) if weight_wanted else None
             combine_rows(
                 plan, [_rows_of(job, item, first, last) for item in maps], first, flags, weight
             )
             counts.flagged += int(np.count_nonzero(flags))
-            counts.useless += int(np.count_nonzero(weight <= 0))
             area += count_areas(flags, weight, job.config)
-            write_weight(weight)
+            if weight is not None:
+                counts.useless += int(np.count_nonzero(weight <= 0))
+                write_weight(weight)
             write_flags(flags)
         counts.areas = areas(area, counts.n_pixels, job.config)
         _set_areas(headers, counts.areas, job.config)

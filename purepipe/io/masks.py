@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -168,7 +167,7 @@ def mask_files(
             images_by_rows(output, durable=durable) as add,
             add(frame.shape, dtype, header, more_cards=n_cards) as write,
         ):
-            for drawn in _draw(plan, opened, limits):
+            for drawn in _draw(plan, opened, limits, _drawn_type(plan, dtype, opened)):
                 counts += count_pixels(drawn, values)
                 write(drawn)
             n_pixels = frame.shape[0] * frame.shape[1]
@@ -195,7 +194,7 @@ def _missing(image: ImageRows, config: MaskConfig) -> float:
     """Fraction of missing pixels."""
     compat = config.compat == "shapepipe"
     total = sum(
-        missing_fraction(image.read(first, last), compat=compat) * (last - first)
+        missing_fraction(_pixels("image", image, first, last), compat=compat) * (last - first)
         for first, last in strips(image.shape)
     )
     return total / image.shape[0]
@@ -209,33 +208,27 @@ def _coordinates(frame: ImageRows) -> WCS | None:
 
 
 def _draw(
-    plan: MaskPlan, opened: dict[str, ImageRows], limits: PixelRows
-) -> Iterator[NDArray[np.int32]]:
+    plan: MaskPlan, opened: dict[str, ImageRows], limits: PixelRows, dtype: type[np.generic]
+) -> Iterator[NDArray[Any]]:
     """The mask, some rows at a time; what is yielded is only valid until the next."""
     # ShapePipe looks at no pixel of the image itself.
     skipped = "image" if plan.config.compat == "shapepipe" else ""
 
-    def read(part: tuple[int, int]) -> PixelRows:
-        pixels: dict[str, Any] = {
-            name: rows.read(*part).astype(_TYPES[name], copy=False)
-            for name, rows in opened.items()
-            if name != skipped
-        }
-        return replace(limits, first=part[0], **pixels)
+    looked_at = {name: rows for name, rows in opened.items() if name != skipped}
+    drawn = np.empty((0, plan.shape[1]), dtype)
+    for first, last in strips(plan.shape):
+        pixels = {name: _pixels(name, rows, first, last) for name, rows in looked_at.items()}
+        if len(drawn) < last - first:
+            drawn = np.empty((last - first, plan.shape[1]), dtype)
+        part = drawn[: last - first]
+        draw_rows(plan, replace(limits, first=first, **pixels), part)
+        yield part
 
-    parts = list(strips(plan.shape))
-    drawn = np.empty((parts[0][1], plan.shape[1]), np.int32)
-    # The next rows are read while these are drawn.
-    with ThreadPoolExecutor(1) as reader:
-        ahead = reader.submit(read, parts[0])
-        for (first, last), following in zip(parts, [*parts[1:], None], strict=True):
-            rows = ahead.result()
-            if following is not None:
-                ahead = reader.submit(read, following)
-            part = drawn[: last - first]
-            part[...] = 0
-            draw_rows(plan, rows, part)
-            yield part
+
+def _pixels(name: str, rows: ImageRows, first: int, last: int) -> Any:
+    pixels, wanted = rows.read(first, last), np.dtype(_TYPES[name])
+    # Numbers of the right type keep the byte order that they have in the file.
+    return pixels if pixels.dtype.newbyteorder("=") == wanted else pixels.astype(wanted)
 
 
 def _stored_type(plan: MaskPlan, flags: ImageRows | None) -> type[np.generic]:
@@ -247,9 +240,15 @@ def _stored_type(plan: MaskPlan, flags: ImageRows | None) -> type[np.generic]:
     return np.int32 if wide else np.int16
 
 
+def _drawn_type(
+    plan: MaskPlan, stored: type[np.generic], opened: dict[str, ImageRows]
+) -> type[np.generic]:
+    """The type in which a mask is drawn: that of the file where no sum can go beyond it."""
+    return stored if "flags" not in opened and plan.largest < 2**15 else np.int32
+
+
 def _set_cards(header: fits.Header, report: MaskReport) -> None:
-    for keyword, value, comment in report.cards():
-        header.set(keyword, value, comment)
+    header.extend([fits.Card(*card) for card in report.cards()], update=True)
 
 
 def read_mask(path: PathName, hdu: int | str | None = None) -> NDArray[np.int32]:

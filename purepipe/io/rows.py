@@ -37,8 +37,8 @@ class ImageRows:
     header
         Of its HDU.
     read
-        ``read(first, last)`` gives the rows [first, last) in native byte order. The array is only
-        valid until the second call from then: one part can be used while the next is read.
+        ``read(first, last)`` gives the rows [first, last) in the byte order of the file. The array
+        is only valid until the next call.
     """
 
     shape: tuple[int, int]
@@ -89,16 +89,12 @@ def _reader(
 ) -> Callable[[int, int], NDArray[Any]]:
     nx = (item.image_shape or (0, 0))[1]
     stored = np.empty((0, nx), dtype)
-    native = [np.empty((0, nx), dtype.newbyteorder("=")) for _ in range(2)]
 
     def read(first: int, last: int) -> NDArray[Any]:
         nonlocal stored
         n = last - first
-        native.reverse()
         if len(stored) < n:
             stored = np.empty((n, nx), dtype)
-        if len(native[0]) < n:
-            native[0] = np.empty((n, nx), native[0].dtype)
         stream.seek(item.data_start + first * nx * dtype.itemsize)
         wanted = stored[:n].data.cast("B")
         got = 0
@@ -110,8 +106,7 @@ def _reader(
                     remedy="Another program writes to it; run again when that is done.",
                 )  # fmt: skip
             got += more
-        np.copyto(native[0][:n], stored[:n])
-        return native[0][:n]
+        return stored[:n]
 
     return read
 

@@ -76,7 +76,7 @@ def build_mask(
         exposure.shape, exposure.wcs, stars, config,
         regions=regions, messier=messier, ngc=ngc, name=exposure.name,
     )  # fmt: skip
-    mask = np.zeros(exposure.shape, np.int32)
+    mask = np.empty(exposure.shape, np.int32)
     for first, last in strips(exposure.shape):
         draw_rows(plan, _rows(exposure, first, last), mask[first:last])
     return mask

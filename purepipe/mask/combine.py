@@ -17,7 +17,7 @@ from purepipe.errors import ConfigError, DataError
 from purepipe.mask.plan import mark, strips
 from purepipe.mask.raster import pack
 from purepipe.mask.regions import PackedRegions, Region, inside_regions, pack_regions
-from purepipe.mask.rules import outside_range
+from purepipe.mask.rules import or_outside, outside_range
 
 # What a weight that is not a finite number counts as.
 _NOT_A_WEIGHT = np.float32(-1e30)
@@ -138,7 +138,7 @@ def combine_rows(
     maps: Sequence[NDArray[Any]],
     first_row: int,
     out_flags: NDArray[np.int32],
-    out_weight: NDArray[np.float32],
+    out_weight: NDArray[np.float32] | None,
 ) -> None:
     """Combine the rows from `first_row` on of weight maps and then flag maps.
 
@@ -149,7 +149,8 @@ def combine_rows(
     maps
         (n, nx) each.
     out_flags, out_weight
-        (n, nx): zeros and ones, into which the results are written.
+        (n, nx): zeros and ones, into which the results are written. The second is None when no
+        weights are wanted.
 
     Raises
     ------
@@ -166,6 +167,8 @@ def combine_rows(
     for number, regions in enumerate(plan.regions):
         inside = inside_regions(regions, shape, first_row)
         mark(inside, config.region_out_flags[number], out_flags)
+        if out_weight is None:
+            continue
         factors = config.region_out_weights
         out_weight[inside] *= np.float32(factors[min(number, len(factors) - 1)])
     if config.compat == "weightwatcher" and 128 <= _largest_value(config, plan.n_weights) < 32768:
@@ -241,10 +244,14 @@ def _add_weight(
     weight: NDArray[Any],
     config: CombineConfig,
     out_flags: NDArray[np.int32],
-    out_weight: NDArray[np.float32],
+    out_weight: NDArray[np.float32] | None,
 ) -> None:
+    limits = config.weight_min[number], config.weight_max[number]
+    if out_weight is None:
+        or_outside(weight, *limits, config.weight_out_flags[number], out_flags)
+        return
     weight = weight.astype(np.float32, copy=False)
-    outside = outside_range(weight, config.weight_min[number], config.weight_max[number])
+    outside = outside_range(weight, *limits)
     mark(outside, config.weight_out_flags[number], out_flags)
     if number == 0:
         out_weight *= np.where(np.isfinite(weight), weight, _NOT_A_WEIGHT)
@@ -257,7 +264,7 @@ def _add_flags(
     first: int,
     config: CombineConfig,
     out_flags: NDArray[np.int32],
-    out_weight: NDArray[np.float32],
+    out_weight: NDArray[np.float32] | None,
 ) -> int:
     """Translate the bits of one flag map; return how many output values were used."""
     if flags.dtype.kind not in "iub":
@@ -266,7 +273,8 @@ def _add_flags(
     bits = [1 << bit for bit in range(31) if config.flag_masks[number] >> bit & 1]
     for bit, value in zip(bits, config.flag_out_flags[first:], strict=False):
         mark((flags & bit) != 0, value, out_flags)
-    out_weight[(flags & config.flag_weight_masks[number]) != 0] = 0
+    if out_weight is not None:
+        out_weight[(flags & config.flag_weight_masks[number]) != 0] = 0
     return len(bits)
 
 
@@ -286,13 +294,14 @@ def _largest_value(config: CombineConfig, weights: int) -> int:
 
 
 def count_areas(
-    flags: NDArray[np.int32], weight: NDArray[np.float32], config: CombineConfig
+    flags: NDArray[np.int32], weight: NDArray[np.float32] | None, config: CombineConfig
 ) -> NDArray[np.int64]:
     """Pixels of some rows that count as area: by the flag map, and by the weight map."""
     if not config.areas:
         return np.zeros(2, np.int64)
     flagged = np.count_nonzero(flags & np.int32(sum(config.area_flags)))
-    return np.array([flags.size - flagged, np.count_nonzero(weight > config.area_weight)])
+    heavy = 0 if weight is None else np.count_nonzero(weight > config.area_weight)
+    return np.array([flags.size - flagged, heavy])
 
 
 def areas(counts: NDArray[np.int64], n_pixels: int, config: CombineConfig) -> Areas | None:

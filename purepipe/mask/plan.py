@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from purepipe.wcs import WCS
 
-# Pixels drawn at once: a megabyte of mask, and as much of image and weight.
-_STRIP = 2**18
+# Pixels drawn at once: half a megabyte of mask, and as much of image and weight.
+_STRIP = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,10 @@ class MaskPlan:
 
 @dataclass(frozen=True, eq=False)
 class PixelRows:
-    """Some rows of an image, as far as its planes are there."""
+    """Some rows of an image, as far as its planes are there.
+
+    The image and the weight may have their bytes in the order of a file.
+    """
 
     first: int
     image: NDArray[np.float32] | None = None
@@ -146,8 +149,11 @@ def strips(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
         yield first, min(first + step, ny)
 
 
-def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
-    """Draw the rows of a mask into `out`, (n, nx) int32 of zeros."""
+def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[Any]) -> None:
+    """Draw the rows of a mask into `out`, (n, nx) int32, whatever it holds.
+
+    Without flags `out` may be of int16, if ``plan.largest`` fits.
+    """
     if plan.config.compat == "shapepipe":
         _draw_as_shapepipe(plan, rows, out)
     else:
@@ -157,8 +163,16 @@ def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
         mark(inside, int(MaskFlag.EXTERNAL), out)
 
 
-def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
+def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[Any]) -> None:
     config = plan.config
+    if rows.weight is None:
+        out[...] = 0
+    else:
+        limits = config.weight
+        good = rules.good_range(
+            rows.weight_kind, limits.minimum, limits.maximum, mask_zero=limits.mask_zero
+        )
+        rules.or_outside(rows.weight, *good, limits.flag, out, fresh=True)
     if config.border_make:
         for part in _border(plan, config.border_width, rows.first, out):
             part |= config.border_flag
@@ -166,16 +180,8 @@ def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
         paint(polygons, out, rows.first)
     for ellipses, value in plan.nebulae:
         mark(_inside(ellipses, out, rows.first), value, out)
-    if rows.weight is not None:
-        limits = config.weight
-        if rows.weight_kind in (WeightKind.VARIANCE, WeightKind.RMS):
-            mark(rules.bad_weight(rows.weight, rows.weight_kind), limits.flag, out)
-        else:
-            good = rules.good_range(limits.minimum, limits.maximum, mask_zero=limits.mask_zero)
-            rules.or_outside(rows.weight, *good, limits.flag, out)
     if rows.image is not None:
-        plane = rules.missing(rows.image, zeros=config.missing.mask_zeros)
-        mark(plane, int(MaskFlag.MISSING), out)
+        rules.or_missing(rows.image, int(MaskFlag.MISSING), out, zeros=config.missing.mask_zeros)
         if config.saturated:
             plane = rules.saturated(rows.image, rows.saturation)
             mark(plane, int(MaskFlag.SATURATED), out)
@@ -183,26 +189,29 @@ def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
         out |= rules.external(rows.flags, bits=config.external_bits)
 
 
-def _draw_as_shapepipe(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) -> None:
+def _draw_as_shapepipe(plan: MaskPlan, rows: PixelRows, out: NDArray[Any]) -> None:
     """Add up the contributions as ShapePipe makes them."""
     config = plan.config
-    if config.halo.make or config.spike.make:
-        # WeightWatcher ORs the polygons and the weights, and loses bits 8 to 15 of its map.
-        values = [item.flag for item in (config.halo, config.spike) if item.make]
+    # WeightWatcher ORs the weights and the polygons, and loses bits 8 to 15 of its map. It is not
+    # called when there are no polygons.
+    values = [item.flag for item in (config.halo, config.spike) if item.make]
+    if rows.weight is None or not values:
+        out[...] = 0
+    else:
+        limits = config.weight
+        rules.or_outside(rows.weight, limits.minimum, limits.maximum, limits.flag, out, fresh=True)
+        values.append(limits.flag)
+    if values:
         for polygons in plan.stars:
             paint(polygons, out, rows.first)
-        if rows.weight is not None:
-            limits = config.weight
-            rules.or_outside(rows.weight, limits.minimum, limits.maximum, limits.flag, out)
-            values.append(limits.flag)
-        if 128 <= max(values) < 32768:
+        if 256 <= max(values) < 32768:
             out &= 255
     if config.border_make:
         # The slice of -0 pixels is the whole axis; and the configured value is never read.
         for part in _border(plan, config.border_width or max(plan.shape), rows.first, out):
             part += 4
     for ellipses, value in plan.nebulae:
-        out += np.int32(value) * _inside(ellipses, out, rows.first)
+        out += out.dtype.type(value) * _inside(ellipses, out, rows.first)
     if rows.flags is not None:
         out += rows.flags
     if rows.flags is not None or plan.largest >= 2**15:
@@ -212,25 +221,23 @@ def _draw_as_shapepipe(plan: MaskPlan, rows: PixelRows, out: NDArray[np.int32]) 
 
 
 def _border(
-    plan: MaskPlan, width: int, first_row: int, out: NDArray[np.int32]
-) -> Iterator[NDArray[np.int32]]:
+    plan: MaskPlan, width: int, first_row: int, out: NDArray[Any]
+) -> Iterator[NDArray[Any]]:
     return rules.border_parts(out, width, n_rows=plan.shape[0], first_row=first_row)
 
 
-def _inside(
-    ellipses: nebulae.Ellipses, out: NDArray[np.int32], first_row: int
-) -> NDArray[np.bool_]:
+def _inside(ellipses: nebulae.Ellipses, out: NDArray[Any], first_row: int) -> NDArray[np.bool_]:
     plane = np.zeros(out.shape, bool)
     nebulae.fill_nebulae(ellipses, plane, first_row)
     return plane
 
 
-def mark(plane: NDArray[np.bool_], value: int, out: NDArray[np.int32]) -> None:
+def mark(plane: NDArray[np.bool_], value: int, out: NDArray[Any]) -> None:
     """OR `value` into `out` where `plane` is true."""
     from purepipe.mask.raster_nb import or_plane
 
     or_plane(plane, value, out)
 
 
-def _shape(out: NDArray[np.int32]) -> tuple[int, int]:
+def _shape(out: NDArray[Any]) -> tuple[int, int]:
     return out.shape[0], out.shape[1]

@@ -143,7 +143,7 @@ def _packed(
     )
 
 
-def paint(packed: PackedPolygons, out: NDArray[np.int32], first_row: int = 0) -> None:
+def paint(packed: PackedPolygons, out: NDArray[Any], first_row: int = 0) -> None:
     """OR the values of polygons into `out`, the rows of an image from `first_row` on."""
     from purepipe.mask.raster_nb import fill_polygons
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from purepipe._jit import kernel
 
-_BLOCK = 64
+# Pixels counted together: those of most blocks have no bit.
+_BLOCK = 128
 
 
 @kernel
@@ -44,7 +45,7 @@ def fill_polygons(
     values: NDArray[np.int32],
     weightwatcher: bool,
     first_row: int,
-    out: NDArray[np.int32],
+    out: NDArray[Any],
 ) -> None:
     """OR ``values[p]`` into the pixels of `out` inside polygon p (even-odd rule).
 
@@ -120,7 +121,7 @@ def _crossings(
 
 
 @kernel
-def _fill_row(columns: NDArray[np.int64], value: int, line: NDArray[np.int32]) -> None:
+def _fill_row(columns: NDArray[np.int64], value: int, line: NDArray[Any]) -> None:
     """OR `value` into the pixels with an odd number of crossings at or before them."""
     for k in range(1, columns.size):
         item, place = columns[k], k
@@ -173,18 +174,58 @@ def fill_ellipses(
 
 @kernel
 def or_outside_range(
-    weight: NDArray[np.float32], low: np.float32, high: np.float32, value: int, out: NDArray[Any]
+    words: NDArray[np.uint32],
+    swapped: bool,
+    low: np.float32,
+    high: np.float32,
+    value: int,
+    fresh: bool,
+    out: NDArray[Any],
 ) -> None:
-    """OR `value` where the weight is below `low`, above `high` (a finite number), or NaN."""
-    for j in range(weight.shape[0]):
-        pixels, line = weight[j], out[j]
+    """OR `value` where the weight is below `low`, above `high` (a finite number), or NaN.
+
+    `words` are the bits of single-precision weights, with their bytes `swapped` or not. What a
+    `fresh` map holds counts as zero.
+    """
+    native = np.empty(words.shape[1], np.uint32)
+    none, bits = out.dtype.type(0), out.dtype.type(value)
+    for j in range(words.shape[0]):
+        row, line = words[j], out[j]
+        if swapped:
+            _swap_bytes(row, native)
+            row = native
+        pixels = row.view(np.float32)
+        if fresh:
+            line[:] = 0
         for i in range(line.size):
             good = pixels[i] >= low and pixels[i] <= high
-            line[i] |= np.int32(value) * np.int32(not good)
+            line[i] |= none if good else bits
 
 
 @kernel
-def or_plane(plane: NDArray[np.bool_], value: int, out: NDArray[np.int32]) -> None:
+def _swap_bytes(words: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
+    """Write the words with their four bytes in reverse order."""
+    for i in range(out.size):
+        word = words[i]
+        outer = np.uint32(word >> np.uint32(24)) | np.uint32(word << np.uint32(24))
+        upper = np.uint32(word >> np.uint32(8)) & np.uint32(0xFF00)
+        lower = np.uint32(word << np.uint32(8)) & np.uint32(0xFF0000)
+        out[i] = outer | upper | lower
+
+
+@kernel
+def or_same_bits(
+    words: NDArray[np.uint32], bits: np.uint32, wanted: np.uint32, value: int, out: NDArray[Any]
+) -> None:
+    """OR `value` where the chosen `bits` of a word are the `wanted` ones."""
+    for j in range(words.shape[0]):
+        row, line = words[j], out[j]
+        for i in range(line.size):
+            line[i] |= np.int32(value) * np.int32(np.uint32(row[i] & bits) == wanted)
+
+
+@kernel
+def or_plane(plane: NDArray[np.bool_], value: int, out: NDArray[Any]) -> None:
     """OR `value` into the pixels of `out` where `plane` is true."""
     for j in range(out.shape[0]):
         marks, line = plane[j], out[j]
@@ -193,40 +234,34 @@ def or_plane(plane: NDArray[np.bool_], value: int, out: NDArray[np.int32]) -> No
 
 
 @kernel
-def count_values(mask: NDArray[np.int32], values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of pixels that share a bit with each of the values.
-
-    Masks are made of large areas, so that whole runs of equal pixels are counted at once.
-    """
+def count_values(mask: NDArray[Any], values: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Number of pixels that share a bit with each of the values."""
     counts = np.zeros(values.size, np.int64)
     for j in range(mask.shape[0]):
         line = mask[j]
-        start = 0
-        while start < line.size:
-            length = _run_length(line[start:])
-            pixel = np.int64(line[start])
-            start += length
-            if pixel == 0:
+        for start in range(0, line.size, _BLOCK):
+            block = line[start : min(start + _BLOCK, line.size)]
+            found = _all_bits(block)
+            if found == 0:
                 continue
             for k in range(values.size):
-                if pixel & values[k]:
-                    counts[k] += length
+                if found & values[k]:
+                    counts[k] += _count_sharing(block, values[k])
     return counts
 
 
 @kernel
-def _run_length(line: NDArray[np.int32]) -> int:
-    """How many pixels from the first on are equal; compared in blocks, many at once."""
-    value = line[0]
-    length = 1
-    while length + _BLOCK <= line.size:
-        block = line[length : length + _BLOCK]
-        different = np.int32(0)
-        for i in range(_BLOCK):
-            different |= block[i] ^ value
-        if different:
-            break
-        length += _BLOCK
-    while length < line.size and line[length] == value:
-        length += 1
-    return length
+def _all_bits(block: NDArray[Any]) -> int:
+    found = block.dtype.type(0)
+    for i in range(block.size):
+        # In the type of the pixels, of which most fit into a register.
+        found = block.dtype.type(found | block[i])
+    return int(found)
+
+
+@kernel
+def _count_sharing(block: NDArray[Any], value: np.int32) -> int:
+    bits, number = block.dtype.type(value), block.dtype.type(0)
+    for i in range(block.size):
+        number = block.dtype.type(number + (block.dtype.type(block[i] & bits) != 0))
+    return int(number)

@@ -47,8 +47,9 @@ def count_pixels(mask: NDArray[Any], values: Sequence[int]) -> NDArray[np.int64]
     """Number of pixels of a mask that share a bit with each of the values."""
     from purepipe.mask.raster_nb import count_values
 
-    pixels = np.ascontiguousarray(mask, dtype=np.int32)
-    return count_values(pixels, np.array(values, dtype=np.int64))
+    narrow = mask.dtype == np.int16
+    pixels = np.ascontiguousarray(mask, dtype=np.int16 if narrow else np.int32)
+    return count_values(pixels, np.array(values, dtype=np.uint32).view(np.int32))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from purepipe.mask.raster import PackedPolygons, pack, paint
 
 # A variance from here on means no information (SExtractor's limit).
 _BIG = 1e30
+# Bits of a single-precision number: infinities and NaN have all of the first, zeros none of the
+# second.
+_EXPONENT, _MAGNITUDE = np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)
 # What a weight that is not a finite number counts as.
 _NOT_A_WEIGHT = -1e30
 
@@ -133,10 +136,7 @@ def bad_weight(
     `maximum`. Of a variance or rms map only not finite or negative values and those from 1e30 on
     are useless: the range does not apply.
     """
-    kind = WeightKind(kind)
-    if kind in (WeightKind.VARIANCE, WeightKind.RMS):
-        return ~((weight >= 0) & (weight < _BIG))
-    return outside_range(weight, *good_range(minimum, maximum, mask_zero=mask_zero))
+    return outside_range(weight, *good_range(kind, minimum, maximum, mask_zero=mask_zero))
 
 
 def outside_range(weight: NDArray[np.float32], minimum: float, maximum: float) -> NDArray[np.bool_]:
@@ -150,21 +150,45 @@ def outside_range(weight: NDArray[np.float32], minimum: float, maximum: float) -
     return plane.view(np.bool_)
 
 
-def good_range(minimum: float, maximum: float, *, mask_zero: bool) -> tuple[float, float]:
-    """The range of weights, which are inverse variances or proportional to them, that are good."""
+def good_range(
+    kind: WeightKind | str, minimum: float, maximum: float, *, mask_zero: bool
+) -> tuple[float, float]:
+    """The range of weights that are good, both ends included; all is as for `bad_weight`."""
+    if WeightKind(kind) in (WeightKind.VARIANCE, WeightKind.RMS):
+        return 0.0, float(np.nextafter(_BIG, 0))
     smallest = float(np.finfo(np.float32).smallest_subnormal) if mask_zero else 0.0
     return max(minimum, smallest), min(maximum, _BIG)
 
 
 def or_outside(
-    weight: NDArray[np.float32], minimum: float, maximum: float, value: int, out: NDArray[Any]
+    weight: NDArray[np.float32],
+    minimum: float,
+    maximum: float,
+    value: int,
+    out: NDArray[Any],
+    *,
+    fresh: bool = False,
 ) -> None:
-    """OR `value` into `out` where `outside_range` is true."""
+    """OR `value` into `out`, or into zeros if it is `fresh`, where `outside_range` is true.
+
+    The bytes of the weight may have either order.
+    """
     from purepipe.mask.raster_nb import or_outside_range
 
     if minimum <= _NOT_A_WEIGHT <= maximum:
         weight = np.where(np.isfinite(weight), weight, np.float32(_NOT_A_WEIGHT))
-    or_outside_range(weight, *_single_precision(minimum, maximum), value, out)
+    words, swapped = _words(weight)
+    or_outside_range(words, swapped, *_single_precision(minimum, maximum), value, fresh, out)
+
+
+def _words(pixels: NDArray[Any]) -> tuple[NDArray[np.uint32], bool]:
+    """The bits of single-precision numbers as they lie in memory, and if their bytes are swapped.
+
+    So the pixels of a file can be looked at as they come.
+    """
+    if pixels.dtype.newbyteorder("=") != np.float32:
+        pixels = pixels.astype(np.float32)
+    return np.ascontiguousarray(pixels).view(np.uint32), not pixels.dtype.isnative
 
 
 @cache
@@ -173,19 +197,32 @@ def _single_precision(minimum: float, maximum: float) -> tuple[np.float32, np.fl
     largest = float(np.finfo(np.float32).max)
     low = np.float32(min(max(minimum, -largest), largest))
     high = np.float32(min(max(maximum, -largest), largest))
-    if low < minimum:
+    # As Python numbers, or the comparison would itself be made in single precision.
+    if float(low) < minimum:
         low = np.nextafter(low, np.float32(np.inf))
-    if high > maximum:
+    if float(high) > maximum:
         high = np.nextafter(high, np.float32(-np.inf))
     return low, high
 
 
 def missing(image: NDArray[np.float32], *, zeros: bool = False) -> NDArray[np.bool_]:
     """True where the image pixel is not finite; with `zeros` also where it is exactly zero."""
-    plane = ~np.isfinite(image)
+    plane = np.zeros(image.shape, np.uint8)
+    or_missing(image, 1, plane, zeros=zeros)
+    return plane.view(np.bool_)
+
+
+def or_missing(
+    image: NDArray[np.float32], value: int, out: NDArray[Any], *, zeros: bool = False
+) -> None:
+    """OR `value` into `out` where `missing` is true; bytes may have either order."""
+    from purepipe.mask.raster_nb import or_same_bits
+
+    words, swapped = _words(image)
+    exponent, magnitude = (bits.byteswap() if swapped else bits for bits in (_EXPONENT, _MAGNITUDE))
+    or_same_bits(words, exponent, exponent, value, out)
     if zeros:
-        plane |= image == 0
-    return plane
+        or_same_bits(words, magnitude, np.uint32(0), value, out)
 
 
 def missing_fraction(image: NDArray[np.float32], *, compat: bool = False) -> float:

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from purepipe.errors import DataError, InputFileError, MissingPackageError
 from purepipe.exposure import WeightKind
@@ -87,6 +90,40 @@ def test_variances_out_of_range(kind):
     weight = np.array([[0, 1e5, 1e30, np.inf, np.nan, -1]], np.float32)
     plane = rules.bad_weight(weight, kind, maximum=10)
     assert plane[0].tolist() == [False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.3, 0.7), (0.1, 0.2), (-0.3, 0.3)])
+def test_single_precision_weights_are_compared_with_double_precision_limits(low, high):
+    near = np.array([low, high], np.float32)
+    weight = np.concatenate([np.nextafter(near, sign, dtype="f4") for sign in (-9, 9)] + [near])
+    plane = rules.outside_range(weight[None], low, high)[0]
+    double = weight.astype(float)
+    assert plane.tolist() == ((double < low) | (double > high)).tolist()
+
+
+@settings(deadline=None)
+@given(
+    values=arrays(np.uint32, (3, 7)), value=st.sampled_from([1, 300, 2**20]),
+    limits=st.tuples(*2 * [st.floats(-10, 10) | st.sampled_from([0.0, 1e30, -1e30])]),
+)  # fmt: skip
+def test_bytes_in_the_order_of_a_file_change_nothing(values, value, limits):
+    native = values.view(np.float32)
+    stored = native.byteswap().view(">f4")
+    low, high = sorted(limits)
+    for rule in (
+        lambda pixels, out: rules.or_outside(pixels, low, high, value, out),
+        lambda pixels, out: rules.or_outside(pixels, low, high, value, out, fresh=True),
+        lambda pixels, out: rules.or_missing(pixels, value, out, zeros=low > 0),
+    ):
+        out = np.full((2, 3, 7), 5, np.int32)
+        rule(native, out[0])
+        rule(stored, out[1])
+        np.testing.assert_array_equal(out[0], out[1])
+    with np.errstate(invalid="ignore"):
+        double = np.where(np.isfinite(native), native, -1e30).astype(float)
+    bad = (double < low) | (double > high)
+    np.testing.assert_array_equal(rules.outside_range(stored, low, high), bad)
+    np.testing.assert_array_equal(rules.missing(stored), ~np.isfinite(native))
 
 
 def test_missing_pixels():
