@@ -372,7 +372,7 @@ def _shape(item: HDULayout) -> tuple[int, int]:
 def read_pixels(path: Path, item: HDULayout) -> tuple[NDArray[Any], fits.Header]:
     """The pixels and the header of an image whose place is known."""
     with open_hdu(path, item) as opened:
-        return _native(opened.data.reshape(_shape(item))), _parsed(opened.header)
+        return _native(opened.data.reshape(-1, *_shape(item))[0]), _parsed(opened.header)
 
 
 def header_at(path: Path, item: HDULayout) -> fits.Header:

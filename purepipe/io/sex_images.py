@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, cast
@@ -29,6 +30,8 @@ from purepipe.io.cards import (
 from purepipe.io.exposures import whole_numbers
 from purepipe.io.images import card_text, header_at, read_pixels
 from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout, open_input
+
+log = logging.getLogger(__name__)
 
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _SELECTED = re.compile(r"(.+)\[(\d+)\]")
@@ -68,7 +71,7 @@ def images_of(name: ImageName) -> tuple[HDULayout, ...]:
         chosen: tuple[HDULayout, ...] = (find_hdu(layout, name.hdu, name.path),)
     else:
         chosen = layout
-    images = tuple(item for item in chosen if item.image_shape)
+    images = tuple(_first_plane(item, name) for item in chosen if _is_image(item))
     if not images:
         raise InputFileError(
             "no HDU holds a two-dimensional image", file=name.path, hdu=name.hdu,
@@ -76,6 +79,20 @@ def images_of(name: ImageName) -> tuple[HDULayout, ...]:
             remedy="Give the image, not a catalogue made from it.",
         )  # fmt: skip
     return images
+
+
+def _is_image(item: HDULayout) -> bool:
+    return "image" in item.kind and len(item.shape) >= 2 and 0 not in item.shape
+
+
+def _first_plane(item: HDULayout, name: ImageName) -> HDULayout:
+    """The image, or, as the original has it, the first plane of a cube."""
+    if item.image_shape:
+        return item
+    log.warning(
+        "%s: HDU %s has %d axes: only its first plane is used", name, item.label, len(item.shape)
+    )
+    return replace(item, shape=item.shape[-2:])
 
 
 def companion_of(

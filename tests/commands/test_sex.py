@@ -224,8 +224,10 @@ def test_one_image_of_a_file(folder):
     assert np.array_equal(fits.getdata("check.fits", 0), FIELD.image)
 
 
-@pytest.mark.parametrize("kind", ["i2", "i4", "f8", "u2", "scaled", "fz", "gz", "axis"])
-def test_kinds_of_files(folder, kind):
+@pytest.mark.parametrize(
+    "kind", ["i2", "i4", "f8", "u2", "scaled", "fz", "gz", "axis", "cube", "cubefz"]
+)
+def test_kinds_of_files(folder, kind, caplog):
     field = round_field(FIELD)
     head = image_header(field)
     fits.writeto("image.fits", field.image, head, overwrite=True)
@@ -240,11 +242,17 @@ def test_kinds_of_files(folder, kind):
         hdu.writeto(name)
     elif kind == "axis":
         fits.writeto(name, field.image[None], head)
+    elif kind == "cube":
+        fits.writeto(name, np.stack([field.image, field.image + 1]), head)
+    elif kind == "cubefz":
+        planes = np.stack([field.image, field.image + 1]).astype("i2")
+        fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(planes, head)]).writeto(name)
     else:
         fits.writeto(name, field.image.astype("f4" if kind == "gz" else kind), head)
     table = ldac(name)
     for column in table.colnames:
         assert np.array_equal(table[column], expected[column]), column
+    assert ("only its first plane is used" in caplog.text) == kind.startswith("cube")
 
 
 def test_two_images(folder):
