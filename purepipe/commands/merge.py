@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from purepipe.commands.console import guarded, say
 from purepipe.config.survey import RunConfig
 from purepipe.errors import ConfigError, InputFileError
 from purepipe.io.layout import open_input
-from purepipe.io.tables import read_table, write_table
-from purepipe.survey.merge import merge_tiles
+from purepipe.pipeline.merging import merge_files
 from purepipe.survey.naming import NAMINGS, named, with_sentinels
 
 if TYPE_CHECKING:
@@ -28,7 +25,7 @@ def main(arguments: list[str]) -> int:
     ----------
     arguments
         ``CATALOGUE|RUN... --out FILE [--names NAMES] [--columns FILE]
-        [--sentinels] [--primary] [--max-objects N]``.
+        [--sentinels] [--primary] [--max-objects N] [--metadetect]``.
 
     Returns
     -------
@@ -40,17 +37,26 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     names = _names(options.names)
-    paths = tile_catalogues(options.catalogues)
+    if options.metadetect and names != "purepipe":
+        raise ConfigError(
+            "metadetections have one set of names", key="--names", got=options.names,
+            allowed="purepipe", remedy="Leave --names out, or --metadetect.",
+        )  # fmt: skip
+    pattern = "metadetect/metadetect_cat-*.fits" if options.metadetect else CATALOGUES
+    paths = tile_catalogues(options.catalogues, pattern=pattern)
     columns = read_words(options.columns) if options.columns else None
-    merged = merge_tiles(_read(paths, options.max_objects), columns=columns)
-    primary = int(np.count_nonzero(np.asarray(merged["PRIMARY"])))
-    total = len(merged)
-    if options.primary:
-        merged = merged[np.asarray(merged["PRIMARY"]) == 1]
-    if options.sentinels:
-        merged = with_sentinels(merged)
-    write_table(options.out, named(merged, names))
-    say(f"{len(paths)} tiles, {total} objects, {primary} of them in their own tile: {options.out}")
+
+    def change(table: Table) -> Table:
+        return named(with_sentinels(table) if options.sentinels else table, names)
+
+    merged = merge_files(
+        paths, options.out, columns=columns, primary_only=options.primary, change=change,
+        most=options.max_objects,
+    )  # fmt: skip
+    say(
+        f"{len(paths)} tiles, {merged.objects} objects, {merged.primary} of them in their own tile:"
+        f" {options.out}"
+    )
     return 0
 
 
@@ -64,27 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     names = f"names of the columns: {', '.join(NAMINGS)}, or a file with lines 'old new'"
     add("--names", default="purepipe", help=names)
     add("--columns", type=Path, help="file that lists the columns to keep, one a line")
-    most = "most objects to join, which takes memory (default: %(default)s)"
+    most = "most objects to join (default: %(default)s)"
     add("--max-objects", type=int, default=RunConfig.max_merged_objects, help=most)
     add("--primary", action="store_true", help="leave out objects that belong to another tile")
     add("--sentinels", action="store_true",
         help="write ShapePipe's numbers for what was not measured, not NaN")  # fmt: skip
     return parser
-
-
-def _read(paths: Sequence[Path], most: int) -> list[Table]:
-    """The catalogues, as long as they hold no more objects together than `most`."""
-    tables, objects = [], 0
-    for path in paths:
-        tables.append(read_table(path))
-        objects += len(tables[-1])
-        if objects > most:
-            raise ConfigError(
-                f"{len(tables)} of {len(paths)} catalogues hold more objects than may be joined",
-                key="--max-objects", got=objects, allowed=most,
-                remedy="Merge neighbouring tiles in parts, or raise it if the memory is enough.",
-            )  # fmt: skip
-    return tables
 
 
 def tile_catalogues(paths: Sequence[Path]) -> list[Path]:

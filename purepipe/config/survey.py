@@ -189,7 +189,7 @@ class RunConfig:
         minimum=0, maximum=1,
     )  # fmt: skip
     max_merged_objects: int = option(
-        5_000_000, "Most objects whose tiles are joined in one catalogue, which takes memory.",
+        5_000_000, "Most objects whose tiles are joined in one catalogue.",
         minimum=0,
     )  # fmt: skip
     logs: str = option(

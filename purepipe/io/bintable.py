@@ -86,17 +86,71 @@ def from_table(table: Table, name: str, *, long_comments: bool = False) -> fits.
     columns = [_column(table, key) for key in table.colnames]
     hdu = fits.BinTableHDU.from_columns(columns, nrows=len(table), name="")
     hdu.header["EXTNAME"] = (name, "name of this table")
+    long: dict[str, str] = {}
     for number, key in enumerate(table.colnames, start=1):
         definition = _ascii(str(table[key].description or ""))
         if not definition:
             continue
         room = 80 - 10 - max(20, len(key) + 2) - 3
         if long_comments or len(definition) > room:
-            last = [k for k in hdu.header if re.fullmatch(rf"T[A-Z]+{number}", k)][-1]
-            hdu.header.insert(last, (f"TCOMM{number}", definition), after=True)
+            long[str(number)] = definition
         else:
             hdu.header.comments[f"TTYPE{number}"] = definition
+    if long:
+        _insert_definitions(hdu.header, long)
     return hdu
+
+
+def stored_rows(table: Table, columns: fits.ColDefs) -> NDArray[Any]:
+    """The rows of a table as the bytes of a FITS table with given columns.
+
+    Raises
+    ------
+    DataError
+        A column cannot be stored, or only with loss.
+    """
+    rows = np.zeros(len(table), columns.dtype.newbyteorder(">"))
+    for column in columns:
+        array, into = _plain(table, column.name), rows[column.name]
+        code = f"{array.dtype.kind}{array.dtype.itemsize}"
+        if "TNULL" in table[column.name].meta and array.dtype.kind in "iu":
+            array = np.ma.filled(array, table[column.name].meta["TNULL"])
+        if code in _OFFSETS and column.bzero == _OFFSETS[code][1]:
+            into[...] = (array.astype(object) - column.bzero).astype(into.dtype)
+        elif array.dtype.kind == "b" and "L" in column.format:
+            into[...] = np.where(array, ord("T"), ord("F"))
+        elif _fits_into(array.dtype, into.dtype) and column.bzero in (None, "", 0):
+            into[...] = array
+        else:
+            raise DataError(
+                "the column has another type in this part of the table", key=column.name,
+                got=array.dtype, allowed=into.dtype.newbyteorder("="),
+            )  # fmt: skip
+    return rows
+
+
+def _fits_into(own: np.dtype[Any], stored: np.dtype[Any]) -> bool:
+    own, stored = own.newbyteorder("="), stored.newbyteorder("=")
+    return own.kind != "b" and np.can_cast(own, stored, "safe")
+
+
+def _insert_definitions(header: fits.Header, definitions: dict[str, str]) -> None:
+    """Put a TCOMM card after the other cards of its column; the library's way is quadratic."""
+    last: dict[str, int] = {}
+    cards = list(header.cards)
+    for place, card in enumerate(cards):
+        match = re.fullmatch(r"T[A-Z]+(\d+)", card.keyword)
+        if match:
+            last[match.group(1)] = place
+    after = {last[number]: number for number in definitions}
+    ordered: list[fits.Card] = []
+    for place, card in enumerate(cards):
+        ordered.append(card)
+        if place in after:
+            number = after[place]
+            ordered.append(fits.Card(f"TCOMM{number}", definitions[number]))
+    header.clear()
+    header.extend(ordered, strip=False, unique=False, bottom=True)
 
 
 def meta_to_header(meta: dict[str, Any], header: fits.Header, path: object) -> None:
@@ -186,7 +240,8 @@ def _column(table: Table, key: str) -> fits.Column:
             "the column has a type that FITS cannot hold", key=key, got=array.dtype,
             allowed="numbers, truth values and ASCII text",
         )  # fmt: skip
-    null = table[key].meta.get("TNULL") if np.ma.is_masked(table[key]) else None
+    wanted = np.ma.is_masked(table[key]) or len(table) == 0
+    null = table[key].meta.get("TNULL") if wanted else None
     if null is not None and array.dtype.kind in "iu":
         array = np.ma.filled(array, null + (bzero or 0))
     return fits.Column(

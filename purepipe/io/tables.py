@@ -23,13 +23,13 @@ from purepipe.flags import DocumentedFlag
 from purepipe.io.atomic import atomic_write
 from purepipe.io.bintable import from_table, header_to_meta, meta_to_header, to_table
 from purepipe.io.images import open_hdu, quiet
-from purepipe.io.layout import HDUName, find_hdu, fits_layout, open_input
+from purepipe.io.layout import HDULayout, HDUName, find_hdu, fits_layout, open_input
 
 if TYPE_CHECKING:
     import pyarrow
 
 PathName = str | os.PathLike[str]
-_PARQUET = (".parquet", ".pq")
+PARQUET = (".parquet", ".pq")
 # Which list of flags explains a column, by the column's name.
 _FLAG_COLUMNS: tuple[tuple[str, type[DocumentedFlag]], ...] = (
     (r"FLAGS", flag_lists.DetectFlag),
@@ -76,17 +76,25 @@ def write_table(
         The folder is missing or cannot be written.
     """
     known = {**known_flags(table), **(flags or {})}
-    if Path(path).suffix.lower() in _PARQUET:
+    if Path(path).suffix.lower() in PARQUET:
         _write_parquet(path, table, known)
         return
-    hdu = from_table(table, extname, long_comments=True)
-    meta_to_header(dict(table.meta), hdu.header, path)
-    for flag_class in dict.fromkeys(known.values()):
-        names = [name for name in known if known[name] is flag_class]
-        for line in _explain(names, flag_class):
-            hdu.header.add_comment(line)
+    hdu = explained_hdu(path, table, extname, known)
     with atomic_write(path) as scratch, quiet():
         fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(scratch)
+
+
+def explained_hdu(
+    path: PathName, table: Table, extname: str, flags: Mapping[str, type[DocumentedFlag]]
+) -> fits.BinTableHDU:
+    """A table with its metadata, and with the meaning of every bit of its flag columns."""
+    hdu = from_table(table, extname, long_comments=True)
+    meta_to_header(dict(table.meta), hdu.header, path)
+    for flag_class in dict.fromkeys(flags.values()):
+        names = [name for name in flags if flags[name] is flag_class]
+        for line in _explain(names, flag_class):
+            hdu.header.add_comment(line)
+    return hdu
 
 
 def write_tables(path: PathName, tables: Mapping[str, Table]) -> None:
@@ -121,10 +129,28 @@ def read_table(path: PathName, hdu: HDUName | None = None) -> Table:
     MissingPackageError
         Parquet without pyarrow.
     """
-    with open_input(path) as stream:
-        parquet = stream.read(4) == b"PAR1"
-    if parquet:
+    if is_parquet(path):
         return _read_parquet(path)
+    with open_hdu(Path(path), select_table(path, hdu)) as opened:
+        table = to_table(opened, path)
+        table.meta.update(header_to_meta(opened.header))
+    return table
+
+
+def is_parquet(path: PathName) -> bool:
+    """Whether a file is a Parquet file, by its content."""
+    with open_input(path) as stream:
+        return bool(stream.read(4) == b"PAR1")
+
+
+def select_table(path: PathName, hdu: HDUName | None = None) -> HDULayout:
+    """Where in a FITS file a table lies: the first one, or the one that is named.
+
+    Raises
+    ------
+    InputFileError
+        The file is not FITS, or has no such table.
+    """
     layout = fits_layout(path)
     tables = [item for item in layout if item.kind == "table"]
     if hdu is not None:
@@ -137,10 +163,7 @@ def read_table(path: PathName, hdu: HDUName | None = None) -> Table:
             "there is no table here", file=path, hdu=hdu, got=None if hdu is None else item.kind,
             remedy=f"HDUs with tables: {names}." if names else "Give a catalogue, not an image.",
         )  # fmt: skip
-    with open_hdu(Path(path), item) as opened:
-        table = to_table(opened, path)
-        table.meta.update(header_to_meta(opened.header))
-    return table
+    return item
 
 
 def known_flags(table: Table) -> dict[str, type[DocumentedFlag]]:
@@ -169,9 +192,27 @@ def _pyarrow() -> None:
 
 
 def _write_parquet(path: PathName, table: Table, flags: Mapping[str, type[DocumentedFlag]]) -> None:
+    content = arrow_table(path, table, flags)
+    from pyarrow import parquet
+
+    with atomic_write(path) as scratch:
+        parquet.write_table(content, scratch)
+
+
+def arrow_table(
+    path: PathName, table: Table, flags: Mapping[str, type[DocumentedFlag]]
+) -> pyarrow.Table:
+    """A table as Parquet holds it; `path` is for errors.
+
+    Raises
+    ------
+    DataError
+        A column or a value of the metadata cannot be stored.
+    MissingPackageError
+        There is no pyarrow.
+    """
     _pyarrow()
     import pyarrow as pa
-    from pyarrow import parquet
 
     arrays, fields = [], []
     for name in table.colnames:
@@ -188,9 +229,7 @@ def _write_parquet(path: PathName, table: Table, flags: Mapping[str, type[Docume
             f"the metadata of the table cannot be stored: {error}", file=path,
             remedy="Keep numbers and texts only in table.meta.",
         ) from error  # fmt: skip
-    schema = pa.schema(fields, metadata={"purepipe": text})
-    with atomic_write(path) as scratch:
-        parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), scratch)
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, metadata={"purepipe": text}))
 
 
 def _arrow_column(table: Table, name: str) -> tuple[pyarrow.Array, dict[str, str]]:

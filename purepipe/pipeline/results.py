@@ -13,12 +13,12 @@ import numpy as np
 from purepipe.config import SurveyConfig, from_mapping
 from purepipe.display import axes_or_new, card
 from purepipe.errors import StoreError
-from purepipe.io.tables import read_table, write_table
+from purepipe.io.tables import read_table
+from purepipe.pipeline.merging import merge_files
 from purepipe.pipeline.shear import mean_shear
 from purepipe.pipeline.store import Outcome, fact, open_store, outcomes
 from purepipe.pipeline.summary import step_totals
 from purepipe.shapes import ShearEstimate
-from purepipe.survey import merge_tiles
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -131,7 +131,4 @@ def merge_catalogues(
     if not paths:
         (root / MERGED).unlink(missing_ok=True)  # of an earlier run; it must not pass for this one
         return 0
-    tables = [read_table(path) for path in sorted(paths)]
-    merged = merge_tiles(tables, meta=meta)
-    write_table(root / MERGED, merged)
-    return len(merged)
+    return merge_files(sorted(paths), root / MERGED, meta=meta).written

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,18 +58,89 @@ def merge_tiles(
 
     if not tables:
         raise DataError("no catalogue to merge", remedy="Name the final catalogues of the tiles.")
-    numbers = [_tile_number(table) for table in tables]
-    if len(set(numbers)) < len(numbers):
-        twice = next(number for number in numbers if numbers.count(number) > 1)
-        raise DataError(
-            "a tile comes twice", key="TILE_ID", got=twice, remedy="Name each catalogue once."
-        )
-    kept = [_with_columns(table, columns or tables[0].colnames, name, exact=columns is None)
-            for table, name in zip(tables, numbers, strict=True)]  # fmt: skip
-    merged = vstack(kept, metadata_conflicts="silent")
-    merged.meta = _common(tables) if meta is None else dict(meta)
-    _mark_primary(merged, tables, numbers)
+    homes = TileHomes(tuple(area_from_meta(table.meta) or area_of_table(table) for table in tables))
+    numbers: set[str] = set()
+    parts = []
+    for index, table in enumerate(tables):
+        wanted = columns or tables[0].colnames
+        parts.append(homes.part(table, index, wanted, numbers, exact=columns is None))
+    merged = vstack(parts, metadata_conflicts="silent")
+    merged.meta = common_meta([dict(table.meta) for table in tables]) if meta is None else {**meta}
     return merged
+
+
+@dataclass(frozen=True)
+class TileHomes:
+    """Which tile of a survey each object belongs to, for one tile's catalogue after the other.
+
+    Attributes
+    ----------
+    areas
+        Of all tiles, in their order.
+    """
+
+    areas: tuple[TileArea, ...]
+
+    @cached_property
+    def _near(self) -> list[list[int]]:
+        """The tiles in the neighbourhood of each tile; objects wander by pixels, not by tiles."""
+        from scipy.spatial import cKDTree
+
+        centres = np.array([area.centre for area in self.areas])
+        reach = np.array([
+            np.linalg.norm(area.vectors - centre, axis=1).max()
+            for area, centre in zip(self.areas, centres, strict=True)
+        ])  # fmt: skip
+        tree = cKDTree(centres)
+        return [sorted(near) for near in tree.query_ball_point(centres, reach + 2 * reach.max())]
+
+    def part(
+        self, table: Table, index: int, columns: Sequence[str], numbers: set[str], *, exact: bool
+    ) -> Table:
+        """The wanted columns of the catalogue of one tile, with PRIMARY.
+
+        Parameters
+        ----------
+        index
+            Of the tile's area.
+        numbers
+            Of the tiles before; that of this tile is added.
+        exact
+            The table has no other columns.
+
+        Raises
+        ------
+        DataError
+            As `merge_tiles`.
+        """
+        number = _tile_number(table)
+        if number in numbers:
+            raise DataError(
+                "a tile comes twice", key="TILE_ID", got=number, remedy="Name each catalogue once."
+            )
+        numbers.add(number)
+        part = _with_columns(table, columns, number, exact=exact)
+        near = self._near[index]
+        owner = owners(*positions(table), [self.areas[other] for other in near])
+        # Windowed positions may wander off their tile; such an object has no other home.
+        own = (owner == near.index(index)) | (owner < 0)
+        part["PRIMARY"] = build_table({"PRIMARY": own}, rows=len(part))["PRIMARY"]
+        return part
+
+
+def area_from_meta(meta: Mapping[str, Any]) -> TileArea | None:
+    """The area that `area_meta` put into the metadata of a tile's catalogue, or None."""
+    if AREA not in meta:
+        return None
+    corners = np.reshape(np.array(meta[AREA], np.float64), (4, 2))
+    return TileArea("", tuple((float(ra), float(dec)) for ra, dec in corners))
+
+
+def area_of_table(table: Table) -> TileArea:
+    """The extent of the objects of a tile's catalogue; that of an empty one covers nothing."""
+    if len(table) == 0:
+        return TileArea("", ((0.0, 0.0),) * 4)
+    return area_of_objects(_tile_number(table), *positions(table))
 
 
 def positions(table: Table) -> tuple[Any, Any]:
@@ -87,32 +160,14 @@ def positions(table: Table) -> tuple[Any, Any]:
     )  # fmt: skip
 
 
-def _common(tables: Sequence[Table]) -> dict[str, Any]:
-    """The metadata that do not differ between the tables; those of one tile are left out."""
-    first, *others = (dict(table.meta) for table in tables)
+def common_meta(metas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The metadata that do not differ between tables; those of one tile are left out."""
+    first, *others = metas
     return {
         key: value
         for key, value in first.items()
         if key not in (AREA, "TILE") and all(other.get(key) == value for other in others)
     }
-
-
-def _mark_primary(merged: Table, tables: Sequence[Table], numbers: Sequence[str]) -> None:
-    areas = []
-    for table, number in zip(tables, numbers, strict=True):
-        if AREA in table.meta:
-            corners = np.reshape(np.array(table.meta[AREA], np.float64), (4, 2))
-            areas.append(TileArea(number, tuple((float(a), float(d)) for a, d in corners)))
-        elif len(table):
-            areas.append(area_of_objects(number, *positions(table)))
-        else:
-            areas.append(TileArea(number, ((0.0, 0.0),) * 4))  # covers nothing
-    own = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    ra, dec = (np.concatenate(axis) for axis in zip(*map(positions, tables), strict=True))
-    owner = owners(ra, dec, areas)
-    # Windowed positions may wander off their tile; such an object has no other home.
-    primary = build_table({"PRIMARY": (owner == own) | (owner < 0)}, rows=len(merged))
-    merged["PRIMARY"] = primary["PRIMARY"]
 
 
 def _tile_number(table: Table) -> str:
