@@ -11,7 +11,12 @@ galaxies per arcmin^2 (0.1 s with --stamps or three epochs).
 import argparse
 import time
 
+from rows import Row, add_json_option, write_rows
+
 from purepipe.shapes.blended import FieldOptions, selftest_blended
+
+# The estimators in the table of all benchmarks.
+ROWS = ("metadetection", "metacalibration of detections")
 
 
 def main():
@@ -26,6 +31,7 @@ def main():
     parser.add_argument("--masked", type=float, default=0.0, help="fraction of bad pixels")
     parser.add_argument("--stamps", action="store_true", help="also fit stamps about detections")
     parser.add_argument("--seed", type=int, default=1, help="of scenes and noise")
+    add_json_option(parser)
     arguments = parser.parse_args()
     options = FieldOptions(
         arguments.density, arguments.epochs, arguments.stars, arguments.masked
@@ -44,6 +50,17 @@ def main():
         )]  # fmt: skip
         c = [f"{v * 1e3:+.2f} ± {e * 1e3:.2f}" for v, e in zip(test.c, test.c_err, strict=True)]
         print(f"| {name} | " + " | ".join((*m, *c)) + f" | {test.response:.3f} |")
+    wanted = [(name, tests[name]) for name in ROWS if name in tests]
+    case = f"blended galaxies, {arguments.density:g} per arcmin^2, {arguments.pairs} pairs"
+    rows = [
+        Row(
+            f"{name}, {case}", "truth",
+            f"m = ({test.m * 1e3:+.1f} ± {test.m_err * 1e3:.1f})e-3",
+            {"m": float(test.m), "m_err": float(test.m_err)},
+        )
+        for name, test in wanted
+    ]  # fmt: skip
+    write_rows(arguments.json, rows)
 
 
 if __name__ == "__main__":

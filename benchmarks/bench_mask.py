@@ -9,12 +9,10 @@ suffers less from other work on the machine.
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -27,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from mask.fields import header, wcs
 from mask.polygons import KINDS, random_polygon
 from mask.weightwatcher import region_text, run_weightwatcher
+from rows import Row, add_json_option, cpu_of, program_version, take_turns, write_rows
 
 from purepipe.config import MaskConfig, from_mapping
 from purepipe.exposure import Exposure, WeightKind
@@ -56,24 +55,20 @@ def compare_polygons(folder, count):
     return drawn, pixels, different
 
 
-def processor_seconds():
-    """Of this process and of those that it waited for."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def without(outputs, job):
+    """A job that finds none of its outputs there."""
+
+    def run():
+        for path in outputs:
+            path.unlink(missing_ok=True)
+        job()
+
+    return run
 
 
-def take_turns(jobs, repeat, outputs=()):
-    """Shortest wall-clock and processor time of each job, seconds."""
-    found = {name: [np.inf, np.inf] for name in jobs}
-    for _ in range(repeat + 1):  # the first run compiles, and fills the caches
-        for name, job in jobs.items():
-            for path in outputs:
-                path.unlink(missing_ok=True)
-            start = time.perf_counter(), processor_seconds()
-            job()
-            spent = time.perf_counter() - start[0], processor_seconds() - start[1]
-            found[name] = [min(pair) for pair in zip(found[name], spent, strict=True)]
-    return found
+def best(spent):
+    """Shortest wall-clock and processor time of some runs."""
+    return min(seconds.wall for seconds in spent), min(seconds.cpu for seconds in spent)
 
 
 def make_ccd(folder, count, seed=5):
@@ -116,7 +111,7 @@ def weightwatcher(folder, **keys):
 
 
 def time_ccd(folder, count, repeat):
-    """Times by label, pixels that differ, and the masked fraction."""
+    """Seconds of every run by label, pixels that differ, and the masked fraction."""
     exposure, stars = make_ccd(folder, count)
     write_regions(folder, exposure, stars)
     fits.writeto(folder / "tiny.fits", np.ones((20, 20), np.float32))
@@ -139,7 +134,8 @@ def time_ccd(folder, count, repeat):
         "purepipe, memory, the same map": lambda: build_mask(exposure, stars, same),
         "purepipe, memory, repaired rules": lambda: build_mask(exposure, stars),
     }
-    times = take_turns(jobs, repeat, (ours, theirs))
+    turns = {name: without((ours, theirs), job) for name, job in jobs.items()}
+    times = take_turns(turns, repeat)
     jobs["WeightWatcher"]()
     from_files(same)()
     edge = np.full(exposure.shape, 4, np.int16)
@@ -172,8 +168,14 @@ def cost_of_stars(folder, repeat):
         more = stars[rng.integers(0, len(stars), count)]
         xy = rng.uniform(0, 1, (2, count)) * np.array([[2112], [4644]])
         more["ra"], more["dec"] = exposure.wcs.pixel_to_sky(*xy)
-        wall, processor = take_turns({"": lambda m=more: build_mask(exposure, m)}, repeat)[""]
+        spent = take_turns({"": lambda m=more: build_mask(exposure, m)}, repeat)[""]
+        wall, processor = best(spent)
         print(f"{count:8d}{wall:8.3f}{processor:8.3f} s")
+
+
+def said(different):
+    """The agreement of two maps."""
+    return f"{different} pixels differ" if different else "no pixel differs"
 
 
 def main():
@@ -182,23 +184,35 @@ def main():
     parser.add_argument("--polygons", type=int, default=2000, help="random polygons to compare")
     parser.add_argument("--stars", type=int, default=300, help="stars on the CCD")
     parser.add_argument("--repeat", type=int, default=7, help="runs, of which the best counts")
+    add_json_option(parser)
     options = parser.parse_args()
     if shutil.which("weightwatcher") is None and shutil.which("ww") is None:
         sys.exit("weightwatcher is not installed; there is nothing to compare with")
     with tempfile.TemporaryDirectory() as name:
-        drawn, pixels, different = compare_polygons(Path(name), options.polygons)
+        drawn, pixels, missed = compare_polygons(Path(name), options.polygons)
         print(f"{drawn} random polygons of {len(KINDS)} kinds, {pixels:.3g} pixels: "
-              f"{different} differ")  # fmt: skip
+              f"{missed} differ")  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         times, different, fraction = time_ccd(Path(name), options.stars, options.repeat)
         print(f"CCD of 2112 x 4644 with {options.stars} stars, {fraction:.1%} masked: "
               f"{different} pixels differ")  # fmt: skip
         print(f"{'':54s}    wall           processor      (load {os.getloadavg()[0]:.1f})")
-        rival = times["WeightWatcher"]
-        for label, (wall, processor) in times.items():
+        rival = best(times["WeightWatcher"])
+        for label, spent in times.items():
+            wall, processor = best(spent)
             print(f"{label:54s}{wall:7.3f} s{rival[0] / wall:6.2f} x"
                   f"{processor:7.3f} s{rival[1] / processor:6.2f} x")  # fmt: skip
         cost_of_stars(Path(name), options.repeat)
+    version = program_version("weightwatcher")
+    rows = [Row(f"masks, {drawn} random polygons", f"WeightWatcher {version}", said(missed),
+                {"different_pixels": int(missed)})]  # fmt: skip
+    rows += [
+        Row(f"mask of a 2112 x 4644 CCD, {options.stars} stars, {label}",
+            f"WeightWatcher {version}", said(different), {"different_pixels": int(different)},
+            cpu_of(times[f"purepipe, {label}, the same map"]), cpu_of(times["WeightWatcher"]))
+        for label in ("files", "memory")
+    ]  # fmt: skip
+    write_rows(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ does not fit them; ngmix is timed when it is importable. The bias follows the pr
 
 import argparse
 import math
+import os
 import resource
 import time
 from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
+from rows import Row, add_json_option, cpu_of, take_turns, tiny, write_rows
 
 from purepipe.config import ShapeConfig
 from purepipe.shapes import (
@@ -220,6 +222,36 @@ def print_memory(library, number, block=1000):
     print(f"  largest: {largest:.0f} MiB, {largest - start:+.0f} MiB")
 
 
+def step_rows(library, count, repeat):
+    """Rows of the whole step: beside GalSim, and with one thread per core beside one thread."""
+    import galsim
+
+    stamps = noisy_stamps(library, count, 30.0)
+    objects, epochs = as_epochs(*stamps[:3])
+    cores, few = os.cpu_count() or 1, 2
+
+    def step(threads):
+        return measure_shapes(objects, epochs, ShapeConfig(), seed=1, threads=threads)
+
+    def images():
+        for obj in range(few):
+            for image, psf, jac in zip(*(array[obj] for array in stamps[:3]), strict=True):
+                galsim_images(image, psf, jac, 0.35)
+
+    jobs = {"one": lambda: step(1), "all": lambda: step(cores), "galsim": images}
+    spent = take_turns(jobs, repeat)
+    what = "shapes, 3 epochs of 51 x 51, five types"
+    one, other = (table.as_array().tobytes() for table in (step(1), step(cores)))
+    same = "same bits" if one == other else "DIFFERENT"
+    walls = {name: [seconds.wall / count for seconds in spent[name]] for name in ("one", "all")}
+    return [
+        Row(what, f"GalSim {galsim.__version__}, making the images alone", "",
+            {}, cpu_of(spent["one"], count), cpu_of(spent["galsim"], few), "galaxy"),
+        Row(what, "itself, one thread", same, {}, walls["all"], walls["one"], "galaxy",
+            cores, "wall"),
+    ]  # fmt: skip
+
+
 def print_cells(library, repeat):
     """Time of metadetection on cells of random noise with faint sources."""
     rng = np.random.default_rng(2)
@@ -247,6 +279,7 @@ def print_accuracy(path):
     errors = np.sqrt(np.einsum("otii->oti", cov) if cov.ndim == 4 else cov)
     print(f"\ndifference from converged ngmix fits ({path.name})")
     print("  noise  objects  parameters/error: rms, max      R: rms, max")
+    found = []
     for noise, rows in (("none", slice(0, plain)), ("rot90", slice(plain, None))):
         given = {name: reference[name][rows] for name in ("images", "psfs", "jacobians")}
         stamps = reference["noise"]
@@ -264,6 +297,14 @@ def print_accuracy(path):
             f"  {noise:6} {len(g):7}  {difference.std():19.1e}, {np.abs(difference).max():.1e}"
             f"  {change.std():11.1e}, {np.abs(change).max():.1e}"
         )
+        worst, response = float(np.abs(difference).max()), float(np.abs(change).max())
+        name = f"shapes of {len(g)} galaxies" + (", rotated noise" if noise == "rot90" else "")
+        found.append(Row(
+            name, "converged ngmix fits",
+            f"parameters to {tiny(worst)} of their errors, responses to {tiny(response)}",
+            {"parameters": worst, "response": response},
+        ))  # fmt: skip
+    return found
 
 
 def bias_row(name, test):
@@ -284,13 +325,22 @@ HEAD = (
 
 
 def print_bias(library, pairs, threads, noise, seed, snrs=(math.inf, 30.0, 15.0), name="standard"):
-    """Rows of m and c."""
+    """Prints rows of m and c; the same for the table of all benchmarks."""
+    rows = []
     repeats = max(1, round(pairs / (4 * len(library))))
     for snr in snrs:
         test = selftest_shear(
             library=library, snr=snr, repeats=repeats, threads=threads, noise=noise, seed=seed
         )
         print(bias_row(name, test), flush=True)
+        c = [f"{test.c[i] * 1e4:+.1f} ± {test.c_err[i] * 1e4:.1f}" for i in range(2)]
+        case = "no noise" if math.isinf(snr) else f"S/N {snr:g}"
+        rows.append(Row(
+            f"shear, isolated galaxies, {case}, {test.pairs} pairs", "truth",
+            f"m = ({test.m * 1e3:+.2f} ± {test.m_err * 1e3:.2f})e-3, c = ({', '.join(c)})e-4",
+            {"m": float(test.m), "m_err": float(test.m_err)},
+        ))  # fmt: skip
+    return rows
 
 
 def calibration_cases():
@@ -324,16 +374,18 @@ def print_calibration(arguments):
     """The tables of docs/shapes.md: every case, or those named."""
     cases = calibration_cases()
     print(HEAD + "\n|" + "---|" * 10, flush=True)
+    rows = []
     for name in arguments.calibration or cases:
         choices, runs = cases[name]
         library = draw_library(
             arguments.galaxies, seed=arguments.seed, shear_grid=arguments.shear_grid, **choices
         )
         for snr, factor in runs:
-            print_bias(
+            rows += print_bias(
                 library, factor * arguments.pairs, arguments.threads, arguments.noise,
                 arguments.seed, snrs=(snr,), name=name,
             )  # fmt: skip
+    return rows
 
 
 def main():
@@ -358,10 +410,16 @@ def main():
     parser.add_argument(
         "--shear-grid", action="store_true", help="shear the pixels with the galaxies: less scatter"
     )
+    parser.add_argument("--rows", action="store_true", help="only what run_all.py shows")
+    add_json_option(parser)
     arguments = parser.parse_args()
     if arguments.calibration is not None:
         arguments.pairs = arguments.pairs or 100_000
-        print_calibration(arguments)
+        write_rows(arguments.json, print_calibration(arguments))
+        return
+    if arguments.rows:
+        rows = step_rows(draw_library(100, turns=1), arguments.objects, arguments.repeat)
+        write_rows(arguments.json, rows + print_accuracy(arguments.reference))
         return
     library = draw_library(
         arguments.galaxies, turns=2 if arguments.pairs else 1, shear_grid=arguments.shear_grid

@@ -51,6 +51,7 @@ class Benchmark:
 
 
 BENCHMARKS: dict[str, Benchmark] = {
+    "mask": Benchmark("bench_mask.py", "", "--polygons 120 --repeat 1", ("weightwatcher",)),
     "psf agreement": Benchmark("bench_psf_agreement.py", "", "--only degree", ("psfex",)),
     "psf": Benchmark(
         "bench_psf.py", "--stars 50 225 --repeat 3", "--stars 50 --repeat 1", ("psfex",)
@@ -64,6 +65,17 @@ BENCHMARKS: dict[str, Benchmark] = {
     "select": Benchmark(
         "bench_select.py", "", "--seeing 0.7 --stars 6 --galaxies 20", ("source-extractor",)
     ),
+    "shapes": Benchmark(
+        "bench_shapes.py", "--rows --repeat 5", "--rows --objects 50 --repeat 1",
+        modules=("galsim",),
+    ),
+    "shear": Benchmark(
+        "bench_shapes.py",
+        "--calibration standard --shear-grid --galaxies 1000 --pairs 120000",
+        "--calibration standard --shear-grid --galaxies 100 --pairs 1000",
+        modules=("galsim",),
+    ),
+    "blended": Benchmark("bench_blended.py", "--pairs 11000 --stamps", "--pairs 200 --stamps"),
 }  # fmt: skip
 
 
