@@ -11,6 +11,7 @@ KINDS = (
     "integer",
     "half",
     "circle",
+    "many",
 )
 
 
@@ -27,12 +28,18 @@ def random_polygon(kind, rng, shape):
         angle = rng.uniform(0, 2 * np.pi, n)
     elif kind == "tiny":
         radius = rng.uniform(0.3, 1.5)
+    elif kind == "many":
+        # As many as WeightWatcher reads, at most 3 digits each: it cuts lines at 4095 characters.
+        n = 500
+        angle, radius = rng.uniform(0, 2 * np.pi, n), rng.uniform(20, 80)
     elif kind == "outside":
         centre = np.array([rng.uniform(-60, nx + 60), rng.choice([-20.0, ny + 20.0])])
         radius = rng.uniform(20, 120)
-    r = radius * (rng.uniform(0.2, 1, n) if kind in ("concave", "crossing", "outside") else 1.0)
+    r = radius * (
+        rng.uniform(0.2, 1, n) if kind in ("concave", "crossing", "outside", "many") else 1.0
+    )
     vertices = centre + np.stack([r * np.cos(angle), r * np.sin(angle)], axis=1)
-    if kind == "integer":
+    if kind in ("integer", "many"):
         vertices = np.round(vertices)
     elif kind == "half":
         vertices = np.floor(vertices) + 0.5

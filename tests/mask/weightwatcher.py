@@ -38,5 +38,8 @@ def run_weightwatcher(folder, weights=(), flags=(), regions=(), **keys):
 
 def region_text(polygons):
     """Lines of a region file, shortest decimals that keep every bit."""
-    lines = ["polygon(" + " ".join(map(repr, np.ravel(p).tolist())) + ")" for p in polygons]
+    lines = [
+        "polygon(" + " ".join(repr(v).removesuffix(".0") for v in np.ravel(p).tolist()) + ")"
+        for p in polygons
+    ]
     return "\n".join(lines) + "\n"
