@@ -39,7 +39,7 @@ from purepipe.io.background import write_background
 from purepipe.io.psf_file import write_psf
 from purepipe.pipeline import make_plan, work
 from purepipe.pipeline import objects as block
-from purepipe.pipeline.units import WorkContext, block_units
+from purepipe.pipeline.units import WorkContext, object_units
 from purepipe.pipeline.warm import warm_psf, warm_shapes
 from purepipe.psf import PSFModel
 from purepipe.survey import CCD, cut_stamps, epoch_tables, find_epochs
@@ -263,7 +263,7 @@ def measure(folder: Path, block_size: int, limit: int | None) -> None:
     del objects
     read_detections = bytes_read() - read
     worst, used = 0, 0
-    for unit in block_units(task, rows, block_size)[:limit]:
+    for unit in object_units(task, rows, config)[:limit]:
         opened.clear()
         before = time.process_time()
         outcome = work.execute(unit, context)

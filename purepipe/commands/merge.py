@@ -17,6 +17,8 @@ from purepipe.survey.naming import NAMINGS, named, with_sentinels
 if TYPE_CHECKING:
     from astropy.table import Table
 
+CATALOGUES = "catalogue/final_cat-*.fits"
+
 
 def main(arguments: list[str]) -> int:
     """Join final catalogues of tiles.
@@ -75,11 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--primary", action="store_true", help="leave out objects that belong to another tile")
     add("--sentinels", action="store_true",
         help="write ShapePipe's numbers for what was not measured, not NaN")  # fmt: skip
+    add("--metadetect", action="store_true",
+        help="of folders of runs, join the metadetections instead")  # fmt: skip
     return parser
 
 
-def tile_catalogues(paths: Sequence[Path]) -> list[Path]:
-    """The catalogues of tiles that are named, or lie in folders of runs.
+def tile_catalogues(paths: Sequence[Path], *, pattern: str = CATALOGUES) -> list[Path]:
+    """The catalogues of tiles that are named, or lie in folders of runs under a pattern of names.
 
     Raises
     ------
@@ -91,10 +95,10 @@ def tile_catalogues(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted((path / "catalogue").glob("final_cat-*.fits"))
+        inside = sorted(path.glob(pattern))
         if not inside:
             raise InputFileError(
-                "no catalogue of a tile in this folder", file=path,
+                "no catalogue of a tile in this folder", file=path, allowed=pattern,
                 remedy="Name a run's folder after its end, or the catalogues themselves.",
             )  # fmt: skip
         found += inside

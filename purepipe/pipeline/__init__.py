@@ -13,7 +13,13 @@ from purepipe.pipeline.plan import load_survey, make_plan
 from purepipe.pipeline.progress import counting, make_progress
 from purepipe.pipeline.results import Run, open_run
 from purepipe.pipeline.run import RunSummary, run
-from purepipe.pipeline.shear import ShearComparison, ShearRow, compare_shear, comparison_lines
+from purepipe.pipeline.shear import (
+    ShearComparison,
+    ShearRow,
+    compare_metadetections,
+    compare_shear,
+    comparison_lines,
+)
 from purepipe.pipeline.single import measure_one, stamps_of
 from purepipe.pipeline.status import (
     Estimate,
@@ -39,6 +45,7 @@ __all__ = [
     "ShearRow",
     "Verification",
     "compare_catalogues",
+    "compare_metadetections",
     "compare_runs",
     "compare_shear",
     "comparison_lines",

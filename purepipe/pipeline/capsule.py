@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 CAPSULE = "capsule.json"
 _FORMAT = 1
 _PACKAGES = ("numpy", "scipy", "astropy", "numba", "sep", "photutils", "scikit-learn")
-_ORDER = {"exposure": 0, "ccd": 1, "tile": 2, "shapes": 3, "catalogue": 4}  # of the chain
+_ORDER = {
+    "exposure": 0,
+    "ccd": 1,
+    "tile": 2,
+    "shapes": 3,
+    "cells": 4,
+    "catalogue": 5,
+}  # of the chain
 
 
 @dataclass(frozen=True)

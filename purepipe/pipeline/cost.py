@@ -13,7 +13,7 @@ _MIN_UNITS = 3  # of a kind, to believe its measured cost
 # By which step the size of a unit is told: its count goes in, divided by the number.
 _SIZES = {
     "ccd": ("mask", 1e6), "tile": ("mask", 1e6), "shapes": ("shapes", 1.0),
-    "catalogue": ("catalogue", 1.0),
+    "cells": ("metadetect", 1.0), "catalogue": ("catalogue", 1.0),
 }  # fmt: skip
 
 
@@ -24,7 +24,8 @@ class KindCost:
     Attributes
     ----------
     seconds, megabytes
-        CPU time and products on disk, per megapixel (CCD, tile) or per object (shapes, catalogue).
+        CPU time and products on disk, per megapixel (CCD, tile), per object (shapes,
+        catalogue) or per cell.
     peak_mb
         Memory of a worker, megabytes.
     files
@@ -47,7 +48,7 @@ class CostModel:
     Attributes
     ----------
     kinds
-        By kind: ccd, tile, shapes, catalogue.
+        By kind: ccd, tile, shapes, cells, catalogue.
     density
         Objects per megapixel of a tile.
     """
@@ -67,6 +68,7 @@ DEFAULT_COSTS = CostModel(
         "ccd": KindCost(seconds=0.29, megabytes=0.23, peak_mb=480, files=5),
         "tile": KindCost(seconds=0.17, megabytes=3.1, peak_mb=480, files=2),
         "shapes": KindCost(seconds=0.0035, megabytes=0.0009, peak_mb=480, files=1),
+        "cells": KindCost(seconds=0.25, megabytes=0.06, peak_mb=480, files=1),
         "catalogue": KindCost(seconds=0.00015, megabytes=0.0011, peak_mb=480, files=1),
     },
     density=290.0,

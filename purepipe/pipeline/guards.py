@@ -9,14 +9,20 @@ from purepipe.pipeline.store import Outcome
 from purepipe.pipeline.summary import step_totals
 
 # Steps whose counts mean: what came in, and what was a success.
-_GUARDED = {("ccd", "psf"), ("shapes", "psf"), ("shapes", "spread"), ("shapes", "shapes")}
+_GUARDED = {
+    ("ccd", "psf"),
+    ("shapes", "psf"),
+    ("shapes", "spread"),
+    ("shapes", "shapes"),
+    ("cells", "metadetect"),
+}
 
 
 def guard_lines(outcomes: Iterable[Outcome], config: RunConfig) -> tuple[str, ...]:
     """One line for each kind of unit, and each step, that lost more than its allowed share."""
     outcomes = list(outcomes)
     lines = []
-    for kind in ("ccd", "tile", "shapes", "catalogue"):
+    for kind in ("ccd", "tile", "shapes", "cells", "catalogue"):
         group = [outcome for outcome in outcomes if outcome.kind == kind]
         failed = sum(not outcome.complete for outcome in group)
         if group and failed / len(group) > config.max_failed_units:

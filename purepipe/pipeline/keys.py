@@ -12,7 +12,7 @@ from typing import Any
 
 from purepipe.config import MaskConfig, SurveyConfig, to_mapping
 from purepipe.config.survey import InputConfig
-from purepipe.pipeline.units import CatalogueTask, CCDTask, ShapesTask, TileTask, Unit
+from purepipe.pipeline.units import CatalogueTask, CCDTask, CellsTask, ShapesTask, TileTask, Unit
 
 _SAMPLE = 65536  # bytes at each end of a large file
 _WHOLE = 1 << 22  # files up to this size are always hashed in full
@@ -27,6 +27,7 @@ class Settings:
     ccd: str
     tile: str
     shapes: str
+    cells: str
     products: str
     nebulae_ccd: tuple[Path | None, ...]
     nebulae_tile: tuple[Path | None, ...]
@@ -42,7 +43,13 @@ def settings_of(config: SurveyConfig) -> Settings:
         # The limits of the PSF's use decide whether the unit of a CCD counts as done.
         ccd=content_hash(to_mapping(config.ccd), to_mapping(tile.psf)),
         tile=content_hash([to_mapping(step) for step in (tile.mask, tile.detect, tile.epochs)]),
-        shapes=content_hash(to_mapping(tile)),
+        shapes=content_hash({k: v for k, v in to_mapping(tile).items() if k != "metadetect"}),
+        cells=content_hash(
+            to_mapping(tile.metadetect),
+            to_mapping(tile.psf),
+            to_mapping(tile.epochs),
+            tile.shapes.stamp_size,
+        ),
         products=content_hash(config.products),
         nebulae_ccd=_nebulae(config.ccd.mask),
         nebulae_tile=_nebulae(tile.mask),
@@ -81,8 +88,13 @@ def unit_parts(
     elif isinstance(task, ShapesTask):
         own = [task.start, task.stop]
         configuration = settings.shapes
+    elif isinstance(task, CellsTask):
+        # The projection of the tile alone, which its file may change with all else.
+        files = (task.tile.image,)
+        own = [task.row, _headers(task.tile.ccds)]
+        configuration = settings.cells
     elif isinstance(task, CatalogueTask):
-        own = [len(task.blocks)]
+        own = [len(task.blocks), len(task.cells)]
         configuration = settings.products
     return {
         "code": code_version(),

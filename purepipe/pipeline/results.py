@@ -13,18 +13,20 @@ import numpy as np
 from purepipe.config import SurveyConfig, from_mapping
 from purepipe.display import axes_or_new, card
 from purepipe.errors import StoreError
-from purepipe.io.tables import read_table
+from purepipe.io.tables import read_table, write_tables
 from purepipe.pipeline.merging import merge_files
 from purepipe.pipeline.shear import mean_shear
 from purepipe.pipeline.store import Outcome, fact, open_store, outcomes
 from purepipe.pipeline.summary import step_totals
-from purepipe.shapes import ShearEstimate
+from purepipe.shapes import ShearEstimate, calibrate
+from purepipe.survey import merge_tiles
 
 if TYPE_CHECKING:
     from astropy.table import Table
     from matplotlib.axes import Axes
 
 MERGED = "catalogue/final_cat.fits"
+DETECTIONS = "metadetect/metadetect_cat.fits"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,31 @@ class Run:
             )
         return read_table(path)
 
+    def metadetections(self) -> Table:
+        """The merged detections of metadetection, one row for each detection and type.
+
+        Raises
+        ------
+        StoreError
+            The run has none.
+        """
+        path = self.root / DETECTIONS
+        if not path.exists():
+            raise StoreError(
+                "the run has no merged metadetections", file=self.root,
+                key="tile.metadetect.enabled", got=self.config.tile.metadetect.enabled,
+                remedy="Set it to true and run to the end; beyond run.max_merged_objects, read the"
+                " tiles' metadetect/metadetect_cat-*.fits.",
+            )  # fmt: skip
+        return read_table(path)
+
+    def metadetect_shear(self, *, tiles: Sequence[str] | None = None) -> ShearEstimate:
+        """Mean shear by metadetection, of all tiles or of some; errors from leaving out cells."""
+        table = self.metadetections()
+        if tiles is not None:
+            table = table[np.isin(np.asarray(table["TILE_ID"]), list(tiles))]
+        return calibrate(table[np.asarray(table["PRIMARY"]) == 1], seed=self.config.seed)
+
     def shear(self, *, tiles: Sequence[str] | None = None) -> ShearEstimate:
         """Calibrated mean shear of the selected objects, of all tiles or of some."""
         table = self.catalogue()
@@ -121,14 +148,44 @@ def merge_catalogues(
 
     `meta` goes into its header.
     """
-    paths = [
+    paths = _products(root, ended, "catalogue/")
+    if not paths:
+        (root / MERGED).unlink(missing_ok=True)  # of an earlier run; it must not pass for this one
+        return 0
+    return merge_files(paths, root / MERGED, meta=meta).written
+
+
+def merge_detections(
+    root: Path, ended: Iterable[Outcome], *, meta: Mapping[str, Any] | None = None, most: int
+) -> int:
+    """Write the merged metadetections and cells of all tiles, and give the number of rows.
+
+    Where there are none, or more peaks than `most`, none are written; those of an earlier run go.
+    """
+    from astropy.table import vstack
+
+    ended = list(ended)
+    paths = _products(root, ended, "metadetect/")
+    (root / DETECTIONS).unlink(missing_ok=True)
+    peaks = sum(
+        step.n_in for o in ended if o.kind == "catalogue" for step in o.steps
+        if step.step == "metadetect"
+    )  # fmt: skip
+    if not paths or peaks > most:
+        return 0
+    tables = [read_table(path) for path in paths]
+    merged = merge_tiles(tables, meta={**(meta or {}), "MDTSTEP": tables[0].meta["MDTSTEP"]})
+    cells = vstack([read_table(path, "CELLS") for path in paths], metadata_conflicts="silent")
+    write_tables(root / DETECTIONS, {"RESULTS": merged, "CELLS": cells})
+    return len(merged)
+
+
+def _products(root: Path, ended: Iterable[Outcome], folder: str) -> list[Path]:
+    """The files of one kind that the units of the tiles' catalogues made."""
+    return sorted(
         root / product
         for outcome in ended
         if outcome.kind == "catalogue" and outcome.done
         for product in outcome.products
-        if product.startswith("catalogue/")
-    ]
-    if not paths:
-        (root / MERGED).unlink(missing_ok=True)  # of an earlier run; it must not pass for this one
-        return 0
-    return merge_files(sorted(paths), root / MERGED, meta=meta).written
+        if product.startswith(folder)
+    )

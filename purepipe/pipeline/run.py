@@ -19,7 +19,12 @@ from purepipe.pipeline.keys import code_version, content_hash, file_identity
 from purepipe.pipeline.locks import Shard
 from purepipe.pipeline.plan import Plan, make_plan, require_units
 from purepipe.pipeline.progress import Progress, Silent
-from purepipe.pipeline.results import MERGED, merge_catalogues
+from purepipe.pipeline.results import (
+    DETECTIONS,
+    MERGED,
+    merge_catalogues,
+    merge_detections,
+)
 from purepipe.pipeline.schedule import Schedule
 from purepipe.pipeline.store import (
     Outcome,
@@ -32,7 +37,7 @@ from purepipe.pipeline.store import (
     outcomes,
     set_facts,
 )
-from purepipe.pipeline.units import WorkContext
+from purepipe.pipeline.units import TileTask, WorkContext, cell_units
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,9 @@ def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:
     """Do the units of a plan, then join their catalogues."""
     store, config = schedule.store, schedule.context.config
     counts = Counter(unit.kind for unit in plan.units)
+    for unit in plan.units:
+        if isinstance(unit.task, TileTask) and config.tile.metadetect.enabled:
+            counts["cells"] += len(cell_units(unit.task, config.tile.metadetect))
     workers = max(capacity(schedule.pool) // 2, 1)
     set_facts(store, {"planned": counts, f"workers {store.owner}": workers})
     schedule.progress.total(len(plan.units) + len(plan.problems))
@@ -161,21 +169,26 @@ def _merge(schedule: Schedule, ended: list[Outcome]) -> int:
     """Join the catalogues of all tiles, unless that was done; the number of rows is returned."""
     store, provenance = schedule.store, schedule.context.provenance
     key = content_hash([(o.name, o.key, o.status) for o in ended if o.kind == "catalogue"])
-    merged = store.root / MERGED
+    merged, detections = store.root / MERGED, store.root / DETECTIONS
     earlier = fact(store, "merged")
-    if merged.is_file() and earlier is not None and earlier[:2] == [key, file_identity(merged)]:
-        return int(earlier[2])
+    if merged.is_file() and earlier is not None:
+        objects = int(earlier[2])
+        if earlier == [key, file_identity(merged), objects, file_identity(detections)]:
+            return objects
     rows = sum(
         step.n_out
         for outcome in ended if outcome.kind == "catalogue" and outcome.done
         for step in outcome.steps if step.step == "catalogue"
     )  # fmt: skip
-    if rows > schedule.context.config.run.max_merged_objects:
+    most = schedule.context.config.run.max_merged_objects
+    merge_detections(store.root, ended, meta=provenance, most=most)
+    if rows > most:
         merged.unlink(missing_ok=True)  # of an earlier run
         return rows
     objects = merge_catalogues(store.root, ended, meta=provenance)
     if objects:
-        set_facts(store, {"merged": [key, file_identity(merged), objects]})
+        identities = [file_identity(path) for path in (merged, detections)]
+        set_facts(store, {"merged": [key, identities[0], objects, identities[1]]})
     return objects
 
 

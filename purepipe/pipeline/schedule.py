@@ -32,7 +32,7 @@ from purepipe.pipeline.store import (
     release_dead,
     still_valid,
 )
-from purepipe.pipeline.units import TileTask, Unit, WorkContext, block_units
+from purepipe.pipeline.units import TileTask, Unit, WorkContext, object_units
 from purepipe.pipeline.warm import warm_up
 from purepipe.pipeline.work import clear, execute
 
@@ -218,7 +218,7 @@ class Schedule:
                 self.progress.stage("preparing kernels")
                 # Broken by a death while headers were read: the units compile, in a new pool.
                 with suppress(BrokenExecutor):
-                    warm_up(self.pool)
+                    warm_up(self.pool, cells=self.context.config.tile.metadetect.enabled)
 
     def start(self, unit: Unit) -> None:
         """Give one unit to the executor."""
@@ -322,8 +322,7 @@ class Schedule:
         self.ended[unit.name] = outcome
         if isinstance(unit.task, TileTask) and outcome.complete:
             objects = next(step.n_out for step in outcome.steps if step.step == "detect")
-            size = self.context.config.block_size
-            self.add(block_units(unit.task, objects, size, self.costs))
+            self.add(object_units(unit.task, objects, self.context.config, self.costs))
         for name in self.dependents.pop(unit.name, ()):
             missing = self.waiting[name]
             missing.discard(unit.name)

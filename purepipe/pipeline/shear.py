@@ -97,8 +97,54 @@ def compare_shear(
     names = [tile for tile in sorted(truth) if np.any(tiles == tile)]
     parts = [_selected(table[tiles == tile], config) for tile in names]
     estimates = [
-        calibrate(part, cut=selection(config), groups=_patches(part), seed=seed) for part in parts
+        calibrate(
+            part, cut=selection(config), groups=_patches(part, "X_IMAGE", "Y_IMAGE"), seed=seed
+        )
+        for part in parts
+    ]  # fmt: skip
+    words = selection(config) + (" and no masked pixel" if config.unmasked else "")
+    return _comparison(names, estimates, truth, words)
+
+
+def compare_metadetections(
+    table: Table, truth: Mapping[str, Pair], *, cut: str | None = None, seed: int = 0
+) -> ShearComparison:
+    """The mean shear of every tile by metadetection beside its true shear, and the bias.
+
+    Parameters
+    ----------
+    table
+        Merged metadetections.
+    truth
+        Tile number -> true shear (g1, g2); first axis west, second axis north.
+    cut
+        As for `calibrate_detections`, on top of the weights.
+    seed
+        Seed of the jackknife groups.
+
+    Raises
+    ------
+    NothingToDo
+        A type has no detection with a weight in a tile.
+    """
+    tiles = np.asarray(table["TILE_ID"]).astype(str)
+    names = [tile for tile in sorted(truth) if np.any(tiles == tile)]
+    primary = np.asarray(table["PRIMARY"]) == 1
+    parts = [table[(tiles == tile) & primary] for tile in names]
+    estimates = [
+        calibrate(part, cut=cut, groups=_patches(part, "MDET_X", "MDET_Y"), seed=seed)
+        for part in parts
     ]
+    words = "weights of metadetection" + (f" and {cut}" if cut else "")
+    return _comparison(names, estimates, truth, words)
+
+
+def _comparison(
+    names: Sequence[str],
+    estimates: Sequence[ShearEstimate],
+    truth: Mapping[str, Pair],
+    words: str,
+) -> ShearComparison:
     rows = tuple(
         ShearRow(
             tile, estimate.number, truth[tile], _pair(estimate.g), _pair(estimate.errors)
@@ -110,7 +156,6 @@ def compare_shear(
     gamma = np.array([truth[tile] for tile in names]).reshape(-1, 2)
     if len(names) > 1 and (np.ptp(gamma, axis=0) > 0).all():
         m, m_error, c, c_error = _joint_bias(estimates, gamma)
-    words = selection(config) + (" and no masked pixel" if config.unmasked else "")
     return ShearComparison(rows, words, m, m_error, c, c_error)
 
 
@@ -148,10 +193,13 @@ def _selected(table: Table, config: ShearConfig) -> Table:
     return table[use]
 
 
-def _patches(table: Table) -> NDArray[np.int64]:
-    """The patch of its tile in which each object lies, on a grid from edge to edge."""
+def _patches(table: Table, *names: str) -> NDArray[np.int64]:
+    """The patch of its tile in which each row lies, on a grid from edge to edge.
+
+    `names` are the columns of the position.
+    """
     axes = []
-    for name in ("X_IMAGE", "Y_IMAGE"):
+    for name in names:
         position = np.asarray(table[name], dtype=np.float64)
         edge = position.max(initial=1.0) + 1.0
         axes.append(np.clip(position / edge * _PATCHES, 0, _PATCHES - 1).astype(np.int64))

@@ -24,9 +24,9 @@ from purepipe.pipeline.store import (
     open_store,
     outcomes,
 )
-from purepipe.pipeline.units import TileTask, pixels
+from purepipe.pipeline.units import TileTask, cell_units, pixels
 
-KINDS = ("ccd", "tile", "shapes", "catalogue")
+KINDS = ("ccd", "tile", "shapes", "cells", "catalogue")
 LEDGER_KB = 5.0  # of the ledger, per unit; measured by benchmarks/bench_run.py
 _SHOWN = 5  # units at work, and failures of one message
 
@@ -150,7 +150,7 @@ def _seconds_left(ended: Iterable[Outcome], planned: dict[str, int], counts: Cou
     left = 0.0
     for kind, number in planned.items():
         group = groups.get(kind, [])
-        mean = costs.seconds(kind, 10.0 if kind in ("ccd", "tile") else 500.0)
+        mean = costs.seconds(kind, 10.0 if kind in ("ccd", "tile", "cells") else 500.0)
         if group:
             mean = sum(outcome.seconds for outcome in group) / len(group)
         left += max(number - counts[kind], 0) * mean
@@ -212,20 +212,23 @@ def estimate_run(
     else:
         plan = make_plan(config, executor=executor, costs=costs)
     require_units(plan, config)
-    return estimate(plan, costs, block_size=config.block_size), plan
+    return estimate(plan, costs, config), plan
 
 
-def estimate(plan: Plan, costs: CostModel, *, block_size: int) -> Estimate:
+def estimate(plan: Plan, costs: CostModel, config: SurveyConfig) -> Estimate:
     """What the units of a plan will take, by measured or shipped costs of units."""
-    size = {"ccd": 0.0, "tile": 0.0, "shapes": 0.0, "catalogue": 0.0}
+    size = dict.fromkeys(KINDS, 0.0)
     units = dict.fromkeys(KINDS, 0)
     for unit in plan.units:
         units[unit.kind] += 1
         size[unit.kind] += unit.cost / costs.kinds[unit.kind].seconds
         if isinstance(unit.task, TileTask):
             objects = round(costs.density * pixels(unit.task.shape))
-            units["shapes"] += math.ceil(objects / block_size)
+            units["shapes"] += math.ceil(objects / config.block_size)
             units["catalogue"] += 1
+            for row in cell_units(unit.task, config.tile.metadetect, costs):
+                units["cells"] += 1
+                size["cells"] += row.cost / costs.kinds["cells"].seconds
             size["shapes"] += objects
             size["catalogue"] += objects
     kinds = costs.kinds

@@ -28,6 +28,8 @@ STEPS = (
     Step("shapes", "psf", "stamps", "evaluate the PSF model at every object and epoch"),
     Step("shapes", "spread", "objects", "compare each object with the local PSF"),
     Step("shapes", "shapes", "objects", "measure shapes by metacalibration over all epochs"),
+    Step("cells", "metadetect", "cells", "detect and measure on five sheared images of each cell"),
     Step("catalogue", "catalogue", "objects", "join all columns, one row for each object"),
+    Step("catalogue", "metadetect", "peaks", "join the metadetections of all cells"),
     Step("catalogue", "products", "files", "write what else was asked for, in ShapePipe's forms"),
 )

@@ -36,7 +36,7 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
     outcomes = list(outcomes)
     fates = Counter((outcome.kind, outcome.status) for outcome in outcomes)
     lines = ["units"]
-    for kind in ("exposure", "ccd", "tile", "shapes", "catalogue"):
+    for kind in ("exposure", "ccd", "tile", "shapes", "cells", "catalogue"):
         counts = {status: n for (k, status), n in fates.items() if k == kind}
         if counts:
             text = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from purepipe.config import SurveyConfig
+from purepipe.config import MetadetectConfig, SurveyConfig
 from purepipe.pipeline.cost import DEFAULT_COSTS, CostModel
 
 
@@ -86,11 +87,30 @@ class ShapesTask:
 
 
 @dataclass(frozen=True)
+class CellsTask:
+    """Metadetection of one row of a tile's cells."""
+
+    tile: TileTask
+    row: int
+
+    @property
+    def product(self) -> str:
+        """The detections of the row, relative to the store."""
+        return f"metadetect/{self.tile.tile}/{self.row:04d}.fits"
+
+
+@dataclass(frozen=True)
 class CatalogueTask:
-    """The final catalogue of one tile."""
+    """The final catalogue of one tile, and its metadetections."""
 
     tile: TileTask
     blocks: tuple[ShapesTask, ...]
+    cells: tuple[CellsTask, ...] = ()
+
+    @property
+    def detections(self) -> str:
+        """The metadetections of the tile, relative to the store."""
+        return f"metadetect/metadetect_cat-{self.tile.tile}.fits"
 
     @property
     def product(self) -> str:
@@ -98,7 +118,7 @@ class CatalogueTask:
         return f"catalogue/final_cat-{self.tile.tile}.fits"
 
 
-Task = CCDTask | TileTask | ShapesTask | CatalogueTask
+Task = CCDTask | TileTask | ShapesTask | CellsTask | CatalogueTask
 
 
 @dataclass(frozen=True)
@@ -143,33 +163,59 @@ def tile_unit(task: TileTask, costs: CostModel = DEFAULT_COSTS) -> Unit:
     return Unit(f"tile {task.tile}", "tile", task, cost=costs.seconds("tile", pixels(task.shape)))
 
 
-def block_units(
-    task: TileTask, objects: int, block_size: int, costs: CostModel = DEFAULT_COSTS
+def object_units(
+    task: TileTask, objects: int, config: SurveyConfig, costs: CostModel = DEFAULT_COSTS
 ) -> list[Unit]:
-    """The units of the shape measurement of a tile, and that of its catalogue."""
-    ccds = tuple(f"ccd {ref.task.exposure}-{ref.task.ccd}" for ref in task.ccds)
+    """The units of a tile's shape measurement, metadetection and catalogue."""
+    size = config.block_size
+    before = (f"tile {task.tile}", *_ccd_names(task))
     blocks = tuple(
-        ShapesTask(task, number, start, min(start + block_size, objects))
-        for number, start in enumerate(range(0, objects, block_size))
+        ShapesTask(task, number, start, min(start + size, objects))
+        for number, start in enumerate(range(0, objects, size))
     )
     units = [
         Unit(
             f"shapes {task.tile} {block.block:05d}",
             "shapes",
             block,
-            needs=(f"tile {task.tile}", *ccds),
+            needs=before,
             cost=costs.seconds("shapes", block.stop - block.start),
         )
         for block in blocks
     ]
+    rows = cell_units(task, config.tile.metadetect, costs)
     catalogue = Unit(
         f"catalogue {task.tile}",
         "catalogue",
-        CatalogueTask(task, blocks),
-        needs=(f"tile {task.tile}", *(unit.name for unit in units)),
+        CatalogueTask(task, blocks, tuple(row.task for row in rows)),  # type: ignore[misc]
+        needs=(f"tile {task.tile}", *(unit.name for unit in (*units, *rows))),
         cost=costs.seconds("catalogue", objects),
     )
-    return [*units, catalogue]
+    return [*units, *rows, catalogue]
+
+
+def cell_units(
+    task: TileTask, config: MetadetectConfig, costs: CostModel = DEFAULT_COSTS
+) -> list[Unit]:
+    """The units of a tile's metadetection, one for each row of cells; none when it is off."""
+    if not config.enabled:
+        return []
+    own = config.side - 2 * config.margin
+    rows, columns = (math.ceil(n / own) for n in task.shape)
+    return [
+        Unit(
+            f"cells {task.tile} {row:04d}",
+            "cells",
+            CellsTask(task, row),
+            needs=_ccd_names(task),
+            cost=costs.seconds("cells", columns),
+        )
+        for row in range(rows)
+    ]
+
+
+def _ccd_names(task: TileTask) -> tuple[str, ...]:
+    return tuple(f"ccd {ref.task.exposure}-{ref.task.ccd}" for ref in task.ccds)
 
 
 def pixels(shape: tuple[int, int]) -> float:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.config import DetectConfig, PSFConfig, PSFInterpolationConfig
+from purepipe.config import DetectConfig, MetadetectConfig, PSFConfig, PSFInterpolationConfig
 from purepipe.config.mask import MaskConfig
 from purepipe.detect import extract
 from purepipe.exposure import Exposure, WeightKind
 from purepipe.mask import build_mask, mask_summary
 from purepipe.psf import fit_psf, psf_at, spread_model, validate_psf
 from purepipe.shapes import measure_shapes
+from purepipe.shapes.cell_epochs import CellEpoch, gather_cell, tile_cells
+from purepipe.shapes.detections import measure_cell
 from purepipe.survey import EpochStamps, cut_stamps
 from purepipe.wcs import WCS
 
@@ -29,17 +31,18 @@ _STAMP = 51
 _GRID = np.arange(40, 240, 60)  # pixel positions of the stars of the scene, in x and in y
 
 
-def warm_up(executor: Executor | None = None) -> None:
+def warm_up(executor: Executor | None = None, *, cells: bool = True) -> None:
     """Compile every kernel of the chain; machine code is kept on disk.
 
     Only the first call after an installation takes long. With an executor the rooms compile side
-    by side.
+    by side. Those of metadetection can be left out with `cells`.
     """
+    rooms = [room for room in ROOMS if cells or room is not warm_cells]
     if executor is None:
-        for room in ROOMS:
+        for room in rooms:
             room()
         return
-    for future in [executor.submit(room) for room in ROOMS]:
+    for future in [executor.submit(room) for room in rooms]:
         future.result()
 
 
@@ -77,7 +80,20 @@ def warm_shapes() -> None:
     measure_shapes(objects, epochs, seed=1)
 
 
-ROOMS: tuple[Callable[[], None], ...] = (warm_detection, warm_shapes, warm_psf)
+def warm_cells() -> None:
+    """Compile metadetection."""
+    scene, config = _scene(), MetadetectConfig(side=200)
+    assert scene.wcs is not None  # noqa: S101 - made with it
+    area = tile_cells(scene.shape, config.side, config.margin)[0][0]
+    x, y = area.nodes()
+    jacobian = scene.wcs.jacobian(*area.centre)
+    image = np.asarray(scene.image - 100, np.float32)
+    epoch = CellEpoch(image, np.zeros(scene.shape, np.bool_), _profile(), jacobian, x, y)
+    cell = gather_cell(area, [epoch], jacobian, max_masked=1.0)
+    measure_cell(cell, area, scene.wcs, config, seed=1, key="warm")
+
+
+ROOMS: tuple[Callable[[], None], ...] = (warm_detection, warm_shapes, warm_psf, warm_cells)
 
 
 def _profile() -> NDArray[np.float32]:

@@ -33,6 +33,7 @@ from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import read_table, write_table
 from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
+from purepipe.pipeline.cells import join_cells, measure_cells, write_cells
 from purepipe.pipeline.keys import file_identity, fingerprint
 from purepipe.pipeline.limits import collected_log, one_thread, time_limit, write_log
 from purepipe.pipeline.products import write_products
@@ -40,6 +41,7 @@ from purepipe.pipeline.store import Outcome, StepRecord
 from purepipe.pipeline.units import (
     CatalogueTask,
     CCDTask,
+    CellsTask,
     ShapesTask,
     Task,
     TileTask,
@@ -258,6 +260,16 @@ def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder)
     with recorder.step("catalogue", "objects", len(objects)) as counts:
         paths = [context.root / item.product for item in task.blocks]
         measured = [read_table(path) for path in paths if path.is_file()]
+def run_cells(task: CellsTask, context: WorkContext, recorder: Recorder) -> None:
+    """Detection and measurement on the sheared images of one row of a tile's cells."""
+    with recorder.step("metadetect", "cells") as counts:
+        cells = measure_cells(task, context)
+        counts.n_in = len(cells)
+        counts.n_out = sum(cell.summary["MDET_FLAGS"] == 0 for cell in cells)
+        counts.facts = {"detections": sum(cell.summary["MDET_DETECTIONS"] for cell in cells)}
+        write_cells(recorder.product(task.product), cells, task.tile, context)
+
+
         final = assemble_catalogue(
             objects, measured, tile=task.tile.tile, columns=block.block_columns()
         )
@@ -274,6 +286,14 @@ def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder)
             counts.n_in = counts.n_out = len(paths)
 
 
+    if task.cells:
+        with recorder.step("metadetect", "peaks") as counts:
+            found, cells = join_cells(task, context, recorder.product)
+            unsheared = np.asarray(found["MDET_TYPE"]) == "NOSHEAR"
+            counts.n_in = int(np.count_nonzero(unsheared))
+            counts.n_out = int(np.count_nonzero(np.asarray(found["MDET_WEIGHT"])[unsheared] > 0))
+            counts.facts = {"cells": len(cells),
+                            "cells lost": int(np.count_nonzero(cells["MDET_FLAGS"]))}  # fmt: skip
 def _one_nan(table: Table) -> None:
     """Give every NaN the same bits: its sign may depend on the length of a vectorised loop."""
     for name in table.colnames:
@@ -384,6 +404,7 @@ def _no_exposures(task: TileTask) -> str:
             f" ({', '.join(task.missing)}). Add their files, or correct [inputs]."
         )
     return f"{task.image}: no HISTORY card names an exposure. Check tile.epochs.history_pattern."
+        (root / task.detections).unlink(missing_ok=True)
 
 
 def _peak_memory() -> float:
@@ -398,3 +419,4 @@ _WORK: dict[type, Callable[[Any, WorkContext, Recorder], None]] = {
     ShapesTask: run_shapes,
     CatalogueTask: run_catalogue,
 }
+    CellsTask: run_cells,

@@ -12,7 +12,7 @@ import numpy as np
 from purepipe.config.survey import ShearConfig
 from purepipe.errors import ConfigError, PurepipeError
 from purepipe.io.config_file import format_toml
-from purepipe.pipeline.results import open_run
+from purepipe.pipeline.results import Run, open_run
 from purepipe.pipeline.shear import ShearComparison, ShearRow
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome
@@ -34,10 +34,10 @@ from purepipe.report.blocks import (
 )
 from purepipe.report.records import Record
 
-_KINDS = ("exposure", "ccd", "tile", "shapes", "catalogue")
+_KINDS = ("exposure", "ccd", "tile", "shapes", "cells", "catalogue")
 _KIND_NAMES = {
     "exposure": "exposures", "ccd": "CCDs", "tile": "tiles", "shapes": "blocks of objects",
-    "catalogue": "tile catalogues",
+    "cells": "rows of cells", "catalogue": "tile catalogues",
 }  # fmt: skip
 _STATUSES = ("done", "nothing to do", "data bad", "configuration wrong", "failed")
 MAX_FAILURES = 300
@@ -206,6 +206,27 @@ def _cuts(config: ShearConfig) -> str:
     if config.unmasked:
         cuts.append("no masked pixel")
     return ", ".join(cuts)
+    return [table, Text(text), *_metadetect_shear(run)]
+
+
+def _metadetect_shear(run: Run) -> list[Block]:
+    """The mean shear by metadetection, where the run has it."""
+    if not run.config.tile.metadetect.enabled:
+        return []
+    try:
+        found = run.metadetect_shear()
+    except PurepipeError as error:
+        return [Text(f"No mean shear by metadetection: {sentence(error)}")]
+    table = grid(
+        "Mean shear of all tiles, by metadetection; errors are 1 σ, from leaving out cells.",
+        ("component", "shear", "response"),
+        [
+            [Cell(f"g{i + 1}"), _with_error(float(found.g[i]), float(found.errors[i])),
+             cell(float(found.response[i, i]), "{:.4f}")]
+            for i in range(2)
+        ],
+    )  # fmt: skip
+    text = f"{found.number:,} of {found.total:,} detections on unsheared images have a weight."
 
 
 def configuration_section(record: Record) -> Section:

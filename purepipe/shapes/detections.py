@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.catalogue import build_table
+from purepipe.catalogue.table import column
 from purepipe.config.metadetect import MetadetectConfig
 from purepipe.errors import DataError, NothingToDo
 from purepipe.flags import MetadetectFlag
@@ -87,10 +88,7 @@ def measure_cell(
     Detections belong to a cell and have their RA and DEC by their position before the shear, so
     that the borders of cells and tiles are the same for all types.
     """
-    x, y = area.centre
-    ra, dec = (float(value) for value in wcs.pixel_to_sky(x, y))
-    summary: dict[str, Any] = {"CELL_ID": area.number, "RA": ra, "DEC": dec, "MDET_X": x + 1,
-                               "MDET_Y": y + 1, **dict.fromkeys(_CELL_COLUMNS)}  # fmt: skip
+    summary = lost_cell(area, wcs).summary
     summary |= {"MDET_N_EPOCH": len(cell.names), "MDET_OFFERED": cell.offered}
     if not cell.names:
         summary |= {"MDET_FLAGS": int(MetadetectFlag.NO_EPOCH), "MDET_DETECTIONS": 0,
@@ -124,6 +122,15 @@ def measure_cell(
     return CellDetections(columns, summary)
 
 
+def lost_cell(area: CellArea, wcs: WCS) -> CellDetections:
+    """A cell of a tile that was not looked at."""
+    x, y = area.centre
+    ra, dec = (float(value) for value in wcs.pixel_to_sky(x, y))
+    summary: dict[str, Any] = dict.fromkeys(_CELL_COLUMNS)
+    summary |= {"CELL_ID": area.number, "RA": ra, "DEC": dec, "MDET_X": x + 1, "MDET_Y": y + 1}
+    return CellDetections({}, summary)
+
+
 def detections_table(cells: Sequence[CellDetections], *, tile: str, step: float) -> Table:
     """The detections of some cells of a tile, one row for each detection and type."""
     names = [
@@ -145,9 +152,8 @@ def cells_table(cells: Sequence[CellDetections], *, tile: str) -> Table:
     names = ("CELL_ID", "RA", "DEC", "MDET_X", "MDET_Y", *_CELL_COLUMNS)
     values: dict[str, Any] = {"TILE_ID": tile}
     for name in names:
-        values[name] = np.array(
-            [np.nan if row[name] is None else row[name] for row in rows], np.float64
-        )
+        missing = column(name).missing
+        values[name] = np.array([missing if row[name] is None else row[name] for row in rows])
     return build_table(values, rows=len(rows))
 
 
@@ -271,8 +277,8 @@ def _view(
     for kind, name in enumerate(TYPE_NAMES):
         kinds[names == name] = kind
     values = {}
-    for short, (column, component) in _QUANTITIES.items():
-        array = np.asarray(table[column], np.float64)
+    for short, (name, component) in _QUANTITIES.items():
+        array = np.asarray(table[name], np.float64)
         values[short] = array if component is None else array[:, component]
     good = np.asarray(table["MDET_FLAGS"]) == 0
     known = float(table.meta.get("MDTSTEP", MetadetectConfig.step))
