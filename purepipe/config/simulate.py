@@ -168,6 +168,12 @@ class SimulateConfig:
         "Give the fields of one turn of shears the same galaxies, stars, seeing and noise,"
         " so that their difference measures the response to shear without shape noise.",
     )
+    shear_grid: bool = option(
+        False,
+        "Let positions and pixel grids follow the shear of their field: the pixels of fields of"
+        " opposite shear then differ by the PSF alone, which takes most of the noise out of their"
+        " difference. Distortions must not be TPV.",
+    )
     minimum_separation: float = option(
         3.0, "Smallest distance between two objects; 0 allows blends of any kind.",
         unit="arcsec", minimum=0,
@@ -189,6 +195,11 @@ class SimulateConfig:
         check(self)
         if not self.shears:
             raise ConfigError("at least one shear is needed", key="simulate.shears")
+        if self.shear_grid and self.camera.distortion in ("alternate", "tpv"):
+            raise ConfigError(
+                "distortions of the sky do not follow the pixel grid", key="simulate.shear_grid",
+                got=self.camera.distortion, allowed="camera.distortion 'sip' or 'none'",
+            )  # fmt: skip
         for shear in self.shears:
             if not math.hypot(*shear) < 0.5:
                 raise ConfigError("out of range", key="simulate.shears", got=shear,

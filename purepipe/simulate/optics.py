@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from purepipe.config.simulate import SimulateConfig
 from purepipe.rng import generator
+from purepipe.shapes.images import shear_matrix
 from purepipe.wcs import ARCSEC, WCS
 
 if TYPE_CHECKING:
@@ -78,6 +80,15 @@ def field_key(config: SimulateConfig, field: int) -> int:
     return field // len(config.shears) if config.repeat_sky else field
 
 
+def grid_shear(config: SimulateConfig, field: int) -> NDArray[np.float64]:
+    """(2, 2) matrix by which the pixel grids of a field are sheared, axes east and north."""
+    if not config.shear_grid:
+        return np.eye(2)
+    matrix = shear_matrix(*config.shears[field % len(config.shears)])
+    flip = np.diag([-1.0, 1.0])  # shears refer to the west
+    return flip @ matrix @ flip
+
+
 def pointings(config: SimulateConfig) -> tuple[Pointing, ...]:
     """All exposures of the survey, by field and order within it."""
     return tuple(
@@ -96,8 +107,9 @@ def _pointing(config: SimulateConfig, field: int, index: int) -> Pointing:
     offset, level = rng.standard_normal(2)
     slope = rng.uniform(-1, 1, 2) * config.camera.sky_slope / math.sqrt(2)
     ra, dec = field_centre(config, field)
-    dec += math.sin(angle) * radius * config.dither / ARCSEC
-    ra += math.cos(angle) * radius * config.dither / ARCSEC / math.cos(math.radians(dec))
+    east, north = grid_shear(config, field) @ (math.cos(angle), math.sin(angle))
+    dec += north * radius * config.dither / ARCSEC
+    ra += east * radius * config.dither / ARCSEC / math.cos(math.radians(dec))
     order = field * config.exposures + index
     kind = config.camera.distortion
     if kind == "alternate":
@@ -182,8 +194,8 @@ def _add_wcs(header: Header, config: SimulateConfig, pointing: Pointing, ccd: in
     header["CUNIT1"] = header["CUNIT2"] = "deg"
     header["CRVAL1"], header["CRVAL2"] = pointing.ra, pointing.dec
     header["CRPIX1"], header["CRPIX2"] = 1.0 - x0, 1.0 - y0
-    header["CD1_1"], header["CD1_2"] = -scale * math.cos(angle), scale * math.sin(angle)
-    header["CD2_1"], header["CD2_2"] = scale * math.sin(angle), scale * math.cos(angle)
+    cd = np.array([[-math.cos(angle), math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    _add_cd(header, grid_shear(config, pointing.field) @ (scale * cd))
     header["RADESYS"] = "ICRS"
     cubic = config.camera.distortion_size / focal_radius(config) ** 3
     if pointing.distortion == "sip":
@@ -195,6 +207,12 @@ def _add_wcs(header: Header, config: SimulateConfig, pointing: Pointing, ccd: in
         for axis in (1, 2):
             header[f"PV{axis}_1"] = 1.0
             header[f"PV{axis}_7"] = header[f"PV{axis}_9"] = cubic / scale**2
+
+
+def _add_cd(header: Header, cd: NDArray[np.float64]) -> None:
+    for row in range(2):
+        for column in range(2):
+            header[f"CD{row + 1}_{column + 1}"] = float(cd[row, column])
 
 
 def ccd_wcs(config: SimulateConfig, pointing: Pointing, ccd: int) -> WCS:
@@ -215,8 +233,7 @@ def tile_header(config: SimulateConfig, field: int) -> Header:
     header["CUNIT1"] = header["CUNIT2"] = "deg"
     header["CRVAL1"], header["CRVAL2"] = ra, dec
     header["CRPIX1"], header["CRPIX2"] = (nx + 1) / 2, (ny + 1) / 2
-    header["CD1_1"], header["CD1_2"] = -scale, 0.0
-    header["CD2_1"], header["CD2_2"] = 0.0, scale
+    _add_cd(header, grid_shear(config, field) @ np.diag([-scale, scale]))
     header["RADESYS"] = "ICRS"
     return header
 

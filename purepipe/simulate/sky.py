@@ -43,7 +43,8 @@ def make_objects(config: SimulateConfig, field: int) -> Objects:
     """The stars and galaxies of one field.
 
     Positions are random and not moved by the shear: a constant shear only stretches the pattern
-    of random positions, which changes no shape. Sizes are not magnified.
+    of random positions, which changes no shape (with `shear_grid` they are). Sizes are not
+    magnified.
 
     Returns
     -------
