@@ -56,7 +56,7 @@ def _run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.split:
         totals = write_star_cells(
-            options.out, map(read_star_catalogue, options.inputs), size=options.cell_size
+            options.out, map(read_star_catalogue, options.inputs), nside=options.nside
         )
         say(f"{sum(totals.values())} stars in {len(totals)} cells in {options.out}")
         return 0
@@ -92,8 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--exposures", action="store_true", help="one catalogue for each HDU of an image")
     add("--mask", type=Path, metavar="FILE", help=".mask file with the polygons of stars")
     add("--allow-empty", action="store_true", help="write catalogues without any star, too")
-    add("--split", action="store_true", help="divide the star catalogues IMAGE... into cells")
-    add("--cell-size", type=float, default=2.0, help="with --split: degrees; default: 2")
+    add(
+        "--split", action="store_true", help="divide the star catalogues IMAGE... by HEALPix pixels"
+    )
+    add("--nside", type=int, default=32, help="with --split: resolution of the HEALPix pixels, up"
+        " to 256; default: 32, 1.8 degrees")  # fmt: skip
     return parser
 
 

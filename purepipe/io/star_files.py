@@ -1,13 +1,14 @@
 """Star catalogues written for images, and large ones divided into cells of the sky.
 
-A divided catalogue is a folder: ``cells.toml`` with the size of the cells, and for each cell that
-has stars a folder ``band<number>/cell<number>`` with FITS tables of columns ra, dec, mag. No
-package for the sphere is needed for it, a cone opens the few tables that it meets, and a catalogue
-that does not fit into memory is added part by part.
+A divided catalogue is a folder: ``cells.toml`` with the resolution, and for each HEALPix pixel (in
+nested order) that has stars a folder ``face<number>/pixel<number>`` with FITS tables of columns
+ra, dec, mag. A cone opens the few tables that it meets, and a catalogue that does not fit into
+memory is added part by part.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from importlib import import_module
@@ -21,10 +22,11 @@ from purepipe.errors import InputFileError, MissingPackageError, StoreError
 from purepipe.io.atomic import write_text
 from purepipe.io.config_file import read_toml, write_toml
 from purepipe.io.tables import read_table, write_table
-from purepipe.mask.cones import cells_in_cone, sky_cells
+from purepipe.mask.healpix import pixel_numbers, pixels_in_cone
 from purepipe.mask.stars import star_column
 
 PathName = str | os.PathLike[str]
+log = logging.getLogger(__name__)
 _INDEX = "cells.toml"
 _NAMES = ("ra", "dec", "mag")
 
@@ -61,9 +63,9 @@ def write_cds(path: PathName, stars: Table, *, comment: str = "") -> None:
 
 
 def write_star_cells(
-    folder: PathName, tables: Iterable[Table], *, size: float = 2.0
-) -> dict[tuple[int, int], int]:
-    """Divide star catalogues into cells of the sky; `read_star_cells` reads them.
+    folder: PathName, tables: Iterable[Table], *, nside: int = 32
+) -> dict[int, int]:
+    """Divide star catalogues by HEALPix pixels; `read_star_cells` reads them.
 
     Parameters
     ----------
@@ -71,38 +73,45 @@ def write_star_cells(
         New, or empty.
     tables
         Columns ra, dec (degrees) and mag; only one table at a time is held in memory.
-    size
-        Height of a cell in degrees.
+    nside
+        Resolution, a power of two up to 256; pixels of 32 are 1.8 degrees wide.
 
     Returns
     -------
-    Number of stars by (band, number) of the cell.
+    Number of stars by the number of the pixel, in nested order.
 
     Raises
     ------
+    ConfigError
+        `nside` is no such number.
     DataError
         A column is missing.
     StoreError
         The folder is not empty, or cannot be written.
     """
+    pixel_numbers(nside, [], [])  # a wrong resolution is refused before anything is made
     folder = _empty_folder(folder)
-    totals: dict[tuple[int, int], int] = {}
+    totals: dict[int, int] = {}
     for part, table in enumerate(tables):
         columns = [star_column(table, name) for name in _NAMES]
-        band, number = sky_cells(columns[0], columns[1], size)
-        order = np.lexsort((number, band))
-        keys, starts = np.unique(
-            np.stack([band[order], number[order]], axis=1), axis=0, return_index=True
-        )
-        for key, rows in zip(keys.tolist(), np.split(order, starts[1:]), strict=True):
-            place = folder / _cell_name(*key)
+        placed = np.flatnonzero(np.isfinite(columns[0]) & np.isfinite(columns[1]))
+        if len(placed) < len(table):
+            log.warning("%d star(s) have no position and are left out", len(table) - len(placed))
+        if not len(placed):
+            continue
+        numbers = pixel_numbers(nside, columns[0][placed], columns[1][placed])
+        order = np.argsort(numbers, kind="stable")
+        keys, starts = np.unique(numbers[order], return_index=True)
+        for key, rows in zip(keys.tolist(), np.split(placed[order], starts[1:]), strict=True):
+            place = folder / _cell_name(key, nside)
             place.mkdir(parents=True, exist_ok=True)
             values = {name: column[rows] for name, column in zip(_NAMES, columns, strict=True)}
             write_table(place / f"part{part:05d}.fits", Table(values), extname="STARS")
-            totals[key[0], key[1]] = totals.get((key[0], key[1]), 0) + len(rows)
+            totals[key] = totals.get(key, 0) + len(rows)
     stars = sum(totals.values())
     # Written last: a folder without it is not complete.
-    write_toml(folder / _INDEX, {"size": float(size), "cells": len(totals), "stars": stars})
+    index = {"pixels": "HEALPix, nested", "nside": nside, "cells": len(totals), "stars": stars}
+    write_toml(folder / _INDEX, index)
     return totals
 
 
@@ -115,16 +124,16 @@ def read_star_cells(folder: PathName, ra: float, dec: float, radius: float) -> T
         The folder is not a complete divided catalogue, or a table in it is damaged.
     """
     folder = Path(folder)
-    if not (folder / _INDEX).is_file():
+    nside = read_toml(folder / _INDEX).get("nside") if (folder / _INDEX).is_file() else None
+    if not isinstance(nside, int):
         raise InputFileError(
             "this is no divided star catalogue, or an incomplete one", file=folder,
             remedy="Make it by `purepipe stars --split CATALOGUE --out FOLDER`.",
         )  # fmt: skip
-    index = read_toml(folder / _INDEX)
     parts = [
         read_table(path)
-        for cell in cells_in_cone(ra, dec, radius, float(index["size"]))
-        for path in sorted((folder / _cell_name(*cell)).glob("part*.fits"))
+        for number in pixels_in_cone(nside, ra, dec, radius).tolist()
+        for path in sorted((folder / _cell_name(number, nside)).glob("part*.fits"))
     ]
     for part in parts:
         part.meta.clear()
@@ -203,5 +212,5 @@ def _empty_folder(folder: PathName) -> Path:
     return folder
 
 
-def _cell_name(band: int, number: int) -> str:
-    return f"band{band:04d}/cell{number:05d}"
+def _cell_name(number: int, nside: int) -> str:
+    return f"face{number // nside**2:02d}/pixel{number:06d}"

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from purepipe.commands.stars import find_fields, main
 from purepipe.config import MaskConfig
@@ -20,8 +18,7 @@ from purepipe.io.star_files import query_stars, read_star_cells, write_cds, writ
 from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import write_table
 from purepipe.mask import build_mask
-from purepipe.mask.cones import cells_in_cone, sky_cells, star_cone, star_reach, stars_in_cone
-from purepipe.mask.sky import separation
+from purepipe.mask.cones import star_cone, star_reach, stars_in_cone
 from purepipe.wcs import WCS
 
 SHAPE = (120, 100)
@@ -174,39 +171,11 @@ def test_a_divided_catalogue_gives_the_same_stars(tmp_path, image, capsys):
     assert len(read_star_cells(cells, 200.0, 0.0, 1.0)) == 0
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    ra=st.floats(0, 360), dec=st.floats(-90, 90), radius=st.floats(1e-3, 20),
-    size=st.sampled_from([0.7, 2.0, 7.0, 90.0]), seed=st.integers(0, 10),
-)  # fmt: skip
-def test_cells_hold_every_star_of_a_cone(ra, dec, radius, size, seed):
-    rng = np.random.default_rng(seed)
-    z, phi = rng.uniform(np.cos(np.radians(radius)), 1, 200), rng.uniform(0, 2 * np.pi, 200)
-    s = np.sqrt(1 - z**2)
-    vector = np.stack([s * np.cos(phi), s * np.sin(phi), z])
-    tilt, turn = np.radians(90 - dec), np.radians(ra)
-    about_y = [[np.cos(tilt), 0, np.sin(tilt)], [0, 1, 0], [-np.sin(tilt), 0, np.cos(tilt)]]
-    about_z = [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]
-    x, y, z = np.array(about_z) @ np.array(about_y) @ vector
-    star_ra, star_dec = np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(z.clip(-1, 1)))
-    inside = separation(ra, dec, star_ra, star_dec) < radius
-    cells = cells_in_cone(ra, dec, radius, size)
-    assert len(set(cells)) == len(cells)
-    met = set(
-        zip(*(part[inside].tolist() for part in sky_cells(star_ra, star_dec, size)), strict=True)
-    )
-    assert met <= set(cells)
-
-
-def test_cells_cover_the_sky_once():
-    band, number = sky_cells(
-        [0.0, 359.9999999, 360.0, -1.0, 10.0], [0.0, 0.0, 0.0, 90.0, -90.0], 2.0
-    )
-    assert band.tolist() == [45, 45, 45, 89, 0]
-    assert number[0] == number[2] == 0
-    assert number[1] == 179
-    with pytest.raises(ConfigError, match=r"0\.1 to 90 degrees"):
-        sky_cells([0.0], [0.0], 0.01)
+def test_stars_without_position_are_left_out_of_a_division(tmp_path, caplog):
+    lost = Table({"ra": [np.nan, 10.0, 11.0], "dec": [1.0, np.nan, 2.0], "mag": [1.0, 2.0, 3.0]})
+    assert sum(write_star_cells(tmp_path / "cells", [lost, lost[:2]]).values()) == 1
+    assert caplog.text.count("2 star(s) have no position and are left out") == 2
+    assert read_star_cells(tmp_path / "cells", 11.0, 2.0, 0.1)["mag"].tolist() == [3.0]
 
 
 def test_bad_input(tmp_path, image, capsys):
@@ -278,6 +247,12 @@ def test_divided_catalogues_that_cannot_be_made(tmp_path):
         write_star_cells(tmp_path / "new", [Table({"ra": [1.0], "dec": [2.0]})])
     with pytest.raises(InputFileError, match="or an incomplete one"):
         read_star_cells(tmp_path / "new", 0, 0, 1)
+    (tmp_path / "new" / "cells.toml").write_text("size = 2.0\n")
+    with pytest.raises(InputFileError, match="this is no divided star catalogue"):
+        read_star_cells(tmp_path / "new", 0, 0, 1)
+    with pytest.raises(ConfigError, match=r"not a resolution of cells.*got 33"):
+        write_star_cells(tmp_path / "other", [sky()], nside=33)
+    assert not (tmp_path / "other").exists()
 
 
 def online_service(monkeypatch, answer):
