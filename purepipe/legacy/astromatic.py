@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from purepipe.errors import ConfigError, did_you_mean
+from purepipe.errors import ConfigError, InputFileError, did_you_mean
 from purepipe.legacy.astromatic_files import (
     RequestedColumn,
     content_lines,
@@ -40,6 +40,12 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 # SExtractor's and PSFEx's words that purepipe calls otherwise.
 _SEX_WORDS: dict[str, dict[str, Any]] = {
     "WEIGHT_TYPE": {"map_rms": "map", "map_var": "map", "map_weight": "map"},
+}
+# What to do without a file that SExtractor's built-in values name.
+_WITHOUT_FILE = {
+    "PARAMETERS_NAME": "Name yours with -PARAMETERS_NAME, or write one and take the # from the"
+    " columns you want: purepipe sex -dp > default.param.",
+    "FILTER_NAME": "Name yours with -FILTER_NAME, or detect without a filter: -FILTER N.",
 }
 
 
@@ -338,10 +344,23 @@ def read_combine_config(settings: Settings) -> CombineConfig:
 
 
 def find_file(settings: Settings, key: str) -> Path:
-    """A file named by a keyword: from the current folder, else beside the configuration file."""
+    """A file named by a keyword: from the current folder, else beside the configuration file.
+
+    Raises
+    ------
+    InputFileError
+        A file that a first run often lacks does not exist; it is said how to do without.
+    """
     path = Path(settings.text(key))
     beside = Path(settings.file).parent / path
-    return beside if not path.exists() and settings.file and beside.exists() else path
+    if path.exists() or (settings.file and beside.exists()):
+        return path if path.exists() else beside
+    if key in _WITHOUT_FILE:
+        raise InputFileError(
+            f"the file cannot be read: No such file or directory ({key})", file=path,
+            remedy=_WITHOUT_FILE[key],
+        )  # fmt: skip
+    return path
 
 
 def _settings(text: str, file: str) -> Iterator[Setting]:

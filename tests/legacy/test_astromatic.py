@@ -250,3 +250,14 @@ def test_built_in_values_are_the_programs(program, tmp_path):
     for key, setting in settings.entries.items():
         if key != "XSL_URL":
             assert setting.values == astromatic._words(DEFAULTS[program][key]), key
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [("FILTER N", r"\(PARAMETERS_NAME\).*purepipe sex -dp > default\.param"),
+     ("FILTER Y", r"\(FILTER_NAME\).*-FILTER N")],
+)  # fmt: skip
+def test_a_missing_file_of_the_built_in_values_says_what_to_do(text, remedy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputFileError, match=remedy):
+        astromatic.read_detect_config(astromatic.parse_settings(text, "sex"))

@@ -139,3 +139,10 @@ def test_the_steps_after_it_take_it(catalogue):
     table = validate_psf(model, catalogue(12, 1))
     assert (table["ACCEPTED"] == -1).all()
     assert np.isfinite(table["E1_PSF_HSM"]).all()
+
+
+def test_an_exposure_without_world_coordinates_says_what_to_give():
+    epochs = [Epoch(Exposure(np.zeros((9, 9)), name="own.fits"), 0.0, None)]
+    objects = Table({"X_WORLD": [1.0], "Y_WORLD": [2.0]})
+    with pytest.raises(DataError, match=r"own\.fits: .*no world coordinates.*WCS\.from_header"):
+        observe(objects, epochs)
