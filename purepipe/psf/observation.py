@@ -135,8 +135,8 @@ def _ccd(epoch: Epoch, name: str) -> CCD:
     if exposure.wcs is None:
         raise DataError(
             "the exposure has no world coordinates", file=exposure.name,
-            remedy="Give them with exposure.replace(wcs=WCS.from_header(header)); for stamps of your"
-            " own, metacal_fit takes Jacobians instead.",
+            remedy="Give them with exposure.replace(wcs=WCS.from_header(header)); for stamps of"
+            " your own, metacal_fit takes Jacobians instead.",
         )  # fmt: skip
     return CCD(name, epoch.ccd, exposure.wcs, exposure.shape, exposure.flux_scale)
 
