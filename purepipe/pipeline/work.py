@@ -254,12 +254,6 @@ def measure_block(task: ShapesTask, context: WorkContext, recorder: Recorder) ->
     return block.block_table(objects, epochs, stamps, task.tile, spread, shapes)
 
 
-def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder) -> None:
-    """Join what is known about every object of a tile."""
-    objects = read_ldac(context.root / task.tile.folder / "objects.fits")
-    with recorder.step("catalogue", "objects", len(objects)) as counts:
-        paths = [context.root / item.product for item in task.blocks]
-        measured = [read_table(path) for path in paths if path.is_file()]
 def run_cells(task: CellsTask, context: WorkContext, recorder: Recorder) -> None:
     """Detection and measurement on the sheared images of one row of a tile's cells."""
     with recorder.step("metadetect", "cells") as counts:
@@ -270,6 +264,12 @@ def run_cells(task: CellsTask, context: WorkContext, recorder: Recorder) -> None
         write_cells(recorder.product(task.product), cells, task.tile, context)
 
 
+def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder) -> None:
+    """Join what is known about every object of a tile."""
+    objects = read_ldac(context.root / task.tile.folder / "objects.fits")
+    with recorder.step("catalogue", "objects", len(objects)) as counts:
+        paths = [context.root / item.product for item in task.blocks]
+        measured = [read_table(path) for path in paths if path.is_file()]
         final = assemble_catalogue(
             objects, measured, tile=task.tile.tile, columns=block.block_columns()
         )
@@ -280,12 +280,6 @@ def run_cells(task: CellsTask, context: WorkContext, recorder: Recorder) -> None
         final.meta.update(context.provenance)
         _one_nan(final)
         write_table(recorder.product(task.product), final)
-    if context.config.products:
-        with recorder.step("products", "files") as counts:
-            paths = write_products(task, final, context, recorder.product)
-            counts.n_in = counts.n_out = len(paths)
-
-
     if task.cells:
         with recorder.step("metadetect", "peaks") as counts:
             found, cells = join_cells(task, context, recorder.product)
@@ -294,6 +288,12 @@ def run_cells(task: CellsTask, context: WorkContext, recorder: Recorder) -> None
             counts.n_out = int(np.count_nonzero(np.asarray(found["MDET_WEIGHT"])[unsheared] > 0))
             counts.facts = {"cells": len(cells),
                             "cells lost": int(np.count_nonzero(cells["MDET_FLAGS"]))}  # fmt: skip
+    if context.config.products:
+        with recorder.step("products", "files") as counts:
+            paths = write_products(task, final, context, recorder.product)
+            counts.n_in = counts.n_out = len(paths)
+
+
 def _one_nan(table: Table) -> None:
     """Give every NaN the same bits: its sign may depend on the length of a vectorised loop."""
     for name in table.colnames:
@@ -393,6 +393,7 @@ def clear(task: Task, root: Path) -> None:
     else:
         (root / task.product).unlink(missing_ok=True)
     if isinstance(task, CatalogueTask):
+        (root / task.detections).unlink(missing_ok=True)
         shutil.rmtree(root / "products" / task.tile.tile, ignore_errors=True)
 
 
@@ -404,7 +405,6 @@ def _no_exposures(task: TileTask) -> str:
             f" ({', '.join(task.missing)}). Add their files, or correct [inputs]."
         )
     return f"{task.image}: no HISTORY card names an exposure. Check tile.epochs.history_pattern."
-        (root / task.detections).unlink(missing_ok=True)
 
 
 def _peak_memory() -> float:
@@ -417,6 +417,6 @@ _WORK: dict[type, Callable[[Any, WorkContext, Recorder], None]] = {
     CCDTask: run_ccd,
     TileTask: run_tile,
     ShapesTask: run_shapes,
+    CellsTask: run_cells,
     CatalogueTask: run_catalogue,
 }
-    CellsTask: run_cells,

@@ -196,16 +196,6 @@ def _mean_shear(record: Record) -> list[Block]:
         f"{found.number:,} of {counted(found.total, 'object')} enter, {found.measured:,} have an"
         f" unflagged shape. Cuts: {_cuts(run.config.shear)}."
     )
-    return [table, Text(text)]
-
-
-def _cuts(config: ShearConfig) -> str:
-    cuts = [f"S/N > {config.min_s2n:g}", f"T/T(PSF) > {config.min_size_ratio:g}"]
-    if config.max_s2n is not None:
-        cuts.append(f"S/N < {config.max_s2n:g}")
-    if config.unmasked:
-        cuts.append("no masked pixel")
-    return ", ".join(cuts)
     return [table, Text(text), *_metadetect_shear(run)]
 
 
@@ -227,6 +217,16 @@ def _metadetect_shear(run: Run) -> list[Block]:
         ],
     )  # fmt: skip
     text = f"{found.number:,} of {found.total:,} detections on unsheared images have a weight."
+    return [table, Text(text)]
+
+
+def _cuts(config: ShearConfig) -> str:
+    cuts = [f"S/N > {config.min_s2n:g}", f"T/T(PSF) > {config.min_size_ratio:g}"]
+    if config.max_s2n is not None:
+        cuts.append(f"S/N < {config.max_s2n:g}")
+    if config.unmasked:
+        cuts.append("no masked pixel")
+    return ", ".join(cuts)
 
 
 def configuration_section(record: Record) -> Section:
