@@ -263,7 +263,11 @@ def count_levels(obj: Record, pixels: Array, image: Array) -> None:
     for i in range(pixels.size):
         y, x = divmod(pixels[i], width)
         for k in range(8):
-            counts[k] += image[y, x] > levels[k]
+            # A level counts only above all lower ones: nothing does when the peak is below the
+            # threshold, where the levels fall.
+            if not image[y, x] > levels[k]:
+                break
+            counts[k] += 1
     for k in range(8):
         obj.iso_levels[k] = counts[k]
 
