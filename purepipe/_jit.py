@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -47,6 +49,27 @@ import numba  # noqa: E402
 
 # numba reads the variable when it is imported, which may have been before.
 numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]
+
+
+def _import_array_functions() -> None:
+    """Import numba's array functions without scipy.linalg, a tenth of a second of CPU time.
+
+    They import it only to learn whether there is a BLAS. There is, as scipy is required; a
+    kernel that multiplies matrices imports it when it is compiled or first called.
+    """
+    from numba.np import linalg
+
+    check = getattr(linalg, "ensure_blas", None)
+    if check is None or "numba.np.arraymath" in sys.modules:
+        return
+    linalg.ensure_blas = lambda: None
+    try:
+        import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = check
+
+
+_import_array_functions()
 
 
 def kernel(function: F) -> F:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from purepipe.commands import ORIGINALS, TOOLS, run_program
 from purepipe.errors import ConfigError, ExitCode, MissingPackageError, PurepipeError
 
 if TYPE_CHECKING:
@@ -47,31 +47,9 @@ MPI = Annotated[
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.")]
 
 
-# These take the original programs' arguments, which no option parser of ours would understand.
-ORIGINALS = {
-    "psfex": "Fit PSF models as psfex does: CATALOG... -c default.psfex -KEY value ...",
-    "setools": "Select objects as SETools does: CATALOG... -c selection.setools --out DIR",
-    "sex": "Make catalogues as sex does: IMAGE[,IMAGE2] -c default.sex -KEY value ...",
-    "stars": "Write the star catalogue of each image: IMAGE... --out DIR --catalogue FILE",
-    "ww": "Combine weight and flag maps as ww does: -c default.ww -KEY value ...",
-}
-
-# These take files and folders, and check their arguments themselves.
-TOOLS = {
-    "columns": "Say what the columns of the catalogues mean: [NAME|PATTERN] [--value BITS]",
-    "find": "Name the images that touch an area: FILE... --cone RA,DEC,R | --box ... | --polygon",
-    "match": "Add the columns of an external catalogue: CATALOGUE EXTERNAL --out FILE",
-    "merge": "Join the catalogues of tiles: CATALOGUE|RUN... --out FILE --names v1|v2|purepipe",
-    "randoms": "Draw random points in the unmasked area: RUN|MASK... --out FILE --density D",
-    "skymaps": "HEALPix maps of coverage and masked fraction: RUN|MASK... --out DIR",
-}
-
-
 def main() -> None:
     """Entry point: errors become one message on standard error and an exit code."""
-    if len(sys.argv) > 1 and sys.argv[1] in {**ORIGINALS, **TOOLS}:
-        command = import_module(f"purepipe.commands.{sys.argv[1]}")
-        sys.exit(command.main(sys.argv[2:]))
+    run_program(sys.argv[1:])
     try:
         app()
     except PurepipeError as error:

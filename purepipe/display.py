@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,8 @@ def _value(value: Any) -> str:
         return f"<table of {len(value)} rows, {len(value.colnames)} columns>"
     if isinstance(value, float):
         return f"{value:.7g}"
-    if isinstance(value, tuple | list) and len(value) > _MOST_ITEMS:
+    long = isinstance(value, tuple | list) and len(value) > _MOST_ITEMS
+    if long or isinstance(value, Mapping):
         return f"<{len(value)} items>"
     text = repr(value)
     if is_dataclass(value) and len(text) > _LONGEST:

@@ -6,19 +6,23 @@ the convention of the shape measurement: u grows towards west, v towards north, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError
+from purepipe.gnomonic import CARD, Gnomonic, projected, read_gnomonic, sky_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 ARCSEC = 3600.0
+_COMMENTARY = ("HISTORY ", "COMMENT ", " " * 8)
 
 
 @dataclass(frozen=True)
@@ -52,19 +56,19 @@ class WCS:
         DataError
             The header has no celestial coordinates, or they are singular.
         """
-        from astropy.io.fits import Header
-
-        if isinstance(header, str):
-            header = Header.fromstring(header)
+        text = header if isinstance(header, str) else header.tostring(endcard=False, padding=False)
+        lines = [text[start : start + CARD].ljust(CARD) for start in range(0, len(text), CARD)]
+        lines = list(takewhile(lambda line: line.rstrip() != "END", lines))
         if shape is None:
-            shape = (_integer(header, "NAXIS2"), _integer(header, "NAXIS1"))
-        kept = Header()
-        for card in header.cards:
-            if card.keyword not in ("HISTORY", "COMMENT", "", "CONTINUE"):
-                kept.append(card)
-        wcs = cls(kept.tostring(padding=False, endcard=False), shape)
-        _ = wcs._astropy  # a header without coordinates is refused here, not later
+            shape = (_size(lines, "NAXIS2"), _size(lines, "NAXIS1"))
+        wcs = cls("".join(line for line in lines if not line.startswith(_COMMENTARY)), shape)
+        if wcs._gnomonic is None:
+            _ = wcs._astropy  # a header without coordinates is refused here, not later
         return wcs
+
+    @cached_property
+    def _gnomonic(self) -> Gnomonic | None:
+        return read_gnomonic(self.cards)
 
     @cached_property
     def _astropy(self) -> Any:
@@ -97,7 +101,10 @@ class WCS:
         self, x: ArrayLike, y: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Right ascension and declination (degrees) of 0-based pixel positions."""
-        ra, dec = self._astropy.all_pix2world(_flat(x), _flat(y), 0)
+        if self._gnomonic is not None:
+            ra, dec = sky_of(self._gnomonic, _flat(x), _flat(y))
+        else:
+            ra, dec = self._astropy.all_pix2world(_flat(x), _flat(y), 0)
         return np.asarray(ra).reshape(np.shape(x)), np.asarray(dec).reshape(np.shape(x))
 
     def tangent_plane(
@@ -107,6 +114,8 @@ class WCS:
 
         The linear part of the transformation only: distortions are left out.
         """
+        if self._gnomonic is not None:
+            return projected(self._gnomonic, np.asarray(x, np.float64), np.asarray(y, np.float64))
         offset = np.stack([np.asarray(x), np.asarray(y)]) + 1.0
         offset -= self._astropy.wcs.crpix.reshape(2, *[1] * (offset.ndim - 1))
         first, second = np.tensordot(self._astropy.pixel_scale_matrix, offset, 1)
@@ -115,11 +124,13 @@ class WCS:
     @property
     def longitude_first(self) -> bool:
         """Whether the first world axis is the longitude, as usual."""
-        return int(self._astropy.wcs.lng) == 0
+        return self._gnomonic is not None or int(self._astropy.wcs.lng) == 0
 
     @property
     def equinox(self) -> float:
         """Equinox of the celestial coordinates, years; 2000 for ICRS or when none is given."""
+        if self._gnomonic is not None:
+            return self._gnomonic.equinox
         year = float(self._astropy.wcs.equinox)
         if not np.isfinite(year) or self._astropy.wcs.radesys.strip() == "ICRS":
             return 2000.0
@@ -146,7 +157,7 @@ class WCS:
                         bad[rows] = True
                 x[bad] = y[bad] = np.nan
             x, y = np.asarray(x), np.asarray(y)
-            back_ra, back_dec = self._astropy.all_pix2world(x, y, 0)
+            back_ra, back_dec = self.pixel_to_sky(x, y)
             # A gnomonic projection maps the far hemisphere onto the near one.
             gap = _separation(_flat(ra), _flat(dec), back_ra, back_dec)
             far = ~(gap < 1e-4)
@@ -200,8 +211,14 @@ def _flat(values: ArrayLike) -> NDArray[np.float64]:
     return flat
 
 
-def _integer(header: Any, key: str) -> int:
-    return int(header.get("Z" + key, header.get(key, 0)))
+def _size(lines: Sequence[str], key: str) -> int:
+    """The length of an axis; of the image, not of the table that holds a compressed one."""
+    for keyword in ("Z" + key, key):
+        for line in lines:
+            if line.startswith(f"{keyword:8}="):
+                number = line[9:].partition("/")[0].strip()
+                return int(number) if number.isdigit() else 0
+    return 0
 
 
 def _tan_with_pv_is_tpv(header: Any) -> None:

@@ -16,6 +16,7 @@ LAYERS = [
     ["errors", "flags", "rng", "_jit", "display"],
     ["KERNELS"],
     ["config"],
+    ["gnomonic"],
     ["wcs"],
     ["exposure", "catalogue"],
     ["survey"],

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import Table
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -108,7 +107,7 @@ EVERYTHING = {
     "segmentation": (segmentation, ("largest number", "5.67 %")),
     "background": (background, ("2.5 ADU", "20 x 20 pixels", "the map")),
     "detection": (
-        lambda: Detection(Table({"NUMBER": [1, 2]}), background(), segmentation()),
+        lambda: Detection({"NUMBER": np.arange(2)}, {"SEXNFIN": 2}, background(), segmentation()),
         ("objects", "2.5 ADU"),
     ),
     "psf_model": (psf_model, ("48 of 50", "X_IMAGE, Y_IMAGE (degree 1)", "4.700 pixels")),
@@ -188,7 +187,7 @@ def test_brief_shortens_what_is_long():
     assert "image=<float32 40 x 60>" in text
     assert "wcs=WCS(shape=(40, 60))" in text
     assert "header" not in text
-    assert "<table of 2 rows, 1 columns>" in repr(EVERYTHING["detection"][0]())
+    assert "columns=<1 items>, meta=<1 items>" in repr(EVERYTHING["detection"][0]())
 
 
 def test_cards_escape_and_leave_out_what_is_empty():

@@ -32,3 +32,16 @@ def test_a_read_only_cache_gives_a_temporary_folder(tmp_path):
     code = "import purepipe._jit, numba; print(numba.config.CACHE_DIR)"
     folder = run(code, XDG_CACHE_HOME=str(tmp_path / "file"), HOME=str(tmp_path / "file"))
     assert "purepipe-numba-" in folder
+
+
+def test_kernels_do_not_need_scipy_until_they_multiply_matrices():
+    code = """
+import sys
+import numpy as np
+import purepipe._jit, numba
+print("scipy.linalg" in sys.modules)
+product = numba.njit(lambda a: a @ a)
+print(product(np.full((2, 2), 2.0)).tolist())
+print("scipy.linalg" in sys.modules)
+"""
+    assert run(code).splitlines() == ["False", "[[8.0, 8.0], [8.0, 8.0]]", "True"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The modules that hold the columns of one step each.
 _GROUPS = ("detect", "psf", "shapes", "metadetect", "survey", "final")
 _COLUMNS: dict[str, Column] = {}
+Columns = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -123,19 +124,29 @@ def build_table(
     """
     from astropy.table import Column, Table
 
-    if rows is None:
-        rows = next(len(v) for v in values.values() if v is not None and np.ndim(v) > 0)
     table = Table(meta=dict(meta or {}))
-    for name, array in values.items():
+    for name, data in typed_columns(values, rows=rows).items():
         item = column(name)
-        if array is None:
-            array = item.blank(rows)
-        elif np.ndim(array) == 0:
-            array = np.full(rows, array, dtype=item.dtype)
-        data = np.asarray(array).astype(item.dtype, copy=False)
         stamps = data.ndim > 2  # too large to be copied
         table.add_column(
             Column(data, unit=item.unit or None, description=item.definition),
             name=name, copy=not stamps,
         )  # fmt: skip
     return table
+
+
+def typed_columns(
+    values: Mapping[str, NDArray[Any] | Any], *, rows: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """The columns of `build_table` as arrays of the registered types, without units."""
+    if rows is None:
+        rows = next(len(v) for v in values.values() if v is not None and np.ndim(v) > 0)
+    arrays = {}
+    for name, array in values.items():
+        item = column(name)
+        if array is None:
+            array = item.blank(rows)
+        elif np.ndim(array) == 0:
+            array = np.full(rows, array, dtype=item.dtype)
+        arrays[name] = np.asarray(array).astype(item.dtype, copy=False)
+    return arrays

@@ -110,13 +110,13 @@ def run_job(job: Job) -> None:
     write_report(job, found, seconds)
     if verbose:
         lines = sum(item.shape[0] for item in found) / max(seconds, 1e-3)
-        objects = sum(len(item.table) for item in found) / max(seconds, 1e-3)
+        objects = sum(item.meta["SEXNFIN"] for item in found) / max(seconds, 1e-3)
         _tell(f"> All done (in {seconds:.1f} s: {lines:.1f} lines/s , {objects:.1f} detections/s)")
 
 
 def _lines(job: Job, result: Found) -> Sequence[str]:
     """What the terminal shows about one image."""
-    meta = result.table.meta
+    meta = result.meta
     height, width = result.shape
     extension = f" [{result.number}/{len(job.measured.images)}]"
     rows = [f"----- Measuring from: {job.measured.name}{extension if result.total > 1 else ''}"]

@@ -220,15 +220,14 @@ def _choice(settings: Settings, key: str, allowed: Sequence[str]) -> str:
 
 def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
     """The columns of the catalogue; errors name the line of the parameter file."""
-    from purepipe.config import DetectConfig
-    from purepipe.detect.columns import requested_columns
+    from purepipe.detect.columns import read_request
 
     rows: dict[str, RequestedColumn] = {}
     file = find_file(settings, "PARAMETERS_NAME")
     for column in read_columns(file):
         try:
             _require_measured(column.name)
-            requested_columns(DetectConfig(columns=(str(column),)))
+            read_request(str(column))
         except ConfigError as error:
             error.file, error.key = str(file), f"line {column.line} {column.name}"
             if not lenient:

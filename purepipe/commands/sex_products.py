@@ -42,14 +42,14 @@ def write_catalogue(job: Job, found: Sequence[Found]) -> None:
         Parquet without pyarrow.
     """
     kind, name = job.catalogue
-    tables = [item.table for item in found]
+    tables = [item.columns for item in found]
     if kind == "NONE":
         return
     if kind.startswith("FITS"):
         headers = [[*item.cards, *_image_cards(job, item)] for item in found]
         last = found[-1]
         run = run_cards(
-            job.settings, last.table.meta, last.shape, file=_file_name(job), total=last.total,
+            job.settings, last.meta, last.shape, file=_file_name(job), total=last.total,
             columns=len(job.columns),
         )  # fmt: skip
         write_sex_fits(name, kind, tables, headers, run)
@@ -57,7 +57,7 @@ def write_catalogue(job: Job, found: Sequence[Found]) -> None:
         seconds = sum(item.seconds for item in found)
         write_sex_votable(name, _report(job, found, seconds), tables, with_rows=True)
     elif kind == "PARQUET":
-        _write_parquet(name, tables)
+        _write_parquet(name, found)
     elif name.upper() in ("STDOUT", "PIPE"):
         sys.stdout.writelines(text_lines(kind, tables))
     else:
@@ -70,7 +70,7 @@ def write_report(job: Job, found: Sequence[Found], seconds: float) -> None:
         return
     kind, name = job.catalogue
     report = _report(job, found, seconds, catalogue=name if kind.startswith("FITS") else "")
-    tables = [item.table for item in found]
+    tables = [item.columns for item in found]
     write_sex_votable(job.settings.text("XML_NAME"), report, tables, with_rows=False)
 
 
@@ -80,17 +80,19 @@ def _file_name(job: Job) -> str:
 
 def _image_cards(job: Job, item: Found) -> list[str]:
     return image_cards(
-        job.settings, item.table.meta, file=_file_name(job), number=item.number, total=item.total,
+        job.settings, item.meta, file=_file_name(job), number=item.number, total=item.total,
         columns=len(job.columns), seconds=item.seconds, now=item.finished,
     )  # fmt: skip
 
 
-def _write_parquet(name: str, tables: Sequence[Any]) -> None:
+def _write_parquet(name: str, found: Sequence[Found]) -> None:
     from astropy.table import vstack
 
+    from purepipe.catalogue.table import build_table
     from purepipe.io.tables import write_table
 
-    whole = vstack(list(tables), metadata_conflicts="silent") if len(tables) > 1 else tables[0]
+    tables = [build_table(item.columns, meta=item.meta) for item in found]
+    whole = vstack(tables, metadata_conflicts="silent") if len(tables) > 1 else tables[0]
     write_table(name, whole)
 
 
@@ -118,7 +120,7 @@ def _report(job: Job, found: Sequence[Found], seconds: float, catalogue: str = "
 
 
 def _image_row(item: Found) -> dict[str, Any]:
-    meta = item.table.meta
+    meta = item.meta
     return {
         "Extension": item.number,
         "External_Header": item.external,

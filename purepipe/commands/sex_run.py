@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.table import Column, Table
 
 from purepipe.commands.sex_checks import extracted_checks, write_checks
 from purepipe.commands.sex_job import ImageFile, Job, WeightFile
@@ -32,6 +31,7 @@ from purepipe.wcs import WCS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from purepipe.catalogue.table import Columns
     from purepipe.config import DetectConfig
     from purepipe.io.layout import HDULayout
     from purepipe.legacy.astromatic_files import RequestedColumn
@@ -45,8 +45,10 @@ class Found:
 
     Attributes
     ----------
-    table
-        The columns that are wanted, in their order; ``meta`` holds the SEX* values.
+    columns
+        The columns that are wanted, in their order.
+    meta
+        The SEX* values.
     cards
         Header of the measured image.
     number, total
@@ -61,7 +63,8 @@ class Found:
         Time taken.
     """
 
-    table: Table
+    columns: Columns
+    meta: Mapping[str, Any]
     cards: Sequence[str]
     number: int
     total: int
@@ -109,11 +112,12 @@ def process_image(
         checks=extracted_checks(writers), after=after, threads=_threads(job),
     )  # fmt: skip
     write_checks(detection, measured, cards, writers)
-    table = wanted_columns(detection.table, job.columns, job.config)
-    if "EXT_NUMBER" in table.colnames:
-        table["EXT_NUMBER"][:] = number + 1
+    columns = wanted_columns(detection.columns, job.columns, job.config)
+    if "EXT_NUMBER" in columns:
+        columns["EXT_NUMBER"] = np.full_like(columns["EXT_NUMBER"], number + 1)
     return Found(
-        table=table,
+        columns=columns,
+        meta=detection.meta,
         cards=cards,
         number=number + 1,
         total=len(job.measured.images),
@@ -234,21 +238,21 @@ def _calibration(job: Job, cards: Sequence[str], what: str) -> float:
         ) from None  # fmt: skip
 
 
-def wanted_columns(table: Table, columns: Sequence[RequestedColumn], config: DetectConfig) -> Table:
+def wanted_columns(
+    found: Columns, columns: Sequence[RequestedColumn], config: DetectConfig
+) -> dict[str, NDArray[Any]]:
     """The catalogue in the order and with the lengths that are asked for.
 
     Elements for which no aperture or fraction is configured are 0, as in the original.
     """
-    wanted = Table(meta=table.meta)
+    wanted = {}
     for item in columns:
-        column = table[item.name]
-        values = np.asarray(column)
+        values = found[item.name]
         given = _configured(item.name, config)
         if given is not None and values.ndim > 1 and values.shape[1] > given:
             values = values.copy()
             values[:, given:] = 0
-        column = Column(values, unit=column.unit, description=column.description)
-        wanted.add_column(column, name=item.name, copy=False)
+        wanted[item.name] = values
     return wanted
 
 

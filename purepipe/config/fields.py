@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -195,8 +196,10 @@ def _key(config: Any, name: str) -> str:
     return f"{_label(type(config))}.{name}"
 
 
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+# A class has the same annotations at every call, and evaluating them takes a while.
+_hints = typing.cast(
+    "Callable[[type[Any]], dict[str, Any]]", functools.cache(typing.get_type_hints)
+)
 
 
 def _coerce(value: Any, hint: Any, key: str) -> Any:

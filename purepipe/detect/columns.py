@@ -95,7 +95,7 @@ def requested_columns(config: DetectConfig) -> tuple[Request, ...]:
         A column is unknown, belongs to a part of SExtractor that purepipe does not have, or a
         size does not fit it.
     """
-    return tuple(map(_request, config.columns or SHAPEPIPE_COLUMNS))
+    return tuple(map(read_request, config.columns or SHAPEPIPE_COLUMNS))
 
 
 def wanted_measurements(config: DetectConfig) -> Wanted:
@@ -118,7 +118,8 @@ def wanted_measurements(config: DetectConfig) -> Wanted:
     )
 
 
-def _request(text: str) -> Request:
+def read_request(text: str) -> Request:
+    """The column that a text asks for, as in a parameter file; see `requested_columns`."""
     match = _REQUEST.fullmatch(text.strip())
     if match is None:
         raise ConfigError(

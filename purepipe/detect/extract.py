@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.catalogue.table import Columns, build_table
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, footprint_nb
 from purepipe.detect.associate import associate
@@ -29,7 +31,7 @@ from purepipe.detect.pixel_flags import pixel_flag_columns
 from purepipe.detect.planes import PreparedImage, prepare_images
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.sep_engine import find_objects_sep
-from purepipe.detect.tabulate import detection_table
+from purepipe.detect.tabulate import detection_columns, detection_metadata
 from purepipe.display import brief, card
 from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure
@@ -45,8 +47,10 @@ class Detection:
 
     Attributes
     ----------
-    table
-        One row per object, SExtractor's column names and conventions (positions from 1).
+    columns
+        Arrays with one row per object by SExtractor's names, in its conventions (positions from 1).
+    meta
+        What SExtractor writes into headers: SEXBKGND, SEXNDET, ...
     background
         Sky of the measured image.
     segmentation
@@ -55,10 +59,16 @@ class Detection:
         The check-images that were asked for, by SExtractor's names.
     """
 
-    table: Table
+    columns: Columns
+    meta: Mapping[str, Any]
     background: Background
     segmentation: Segmentation
     checks: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def table(self) -> Table:
+        """The columns as a table with units and descriptions, and `meta`."""
+        return build_table(self.columns, rows=self.meta["SEXNFIN"], meta=self.meta)
 
     __repr__ = brief
 
@@ -68,8 +78,8 @@ class Detection:
 
     def _repr_html_(self) -> str:
         facts = (
-            ("objects", f"{len(self.table):,}"),
-            ("columns", f"{len(self.table.colnames)}"),
+            ("objects", f"{self.meta['SEXNFIN']:,}"),
+            ("columns", f"{len(self.columns)}"),
             ("background", f"{self.background.level:.6g} ADU"),
             ("rms", f"{self.background.rms:.6g} ADU"),
             ("check-images", ", ".join(self.checks)),
@@ -133,6 +143,44 @@ def extract(
     -----
     Bertin & Arnouts (1996), A&AS 117, 393; details as in SExtractor 2.25.
     """
+    checks, flag_maps = tuple(checks), tuple(flag_maps)
+    _require_usable(exposure, detection, flag_maps, checks, psf)
+    sought, measured = prepare_images(exposure, detection, config, threads=threads)
+    found = threshold_image(sought, config, threads=threads)
+    catalogued = find_objects(sought, measured, found, exposure, config, after, threads)
+    catalogued, extra = _associated(catalogued, catalogue, exposure, config)
+    results = measure_objects(
+        catalogued, sought, measured, config, saturation=exposure.saturation, threads=threads
+    )
+    maps = flag_maps or ([] if exposure.flags is None else [exposure.flags])
+    names = [item.name for item in requested_columns(config)]
+    if "CLASS_STAR" in names:
+        extra["CLASS_STAR"] = class_star(
+            results.objects, network, seeing=config.seeing, pixel_scale=measured.pixel_scale,
+            threshold=_analysis_threshold(measured, config),
+        )  # fmt: skip
+    extra |= pixel_flag_columns(names, catalogued, maps, sought, measured, config)
+    columns = detection_columns(results, exposure, config, extra)
+    meta = detection_metadata(results, exposure, measured, sought, config)
+    meta["SEXNDET"] = int(catalogued.footprints.objects.size)
+    numbers = catalogue_numbers(catalogued)
+    images = check_images(
+        checks, Seen(sought, measured, catalogued, results, numbers, config, threads)
+    )
+    return Detection(
+        columns, meta, measured.background,
+        numbered_segmentation(catalogued, numbers, threads), images,
+    )  # fmt: skip
+
+
+def _require_usable(
+    exposure: Exposure,
+    detection: Exposure | None,
+    flag_maps: Sequence[NDArray[np.int32]],
+    checks: Sequence[str],
+    psf: object,
+) -> None:
+    """Refuse what cannot be extracted; see `extract` for the errors."""
     if psf is not None:
         raise ConfigError(
             "detection does not use a PSF model yet", key="psf", got=type(psf).__name__,
@@ -143,7 +191,6 @@ def extract(
             "detection and measurement image differ in size", file=detection.name,
             got=detection.shape, allowed=exposure.shape,
         )  # fmt: skip
-    checks, flag_maps = tuple(checks), tuple(flag_maps)
     require_known(checks)
     for flags in flag_maps:
         if flags.shape != exposure.shape:
@@ -151,32 +198,6 @@ def extract(
                 "image and flag map differ in size", file=exposure.name, got=flags.shape,
                 allowed=exposure.shape,
             )  # fmt: skip
-    sought, measured = prepare_images(exposure, detection, config, threads=threads)
-    found = threshold_image(sought, config, threads=threads)
-    catalogued = find_objects(sought, measured, found, exposure, config, after, threads)
-    extra: dict[str, NDArray[Any]] = {}
-    if wanted_measurements(config).assoc:
-        catalogued, extra = _associated(catalogued, catalogue, exposure, config)
-    results = measure_objects(
-        catalogued, sought, measured, config, saturation=exposure.saturation, threads=threads
-    )
-    if any(item.name == "CLASS_STAR" for item in requested_columns(config)):
-        extra["CLASS_STAR"] = class_star(
-            results.objects, network, seeing=config.seeing, pixel_scale=measured.pixel_scale,
-            threshold=_analysis_threshold(measured, config),
-        )  # fmt: skip
-    maps = flag_maps or ([] if exposure.flags is None else [exposure.flags])
-    names = [item.name for item in requested_columns(config)]
-    extra |= pixel_flag_columns(names, catalogued, maps, sought, measured, config)
-    table = detection_table(results, exposure, measured, sought, config, extra)
-    table.meta["SEXNDET"] = int(catalogued.footprints.objects.size)
-    numbers = catalogue_numbers(catalogued)
-    images = check_images(
-        checks, Seen(sought, measured, catalogued, results, numbers, config, threads)
-    )
-    return Detection(
-        table, measured.background, numbered_segmentation(catalogued, numbers, threads), images
-    )
 
 
 def _associated(
@@ -185,7 +206,12 @@ def _associated(
     exposure: Exposure,
     config: DetectConfig,
 ) -> tuple[Catalogued, dict[str, NDArray[Any]]]:
-    """The objects to keep after association with a catalogue, and the columns that it gives."""
+    """The objects to keep after association with a catalogue, and the columns that it gives.
+
+    All of them, and no column, if no column of an association is asked for.
+    """
+    if not wanted_measurements(config).assoc:
+        return catalogued, {}
     objects = catalogued.footprints.objects[catalogued.source]
     found = associate(objects["x"], objects["y"], catalogue, config, wcs=exposure.wcs)
     keep = found.selected(config.assoc_select)

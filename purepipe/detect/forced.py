@@ -28,7 +28,7 @@ from purepipe.detect.pixel_flags import pixel_flag_columns
 from purepipe.detect.planes import prepare_images
 from purepipe.detect.records_nb import NO_LIMIT
 from purepipe.detect.segmentation import Segmentation
-from purepipe.detect.tabulate import detection_table
+from purepipe.detect.tabulate import detection_columns, detection_metadata
 from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure
 
@@ -114,11 +114,13 @@ def measure(
     )
     maps = [] if exposure.flags is None else [exposure.flags]
     extra = pixel_flag_columns(names, catalogued, maps, sought, measured, config)
-    table = detection_table(results, exposure, measured, sought, config, extra)
+    columns = detection_columns(results, exposure, config, extra)
+    meta = detection_metadata(results, exposure, measured, sought, config)
     numbers = catalogue_numbers(catalogued)
     return Detection(
-        table, measured.background, numbered_segmentation(catalogued, numbers, threads)
-    )
+        columns, meta, measured.background,
+        numbered_segmentation(catalogued, numbers, threads),
+    )  # fmt: skip
 
 
 def _given(

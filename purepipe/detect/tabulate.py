@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.catalogue.table import build_table
+from purepipe.catalogue.table import typed_columns
 from purepipe.config.detect import DetectConfig
 from purepipe.detect.columns import Request, requested_columns
 from purepipe.detect.derived import (
@@ -27,9 +27,6 @@ from purepipe.detect.sky import is_on_sky, sky_positions
 from purepipe.exposure import Exposure
 from purepipe.flags import DetectFlag
 
-if TYPE_CHECKING:
-    from astropy.table import Table
-
 log = logging.getLogger(__name__)
 
 Values = NDArray[Any]
@@ -37,15 +34,13 @@ NO_MAGNITUDE = np.float32(99)
 DEGREE = 3600.0  # arcsec
 
 
-def detection_table(
+def detection_columns(
     results: Measurements,
     exposure: Exposure,
-    measured: PreparedImage,
-    sought: PreparedImage,
     config: DetectConfig,
     extra: Mapping[str, Values] = MappingProxyType({}),
-) -> Table:
-    """The catalogue with the columns that the configuration asks for.
+) -> dict[str, Values]:
+    """The columns that the configuration asks for, in its order and of the registered types.
 
     `extra` holds columns that others have computed for these rows.
 
@@ -72,10 +67,9 @@ def detection_table(
         values |= _on_sky(results, values, exposure, config)
     if any("GROWTH" in name for name in names):
         values |= growth_columns(results, requests, exposure.zero_point)
-    return build_table(
+    return typed_columns(
         {request.name: _sized(values[request.name], request) for request in requests},
         rows=results.objects.size,
-        meta=_metadata(results, exposure, measured, sought, config),
     )
 
 
@@ -272,7 +266,7 @@ def _pixel_area(objects: Values, jacobian: Jacobian, config: DetectConfig) -> Va
     return np.asarray(np.abs(lon_x * lat_y - lon_y * lat_x) * DEGREE**2)
 
 
-def _metadata(
+def detection_metadata(
     results: Measurements,
     exposure: Exposure,
     measured: PreparedImage,

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from purepipe.io.layout import BLOCK, CARD
 
+HEADER_COLUMN = "Field Header Card"  # of LDAC: the header of an image in a table
+
 # Of the FITS types that an array can have, the code BITPIX.
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 

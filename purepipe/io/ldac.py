@@ -20,6 +20,7 @@ from astropy.table import Table
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.bintable import from_table, to_table
+from purepipe.io.cards import HEADER_COLUMN
 from purepipe.io.images import (
     FitsFile,
     card_text,
@@ -32,7 +33,6 @@ from purepipe.io.images import (
 )
 from purepipe.io.layout import BLOCK, CARD, HDULayout, fits_layout
 
-HEADER_COLUMN = "Field Header Card"
 PathName = str | os.PathLike[str]
 
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from purepipe.catalogue.table import Columns
 from purepipe.io.atomic import atomic_write
-from purepipe.io.cards import card, data_blocks, header_block
+from purepipe.io.cards import HEADER_COLUMN, card, data_blocks, header_block
 from purepipe.io.layout import CARD
-from purepipe.io.ldac import HEADER_COLUMN
 from purepipe.io.sex_formats import comment_of, display_format, unit_of
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 Buffer = bytes | memoryview
 _LETTERS = {"i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
@@ -24,7 +20,7 @@ _LETTERS = {"i2": "I", "i4": "J", "i8": "K", "f4": "E", "f8": "D"}
 def write_sex_fits(
     path: str | os.PathLike[str],
     kind: str,
-    tables: Sequence[Table],
+    tables: Sequence[Columns],
     headers: Sequence[Sequence[str]],
     run: Sequence[str],
 ) -> None:
@@ -96,10 +92,11 @@ def _image_header(header: Sequence[str], family: str) -> Iterator[Buffer]:
     yield from data_blocks(np.frombuffer(text.encode("ascii", "replace"), np.uint8))
 
 
-def _objects(table: Table, name: str) -> Iterator[Buffer]:
-    columns = [(key, np.asarray(table[key])) for key in table.colnames]
+def _objects(table: Columns, name: str) -> Iterator[Buffer]:
+    columns = [(key, np.asarray(values)) for key, values in table.items()]
+    count = len(columns[0][1])
     row = np.dtype([(key, v.dtype.newbyteorder(">"), v.shape[1:]) for key, v in columns])
-    cards = _start(row.itemsize, len(table), len(columns), name)
+    cards = _start(row.itemsize, count, len(columns), name)
     for number, (key, values) in enumerate(columns, start=1):
         size = values.shape[1:]
         letter = _LETTERS[values.dtype.str[1:]]
@@ -110,7 +107,7 @@ def _objects(table: Table, name: str) -> Iterator[Buffer]:
         if unit_of(key):
             cards.append(card(f"TUNIT{number}", unit_of(key)))
         cards.append(card(f"TDISP{number}", display_format(key, values.dtype)))
-    rows = np.empty(len(table), row)
+    rows = np.empty(count, row)
     for key, values in columns:
         rows[key] = values
     yield header_block(cards)

@@ -27,8 +27,6 @@ from purepipe.io.cards import (
     header_block,
     split_cards,
 )
-from purepipe.io.exposures import whole_numbers
-from purepipe.io.images import card_text, header_at, read_pixels
 from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout, open_input
 
 log = logging.getLogger(__name__)
@@ -126,6 +124,8 @@ def companion_of(
 def read_image_cards(name: ImageName, item: HDULayout) -> list[str]:
     """The cards of the header of an image, untouched, also those that break the standard."""
     if item.kind != "image":
+        from purepipe.io.images import card_text, header_at  # slow to import
+
         return split_cards(card_text(header_at(name.path, item)))
     with open_input(name.path) as stream:
         stream.seek(item.header_start)
@@ -148,6 +148,8 @@ def read_flag_image(name: ImageName, item: HDULayout) -> NDArray[np.int32]:
     pixels = _pixels(name, item)
     if np.can_cast(pixels.dtype, np.int32):
         return np.asarray(pixels, np.int32)
+    from purepipe.io.exposures import whole_numbers  # slow to import
+
     return whole_numbers(pixels, name.path)
 
 
@@ -157,6 +159,8 @@ def _pixels(name: ImageName, item: HDULayout) -> NDArray[Any]:
     code = int(card_number(cards, "BITPIX") or 0)
     scaled = any(find_card(cards, keyword) is not None for keyword in ("BSCALE", "BZERO", "BLANK"))
     if item.kind != "image" or scaled or code not in _TYPES:
+        from purepipe.io.images import read_pixels  # slow to import
+
         return read_pixels(name.path, item)[0]
     pixels = np.empty(item.image_shape or (0, 0), _TYPES[code])
     with open_input(name.path) as stream:

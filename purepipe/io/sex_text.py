@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from purepipe.catalogue.table import Columns
 from purepipe.io.atomic import atomic_write
 from purepipe.io.sex_formats import comment_of, print_format, unit_of
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 _BLOCK = 256
 _SKYCAT_HEAD = """\
@@ -29,7 +26,7 @@ symbol: id diamond  8.0
 """
 
 
-def write_sex_text(path: str | os.PathLike[str], kind: str, tables: Sequence[Table]) -> None:
+def write_sex_text(path: str | os.PathLike[str], kind: str, tables: Sequence[Columns]) -> None:
     """Write a text catalogue; the rows of all images follow each other.
 
     Parameters
@@ -53,12 +50,12 @@ def write_sex_text(path: str | os.PathLike[str], kind: str, tables: Sequence[Tab
         stream.writelines(text_lines(kind, tables))
 
 
-def text_lines(kind: str, tables: Sequence[Table]) -> Iterator[str]:
+def text_lines(kind: str, tables: Sequence[Columns]) -> Iterator[str]:
     """The lines of a text catalogue, with their ends."""
     if kind == "ASCII_HEAD":
         yield from head_lines(tables[0])
     elif kind == "ASCII_SKYCAT":
-        names = tables[0].colnames
+        names = list(tables[0])
         # Skycat takes the first four columns for these, whatever they are.
         titles = ["id", "ra", "dec", "mag"][: len(names)] + names[4:]
         yield _SKYCAT_HEAD + "\t".join(titles) + "\n------------------\n"
@@ -70,26 +67,26 @@ def text_lines(kind: str, tables: Sequence[Table]) -> Iterator[str]:
         yield "[EOD]"
 
 
-def head_lines(table: Table) -> Iterator[str]:
+def head_lines(table: Columns) -> Iterator[str]:
     """The comments of ASCII_HEAD: number of the first value, name, definition, unit."""
     number = 1
-    for name in table.colnames:
+    for name, values in table.items():
         unit = f"[{unit_of(name)}]" if unit_of(name) else ""
         yield f"# {number:3d} {name:22.22} {comment_of(name):58.58}{unit}\n"
-        number += int(np.prod(table[name].shape[1:], dtype=int))
+        number += math.prod(values.shape[1:])
 
 
-def table_cells(table: Table) -> Iterator[list[str]]:
+def table_cells(table: Columns) -> Iterator[list[str]]:
     """For each row, the text of each column; the values of a vector stand in one cell."""
-    formats, columns = [], []
-    for name in table.colnames:
-        values = np.asarray(table[name])
+    formats, columns, rows = [], [], 0
+    for name, array in table.items():
+        rows = len(array)
         # The width is counted, since -1 means nothing where there are no rows.
-        values = values.reshape(len(table), math.prod(values.shape[1:]))
+        values = np.asarray(array).reshape(rows, math.prod(array.shape[1:]))
         formats.append(" ".join([print_format(name, values.dtype)] * values.shape[1]))
         columns.append(values)
     # By blocks: as Python numbers a column of stamps takes ten times its memory.
-    for first in range(0, len(table), _BLOCK):
+    for first in range(0, rows, _BLOCK):
         cells = [map(tuple, values[first : first + _BLOCK].tolist()) for values in columns]
         for row in zip(*cells, strict=True):
             yield [form % cell for form, cell in zip(formats, row, strict=True)]

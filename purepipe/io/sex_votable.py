@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
-
+from purepipe.catalogue.table import Columns
 from purepipe.io.atomic import atomic_write
 from purepipe.io.sex_formats import comment_of, vo_unit_of
 from purepipe.io.sex_text import table_cells
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 _TYPES = {"i2": "short", "i4": "int", "i8": "long", "f4": "float", "f8": "double"}
 # Fields of the table of images: name, type, unit.
@@ -70,7 +66,7 @@ class RunReport:
 def write_sex_votable(
     path: str | os.PathLike[str],
     report: RunReport,
-    tables: Sequence[Table],
+    tables: Sequence[Columns],
     *,
     with_rows: bool,
 ) -> None:
@@ -99,7 +95,7 @@ def write_sex_votable(
         stream.writelines(line + "\n" for line in _document(report, tables, with_rows))
 
 
-def _document(report: RunReport, tables: Sequence[Table], with_rows: bool) -> Iterator[str]:
+def _document(report: RunReport, tables: Sequence[Columns], with_rows: bool) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>'
     if report.style_sheet:
         yield f'<?xml-stylesheet type="text/xsl" href={quoteattr(report.style_sheet)}?>'
@@ -108,8 +104,8 @@ def _document(report: RunReport, tables: Sequence[Table], with_rows: bool) -> It
     yield ' <INFO name="QUERY_STATUS" value="OK"/>'
     yield ' <COOSYS ID="J2000" equinox="J2000" epoch="J2000" system="ICRS"/>'
     yield f' <TABLE ID="Source_List" name={quoteattr(f"{report.image}/out")}>'
-    for name in tables[0].colnames:
-        yield _field(name, np.asarray(tables[0][name]))
+    for name, values in tables[0].items():
+        yield _field(name, values)
     if with_rows:
         yield "  <DATA><TABLEDATA>"
         for table in tables:

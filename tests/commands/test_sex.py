@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -418,3 +420,18 @@ def test_nothing_is_left_after_an_error(folder):
     run("mef.fits", "-WEIGHT_IMAGE", "mefweight.fits", "-FLAG_IMAGE", "mefflag.fits",
         "-CHECKIMAGE_TYPE", "SEGMENTATION", status=1)  # fmt: skip
     assert {path.name for path in folder.iterdir()} == before
+
+
+def test_a_plain_run_loads_no_library_that_it_does_not_need():
+    """They would take longer than the detection on a small image."""
+    code = """
+import atexit, sys
+slow = ("astropy", "scipy.linalg", "typer", "matplotlib")
+atexit.register(lambda: print([name for name in slow if name in sys.modules]))
+from purepipe.__main__ import main
+main()
+"""
+    command = [sys.executable, "-c", code, "sex", "image.fits", "-VERBOSE_TYPE", "QUIET"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert rows()
