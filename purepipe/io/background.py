@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from astropy.io import fits
@@ -17,8 +18,16 @@ if TYPE_CHECKING:
 PathName = str | os.PathLike[str]
 
 
-def write_background(path: PathName, background: Background) -> None:
-    """Write the level and rms meshes of a background as two image HDUs."""
+def write_background(
+    path: PathName,
+    background: Background,
+    *,
+    provenance: Mapping[str, str | int] | None = None,
+) -> None:
+    """Write the level and rms meshes of a background as two image HDUs.
+
+    `provenance` becomes cards of the primary header.
+    """
     primary = fits.PrimaryHDU()
     primary.header["BKGLEVEL"] = (background.level, "global level (ADU)")
     primary.header["BKGRMS"] = (background.rms, "global rms (ADU)")
@@ -28,6 +37,7 @@ def write_background(path: PathName, background: Background) -> None:
     primary.header["IMAGEY"] = (background.shape[0], "height of the image (pixel)")
     if background.constant is not None:
         primary.header["BKGCONST"] = (background.constant, "level set by hand (ADU)")
+    primary.header.update(provenance or {})
     hdus = [
         primary,
         fits.ImageHDU(background.level_map, name="LEVEL"),

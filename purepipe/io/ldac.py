@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,8 @@ def write_ldac(
     table: Table | Sequence[Table],
     header_cards: str | Sequence[str] | None = None,
     epochs: Sequence[Table] | None = None,
+    *,
+    provenance: Mapping[str, str | int] | None = None,
 ) -> None:
     """Write a FITS_LDAC catalogue; equal input gives equal bytes.
 
@@ -114,6 +116,8 @@ def write_ldac(
         when not given. SEX* values in ``meta`` are added to the cards, and win over them.
     epochs
         Tables EPOCH_k with columns NUMBER, EXP_NAME, CCD_N.
+    provenance
+        Cards for the primary header.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def write_ldac(
             "each table needs its own header", file=path, got=f"{len(texts)} headers",
             allowed=f"{len(tables)}",
         )  # fmt: skip
-    hdus = fits.HDUList([fits.PrimaryHDU()])
+    hdus = fits.HDUList([fits.PrimaryHDU(header=fits.Header(provenance or {}))])
     for item, text in zip(tables, texts, strict=True):
         hdus.append(_header_hdu(_complete(text, item.meta)))
         hdus.append(from_table(item, "LDAC_OBJECTS"))

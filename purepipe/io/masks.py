@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +49,7 @@ def write_mask(
     config: MaskConfig,
     *,
     compress: bool = True,
+    provenance: Mapping[str, str | int] | None = None,
 ) -> None:
     """Write a mask with the header of its image and what each rule of the mask did.
 
@@ -66,6 +67,8 @@ def write_mask(
         How the mask was made; the rules, their values and numbers of pixels become cards.
     compress
         Write a tile-compressed image in HDU 1 instead of a plain primary one.
+    provenance
+        More cards.
 
     Raises
     ------
@@ -84,6 +87,7 @@ def write_mask(
     values = values.astype(np.int32)
     header = _header(exposure)
     _set_cards(header, report_mask(values, config, image=exposure.image))
+    header.update(provenance or {})
     write_image(path, values.astype(storage_dtype(values)), header, compress=compress)
 
 

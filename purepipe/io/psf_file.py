@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,18 +75,23 @@ def count_models(path: PathName) -> int:
     return sum(item.name == TABLE for item in fits_layout(path))
 
 
-def write_psf(path: PathName, models: PSFModel | Sequence[PSFModel]) -> None:
+def write_psf(
+    path: PathName,
+    models: PSFModel | Sequence[PSFModel],
+    *,
+    provenance: Mapping[str, str | int] | None = None,
+) -> None:
     """Write PSF models as PSFEx does, one table per image extension; equal input, equal bytes.
 
     Numbers in the header keep 8 decimals (13 digits for the contexts), as in PSFEx. `samples` is
-    not stored.
+    not stored. `provenance` becomes cards of the primary header.
 
     Raises
     ------
     StoreError
         The folder is missing or cannot be written.
     """
-    hdus = fits.HDUList([fits.PrimaryHDU()])
+    hdus = fits.HDUList([fits.PrimaryHDU(header=fits.Header(provenance or {}))])
     for model in [models] if isinstance(models, PSFModel) else models:
         hdus.append(_hdu(model))
     with atomic_write(path) as scratch, quiet():

@@ -62,9 +62,13 @@ def write_products(
         return paths[-1]
 
     if "ngmix" in wanted:
-        write_tables(make(f"ngmix-{tile}.fits"), ngmix_tables(final))
+        tables = ngmix_tables(final)
+        for table in tables.values():
+            table.meta.update(context.provenance)
+        write_tables(make(f"ngmix-{tile}.fits"), tables)
     if "spread" in wanted:
-        write_ldac(make(f"sexcat_sm-{tile}.fits"), _spread_table(final))
+        path = make(f"sexcat_sm-{tile}.fits")
+        write_ldac(path, _spread_table(final), provenance=context.provenance)
     if "v1" in wanted:
         write_table(make(f"final_cat-{tile}.fits"), with_sentinels(named(final, "v1")))
     if "vignets" in wanted:

@@ -147,12 +147,15 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
     _remark_defaults(exposure, context.config.inputs, recorder)
     exposure = _on_tile_scale(exposure, context.config.inputs.zero_point)
     exposure.require_data()
-    exposure = _mask(exposure, task, config.mask, recorder)
+    exposure = _mask(exposure, task, config.mask, context, recorder)
     with recorder.step("detect", "sources") as counts:
         detection = extract(exposure, config.detect)
         counts.n_in = counts.n_out = len(detection.table)
         counts.facts = {"background": detection.background.level, "rms": detection.background.rms}
-        write_background(recorder.product(f"{task.folder}/background.fits"), detection.background)
+        write_background(
+            recorder.product(f"{task.folder}/background.fits"), detection.background,
+            provenance=context.provenance,
+        )  # fmt: skip
     sources = detection.table
     with recorder.step("stars", "stars", len(sources)) as counts:
         unit = f"{task.exposure}-{task.ccd}"
@@ -160,7 +163,10 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
         counts.n_out = int(np.count_nonzero(selection.stars))
         counts.facts = {"fwhm": selection.fwhm, "width": selection.width}
         sources["FLAGS_STAR"] = selection.flags
-        write_ldac(recorder.product(f"{task.folder}/sources.fits"), _without_vignet(sources))
+        write_ldac(
+            recorder.product(f"{task.folder}/sources.fits"), _without_vignet(sources),
+            provenance=context.provenance,
+        )  # fmt: skip
         if not selection.fit.any():
             raise AlgorithmError(
                 "no star for the PSF model on this CCD", got=f"{len(sources)} sources",
@@ -181,7 +187,7 @@ def run_ccd(task: CCDTask, context: WorkContext, recorder: Recorder) -> None:
         table.meta.update(context.provenance)
         write_table(recorder.product(f"{task.folder}/validation.fits"), table)
     # Last, because its presence tells the tiles that this CCD is complete.
-    write_psf(recorder.product(f"{task.folder}/psf.psf"), model)
+    write_psf(recorder.product(f"{task.folder}/psf.psf"), model, provenance=context.provenance)
     _require_usable(model, context.config.tile.psf)
 
 
@@ -195,7 +201,7 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
         keywords=_keywords(context.config.inputs),
     )  # fmt: skip
     exposure.require_data()
-    exposure = _mask(exposure, task, config.mask, recorder)
+    exposure = _mask(exposure, task, config.mask, context, recorder)
     with recorder.step("detect", "objects") as counts:
         detection = extract(exposure, config.detect)
         objects = detection.table
@@ -207,7 +213,7 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
         counts.facts = {"missing exposures": list(task.missing)}
         write_ldac(
             recorder.product(f"{task.folder}/objects.fits"), objects, _cards(task),
-            epochs=epoch_tables(epochs),
+            epochs=epoch_tables(epochs), provenance=context.provenance,
         )  # fmt: skip
     if not task.ccds:
         recorder.notes.append(_no_exposures(task))
@@ -303,7 +309,11 @@ def _one_nan(table: Table) -> None:
 
 
 def _mask(
-    exposure: Exposure, task: CCDTask | TileTask, config: MaskConfig, recorder: Recorder
+    exposure: Exposure,
+    task: CCDTask | TileTask,
+    config: MaskConfig,
+    context: WorkContext,
+    recorder: Recorder,
 ) -> Exposure:
     """The exposure with its mask planes, which are written as a product."""
     with recorder.step("mask", "pixels") as counts:
@@ -314,7 +324,8 @@ def _mask(
         counts.n_in = mask.size
         counts.n_out = int(np.count_nonzero(mask == 0))
         counts.facts = {row.name: row.pixels for row in mask_summary(mask)}
-        write_mask(recorder.product(f"{task.folder}/mask.fits"), mask, exposure, config)
+        path = recorder.product(f"{task.folder}/mask.fits")
+        write_mask(path, mask, exposure, config, provenance=context.provenance)
     return exposure.with_flags(mask)
 
 

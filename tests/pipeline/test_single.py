@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from purepipe.catalogue import all_columns
 from purepipe.errors import ConfigError, DataError
@@ -150,6 +151,23 @@ def test_shapes_and_spread_model_in_the_original_forms(finished):
                    if name.startswith(("NGMIX_ELL", "NGMIX_T_", "SPREAD"))
                    and "TRACE" not in name and "ERR_PSFo" not in name)  # fmt: skip
     assert original["TILE_ID"].dtype == np.float64
+
+
+def test_every_product_tells_its_origin(finished):
+    paths = [path for path in finished.root.rglob("*") if path.suffix in (".fits", ".psf")]
+    assert {path.name.split("-")[0] for path in paths} >= {
+        "mask.fits", "background.fits", "sources.fits", "psf.psf", "validation.fits",
+        "objects.fits", "ngmix", "sexcat_sm", "final_cat", "final_cat.fits",
+    }  # fmt: skip
+    origins = set()
+    for path in paths:
+        if path.name.startswith("weight_vignet"):  # stamps of an input, as it is
+            continue
+        with fits.open(path) as hdus:
+            known = [hdu.header for hdu in hdus if "PIPEVERS" in hdu.header]
+            assert known, path
+            origins |= {tuple(h[k] for k in ("PIPEVERS", "PIPESEED", "PIPECONF")) for h in known}
+    assert len(origins) == 1
 
 
 def test_other_products_redo_only_the_catalogue(finished):
