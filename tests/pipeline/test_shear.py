@@ -5,7 +5,7 @@ from purepipe.catalogue import build_table
 from purepipe.catalogue.columns_shapes import TYPES
 from purepipe.config.survey import ShearConfig
 from purepipe.errors import NothingToDo
-from purepipe.pipeline import compare_shear, comparison_lines
+from purepipe.pipeline import compare_metadetections, compare_shear, comparison_lines
 from purepipe.pipeline.shear import mean_shear
 
 STEP = 0.01
@@ -54,6 +54,40 @@ def test_equal_sky_cancels_shape_noise_in_m():
     assert min(apart.m_error) > 0.03
     assert abs(apart.m[0]) < 4 * apart.m_error[0]
     assert apart.c_error[0] == pytest.approx(0.2 / 0.8 / np.sqrt(4000), rel=0.4)
+
+
+def metadetections(tile, shear, n=1500, response=0.4, seed=1):
+    """Detections of a known response; every tenth belongs to a neighbour."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for applied in SHEARS.values():
+        parts.append(rng.normal(0, 0.2, (n, 2)) + response * (np.array(shear) + applied))
+        rng = np.random.default_rng(seed)  # the same galaxies in all types
+    columns = {
+        "TILE_ID": tile, "CELL_ID": np.tile(np.arange(n) // 30, 5),
+        "MDET_TYPE": np.repeat(list(SHEARS), n), "MDET_E": np.concatenate(parts),
+        "MDET_X": np.tile(rng.uniform(1, 2000, n), 5),
+        "MDET_Y": np.tile(rng.uniform(1, 2000, n), 5), "MDET_FLAGS": 0,
+        "PRIMARY": np.tile(np.arange(n) % 10 > 0, 5),
+    }  # fmt: skip
+    for name in ("FLUX", "SNR", "SIZE_RATIO", "SHARPNESS", "PROMINENCE", "WEIGHT"):
+        columns[f"MDET_{name}"] = 1.0
+    return build_table(columns, rows=5 * n)
+
+
+def test_metadetections_are_compared_by_patches_of_both_tiles():
+    from astropy.table import vstack
+
+    truth = {"000-000": (0.05, -0.03), "001-000": (-0.05, 0.03)}
+    tables = [metadetections(tile, shear) for tile, shear in truth.items()]
+    found = compare_metadetections(vstack(tables, metadata_conflicts="silent"), truth)
+    assert found.m == pytest.approx((0, 0), abs=1e-9)
+    assert max(found.m_error) < 1e-9
+    assert found.rows[0].objects == 1350
+    assert found.rows[0].error[0] == pytest.approx(0.2 / 0.4 / np.sqrt(1350), rel=0.4)
+    assert "weights of metadetection" in comparison_lines(found)[-1]
+    with pytest.raises(NothingToDo, match="no detection that passes"):
+        compare_metadetections(tables[0], truth, cut="s2n > 2")
 
 
 def test_one_true_shear_gives_no_bias():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS as AstropyWCS  # noqa: N811
 
+from purepipe.shapes.images import shear_matrix
 from purepipe.simulate import CameraConfig, SimulateConfig
 from purepipe.simulate.draw import local_wcs
 from purepipe.simulate.optics import (
@@ -15,6 +16,7 @@ from purepipe.simulate.optics import (
     pointings,
     tile_wcs,
 )
+from purepipe.simulate.sky import make_objects
 from purepipe.wcs import WCS
 
 
@@ -91,6 +93,34 @@ def test_ccds_do_not_overlap() -> None:
     np.testing.assert_allclose(origins[1] - origins[0], [1064, 0])
     np.testing.assert_allclose(origins[2] - origins[0], [0, 1064])
     np.testing.assert_allclose(origins.mean(axis=0) + 511.5, 0)
+
+
+def test_grids_that_follow_the_shear_show_every_object_on_the_same_pixel() -> None:
+    config = SimulateConfig(
+        fields=2, shears=((0.04, -0.03), (-0.04, 0.03)), shear_grid=True,
+        camera=CameraConfig(distortion="sip"),
+    )  # fmt: skip
+    plus, minus = make_objects(config, 0), make_objects(config, 1)
+    moved = 3600 * np.hypot(
+        (plus["ra"] - minus["ra"] + config.spacing / np.cos(np.radians(32))) * np.cos(0.56),
+        plus["dec"] - minus["dec"],
+    )
+    assert moved.max() > 5  # arcsec on the sky
+    every = pointings(config)
+    frames = [(tile_wcs(config, field), objects) for field, objects in enumerate((plus, minus))]
+    for (one, here), (other, there) in (
+        frames,
+        [(ccd_wcs(config, every[1 + 4 * k], 2), objects) for k, (_, objects) in enumerate(frames)],
+    ):
+        x, y = one.sky_to_pixel(here["ra"], here["dec"])
+        again = other.sky_to_pixel(there["ra"], there["dec"])
+        near = (np.abs(x - 500) < 1000) & (np.abs(y - 500) < 1000)
+        assert near.sum() > 100
+        np.testing.assert_allclose(np.array(again)[:, near], [x[near], y[near]], atol=0.02)
+    jacobians = [frame.jacobian(1000.0, 1000.0) for frame, _ in frames]
+    relative = jacobians[0] @ np.linalg.inv(jacobians[1])
+    half = shear_matrix(0.04, -0.03)
+    np.testing.assert_allclose(relative, half @ half, atol=1e-5)
 
 
 def test_tiles_are_north_up_with_east_to_the_left() -> None:

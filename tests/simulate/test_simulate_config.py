@@ -27,6 +27,7 @@ def test_survives_a_round_trip_through_plain_values() -> None:
             {"galaxies": {"magnitudes": (25.0, 20.0)}},
             "simulate.galaxies.magnitudes.*smaller than",
         ),
+        ({"shear_grid": True}, "do not follow the pixel grid.*'sip' or 'none'"),
         ({"galaxys": {}}, "unknown key.*Did you mean 'galaxies'"),
     ],
 )
