@@ -23,7 +23,7 @@ from purepipe.shapepipe.config import SextractorConfig
 from purepipe.shapepipe.headers import read_wcs_log
 from purepipe.shapepipe.job import Job, Record, prefixed
 from purepipe.shapepipe.originals import detect_settings
-from purepipe.survey import CCD, epoch_tables, exposures_of_tile, find_epochs
+from purepipe.survey import epoch_tables, exposures_of_tile, find_epochs
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -164,9 +164,7 @@ def _with_epochs(
             f"{image.name}: exposures of its HISTORY are not in {config.wcs_log.name}:"
             f" {', '.join(missing)}."
         )
-    ccds = [
-        _clipped(ccd, config.ccd_size) for name in names if name in log for ccd in log[name]
-    ]  # fmt: skip
+    ccds = [ccd for name in names if name in log for ccd in log[name]]
     for name in config.world_position:
         if name not in table.colnames:
             raise ConfigError(
@@ -174,16 +172,7 @@ def _with_epochs(
                 got=name, remedy="Add it to the .param file.",
             )  # fmt: skip
     ra, dec = (np.asarray(table[name], dtype=np.float64) for name in config.world_position)
-    epochs = find_epochs(ra, dec, ccds, EpochConfig())
+    epochs = find_epochs(ra, dec, ccds, EpochConfig(ccd_size=config.ccd_size))
     table = table.copy(copy_data=False)
     table["N_EPOCH"] = epochs.n_epoch.astype(np.int32)
     return table, epoch_tables(epochs, table["NUMBER"])
-
-
-def _clipped(ccd: CCD, size: tuple[int, int, int, int] | None) -> CCD:
-    """The CCD with the exposed pixels that CCD_SIZE names, as far as it has them."""
-    if size is None:
-        return ccd
-    ny, nx = ccd.shape
-    x0, x1, y0, y1 = size
-    return replace(ccd, datasec=(max(x0, 1), min(x1, nx), max(y0, 1), min(y1, ny)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.survey import EpochConfig
 from purepipe.errors import DataError
-from purepipe.survey.headers import CCD, sky_circle, unit_vectors
+from purepipe.survey.headers import CCD, unit_vectors
 from purepipe.survey.projection import invert, tangent_plane
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def find_epochs(
     Raises
     ------
     DataError
-        `ra` and `dec` differ in length, or a CCD comes twice.
+        `ra` and `dec` differ in length, a CCD comes twice, or its image has no exposed pixel.
     """
     ra = np.ascontiguousarray(ra, dtype=np.float64)
     dec = np.ascontiguousarray(dec, dtype=np.float64)
@@ -158,8 +158,11 @@ def _on_ccd(
     config: EpochConfig,
 ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Rows of the objects on one CCD, their positions, and their depth (distance to the edge)."""
-    area = config.ccd_size or ccd.area
-    centre, radius = sky_circle(ccd.wcs, area) if config.ccd_size else ccd.sky_circle
+    if config.edges != "shapepipe":
+        ccd = ccd.exposed(config.ccd_size)
+    elif config.ccd_size is not None:  # as it is, also beyond the image
+        ccd = replace(ccd, datasec=config.ccd_size)
+    area, (centre, radius) = ccd.area, ccd.sky_circle
     near = np.flatnonzero(vectors @ centre >= np.cos(radius) - 1e-12)
     if len(near) == 0:
         return near, np.zeros(0), np.zeros(0), np.zeros(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,33 @@ class CCD:
     def area(self) -> tuple[int, int, int, int]:
         """(x0, x1, y0, y1) of the exposed pixels, 1-based, both ends included."""
         return self.datasec or (1, self.shape[1], 1, self.shape[0])
+
+    def exposed(self, size: tuple[int, int, int, int] | None = None) -> CCD:
+        """The CCD with the exposed pixels `size`, as far as its image has them, not those of DATASEC.
+
+        Parameters
+        ----------
+        size
+            (x0, x1, y0, y1), 1-based, both ends included; None keeps what the header says.
+
+        Raises
+        ------
+        DataError
+            The image has none of them.
+        """
+        if size is None:
+            return self
+        ny, nx = self.shape
+        x0, x1, y0, y1 = size
+        if nx and ny:  # known
+            x0, x1, y0, y1 = max(x0, 1), min(x1, nx), max(y0, 1), min(y1, ny)
+        if x0 > x1 or y0 > y1:
+            raise DataError(
+                "the exposed pixels of the configuration do not lie in the image", file=self.name,
+                key="ccd_size", got=size, allowed=f"pixels of 1, {nx}, 1, {ny}",
+                remedy="Correct tile.epochs.ccd_size (CCD_SIZE), or leave it out for DATASEC.",
+            )  # fmt: skip
+        return replace(self, datasec=(x0, x1, y0, y1))
 
     @cached_property
     def sky_circle(self) -> tuple[NDArray[np.float64], float]:

@@ -98,6 +98,17 @@ def test_area_of_the_configuration_wins():
     assert list(find_epochs(ra, dec, [ccd]).row) == [1, 2]
 
 
+def test_the_configured_area_ends_with_the_image():
+    """One size for all CCDs must not count objects beside a smaller one."""
+    ccd = make_ccd(shape=(300, 200), DATASEC="[11:190,1:300]")
+    config = EpochConfig(ccd_size=(5, 2080, 1, 4612))
+    x, y = np.array([(3.4, 50), (3.6, 50), (199.4, 50), (199.6, 50), (50, 299.4), (50, 299.6)]).T
+    found = find_epochs(*ccd.wcs.pixel_to_sky(x, y), [ccd], config)
+    assert list(found.row) == [1, 2, 4]
+    with pytest.raises(DataError, match=r"ccd_size: the exposed pixels .* do not lie in the image"):
+        find_epochs([150.0], [2.0], [ccd], EpochConfig(ccd_size=(300, 400, 1, 10)))
+
+
 def test_edges_as_the_original_has_them():
     """The worked example: a CCD of 1024 x 1024, CCD_SIZE 1,1024,1,1024, y = 500."""
     ccd = make_ccd(shape=(1024, 1024))
