@@ -31,7 +31,7 @@ from purepipe.mask.combine import (
     flag_dtype,
     plan_combination,
 )
-from purepipe.mask.plan import strips
+from purepipe.mask.raster import strips
 from purepipe.wcs import WCS
 
 if TYPE_CHECKING:

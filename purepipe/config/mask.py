@@ -138,6 +138,23 @@ class MissingDataConfig:
 
 
 @dataclass(frozen=True)
+class SkyMaskConfig:
+    """A mask of the sky, as a healsparse map."""
+
+    map: Path | None = option(
+        None, "healsparse map of bits or truth values; empty: none. Needs the extra skymaps."
+    )
+    bits: int = option(
+        -1, "Bits of the map that mask a pixel; -1 for any.", minimum=-1, maximum=2**31 - 1
+    )
+    outside: bool = option(False, "Mask the pixels of which the map says nothing, too.")
+    flag: int = option(8, "Value of the masked pixels.", minimum=0, maximum=2**31 - 1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class WeightRangeConfig:
     """Which weights are good."""
 
@@ -172,6 +189,7 @@ class MaskConfig:
     spike: SpikeConfig = option(SpikeConfig, "Cores and diffraction spikes of stars.")
     messier: MessierConfig = option(MessierConfig, "Messier objects.")
     ngc: NGCConfig = option(NGCConfig, "NGC and IC objects.")
+    sky: SkyMaskConfig = option(SkyMaskConfig, "A mask of the sky.")
     missing: MissingDataConfig = option(MissingDataConfig, "Missing data.")
     weight: WeightRangeConfig = option(WeightRangeConfig, "The range of good weights.")
     saturated: bool = option(False, "Mask pixels at or above the saturation level.")

@@ -18,10 +18,11 @@ from purepipe.errors import DataError, InputFileError
 from purepipe.exposure import WeightKind
 from purepipe.io.images import clean_header, quiet, read_image, write_image
 from purepipe.io.layout import HDUName
-from purepipe.io.nebulae import read_configured_nebulae
+from purepipe.io.mask_inputs import read_mask_inputs
 from purepipe.io.rows import ImageRows, images_by_rows, open_rows
 from purepipe.mask.build import refuse_missing, storage_dtype
-from purepipe.mask.plan import MaskPlan, PixelRows, draw_rows, plan_mask, strips
+from purepipe.mask.plan import MaskPlan, PixelRows, draw_rows, plan_mask
+from purepipe.mask.raster import strips
 from purepipe.mask.regions import Region
 from purepipe.mask.report import (
     MaskReport,
@@ -157,9 +158,10 @@ def mask_files(
         missing = _missing(frame, config) if config.missing.make else None
         if missing is not None:
             refuse_missing(missing, config, name=str(image))
+        wcs = _coordinates(frame)
         plan = plan_mask(
-            frame.shape, _coordinates(frame), stars, config, regions=regions, name=str(image),
-            **read_configured_nebulae(config),
+            frame.shape, wcs, stars, config, regions=regions, name=str(image),
+            **read_mask_inputs(config, wcs),
         )  # fmt: skip
         header = clean_header(frame.header)
         values = rule_values(config)

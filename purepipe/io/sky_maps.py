@@ -1,54 +1,21 @@
-"""Maps of the sky in healsparse's FITS files."""
+"""The coverage and the masked fraction of a survey, as maps in healsparse's FITS files."""
 
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from purepipe.errors import InputFileError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.images import read_header
 from purepipe.io.masks import read_mask
-from purepipe.mask.sky_map import SurveyMaps, map_masks, require_healsparse
+from purepipe.mask.sky_map import SurveyMaps, map_masks
 from purepipe.wcs import WCS
 
 PathName = str | os.PathLike[str]
-
-
-def read_sky_map(path: PathName) -> Any:
-    """A healsparse map, for `purepipe.mask.flag_pixels` and `flag_objects`.
-
-    Raises
-    ------
-    InputFileError
-        The file is missing or is no such map.
-    MissingPackageError
-        healsparse is not installed.
-    """
-    healsparse = require_healsparse()
-    if not Path(path).is_file():
-        raise InputFileError("the file does not exist", file=path, remedy="Check the path.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return healsparse.HealSparseMap.read(os.fspath(path))
-    except (
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        LookupError,
-        ValueError,
-        TypeError,
-    ) as error:
-        raise InputFileError(
-            f"this is no healsparse map: {str(error).splitlines()[0]}", file=path,
-            remedy="Convert full-sky HEALPix files by healsparse.HealSparseMap.",
-        ) from error  # fmt: skip
 
 
 def write_sky_map(path: PathName, sky_map: Any) -> None:

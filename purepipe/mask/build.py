@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from purepipe.config.mask import MaskConfig
 from purepipe.errors import NothingToDo
 from purepipe.exposure import Exposure, WeightKind
 from purepipe.mask import rules
-from purepipe.mask.plan import PixelRows, draw_rows, plan_mask, strips
+from purepipe.mask.plan import PixelRows, draw_rows, plan_mask
+from purepipe.mask.raster import strips
 from purepipe.mask.regions import Region
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def build_mask(
     regions: Sequence[Region] = (),
     messier: Table | None = None,
     ngc: Table | None = None,
+    sky_map: Any = None,
 ) -> NDArray[np.int32]:
     """The mask planes of an image: `MaskFlag` bits, zero where the pixel is good.
 
@@ -47,6 +49,8 @@ def build_mask(
         Further shapes to mask, with the bit EXTERNAL.
     messier, ngc
         Tables in place of the built-in ones: ra, dec (degrees), major, minor (arcmin), angle.
+    sky_map
+        healsparse map of integers or truth values that ``config.sky`` speaks of.
 
     Returns
     -------
@@ -55,8 +59,8 @@ def build_mask(
     Raises
     ------
     ConfigError
-        Halos or spikes are asked for and there are no stars, or a catalogue was configured by
-        its file name and not passed.
+        Halos or spikes are asked for and there are no stars, or a catalogue or a map of the
+        sky was configured by its file name and not passed.
     DataError
         World coordinates are needed and missing, or a table lacks columns.
     NothingToDo
@@ -74,7 +78,7 @@ def build_mask(
         refuse_missing(rules.missing_fraction(exposure.image), config, name=exposure.name)
     plan = plan_mask(
         exposure.shape, exposure.wcs, stars, config,
-        regions=regions, messier=messier, ngc=ngc, name=exposure.name,
+        regions=regions, messier=messier, ngc=ngc, sky_map=sky_map, name=exposure.name,
     )  # fmt: skip
     mask = np.empty(exposure.shape, np.int32)
     for first, last in strips(exposure.shape):

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.mask import CombineConfig
 from purepipe.errors import ConfigError, DataError
-from purepipe.mask.plan import mark, strips
-from purepipe.mask.raster import pack
+from purepipe.mask.plan import mark
+from purepipe.mask.raster import pack, strips
 from purepipe.mask.regions import PackedRegions, Region, inside_regions, pack_regions
 from purepipe.mask.rules import or_outside, outside_range
 

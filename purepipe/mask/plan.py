@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,14 +23,12 @@ from purepipe.mask.halos import outline_stars
 from purepipe.mask.raster import PackedPolygons, paint
 from purepipe.mask.regions import PackedRegions, Region, inside_regions, pack_regions
 from purepipe.mask.sky import require_wcs
+from purepipe.mask.sky_map import PlacedMap, flag_rows, place_map
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
     from purepipe.wcs import WCS
-
-# Pixels drawn at once: half a megabyte of mask, and as much of image and weight.
-_STRIP = 2**17
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +47,8 @@ class MaskPlan:
         Ellipses and their value.
     regions
         Further shapes, or None.
+    sky
+        A map of the sky, or None.
     """
 
     shape: tuple[int, int]
@@ -55,6 +56,7 @@ class MaskPlan:
     stars: tuple[PackedPolygons, ...]
     nebulae: tuple[tuple[nebulae.Ellipses, int], ...]
     regions: PackedRegions | None
+    sky: PlacedMap | None = None
 
     @property
     def largest(self) -> int:
@@ -62,7 +64,7 @@ class MaskPlan:
         config = self.config
         rules_of_stars = config.halo.flag + config.spike.flag
         rest = config.border_flag + config.messier.flag + config.ngc.flag + config.weight.flag
-        return rules_of_stars + rest
+        return rules_of_stars + rest + config.sky.flag
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +91,7 @@ def plan_mask(
     regions: Sequence[Region] = (),
     messier: Table | None = None,
     ngc: Table | None = None,
+    sky_map: Any = None,
     name: str = "image",
 ) -> MaskPlan:
     """The shapes of a mask, placed on an image of which only the frame is known.
@@ -107,7 +110,25 @@ def plan_mask(
         ),
         nebulae=tuple(_place_nebulae(shape, wcs, config, messier, ngc, name)),
         regions=pack_regions(regions, rule="centre") if regions else None,
+        sky=_place_sky_map(shape, wcs, config, sky_map, name),
     )
+
+
+def _place_sky_map(
+    shape: tuple[int, int], wcs: WCS | None, config: MaskConfig, sky_map: Any, name: str
+) -> PlacedMap | None:
+    if sky_map is None and config.sky.map is not None:
+        raise _not_passed("map of the sky", "mask.sky.map", config.sky.map, "sky_map=map")
+    if sky_map is None:
+        return None
+    return place_map(sky_map, require_wcs(wcs, shape, "the map of the sky", name))
+
+
+def _not_passed(what: str, key: str, path: Path, argument: str) -> ConfigError:
+    return ConfigError(
+        f"the {what} is named but was not passed", key=key, got=path,
+        remedy=f"Read it and give it as {argument}.",
+    )  # fmt: skip
 
 
 def _place_nebulae(
@@ -126,10 +147,8 @@ def _place_nebulae(
         if not item.make:
             continue
         if table is None and item.catalogue is not None:
-            raise ConfigError(
-                "the catalogue is named but was not passed", key=f"mask.{kind}.catalogue",
-                got=item.catalogue, remedy=f"Read it and give it as {kind}=table.",
-            )  # fmt: skip
+            key = f"mask.{kind}.catalogue"
+            raise _not_passed("catalogue", key, item.catalogue, f"{kind}=table")
         placed = require_wcs(wcs, shape, f"the {kind} objects", name)
         if table is None:
             table = nebulae.messier() if kind == "messier" else nebulae.ngc()
@@ -139,14 +158,6 @@ def _place_nebulae(
         )
         if len(ellipses.x):
             yield ellipses, item.flag
-
-
-def strips(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """First row, and row after the last, of the parts in which a mask is drawn."""
-    ny, nx = shape
-    step = max(_STRIP // nx, 1)
-    for first in range(0, ny, step):
-        yield first, min(first + step, ny)
 
 
 def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[Any]) -> None:
@@ -161,6 +172,11 @@ def draw_rows(plan: MaskPlan, rows: PixelRows, out: NDArray[Any]) -> None:
     if plan.regions is not None:
         inside = inside_regions(plan.regions, _shape(out), rows.first)
         mark(inside, int(MaskFlag.EXTERNAL), out)
+    if plan.sky is not None:
+        sky = plan.config.sky
+        flags = flag_rows(plan.sky, rows.first, rows.first + len(out), outside=-1)
+        plane = np.where(flags < 0, sky.outside, (flags & sky.bits) != 0)
+        mark(plane, sky.flag, out)
 
 
 def _draw(plan: MaskPlan, rows: PixelRows, out: NDArray[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from purepipe.errors import ConfigError, DataError, did_you_mean
 RULES = ("weightwatcher", "centre")
 # Beyond it single precision loses the pixel; no image is that large.
 _FARTHEST = 1e9
+# Pixels drawn at once: half a megabyte of mask, and as much of image and weight.
+_STRIP = 2**17
 
 
 def rasterise(
@@ -152,6 +154,14 @@ def paint(packed: PackedPolygons, out: NDArray[Any], first_row: int = 0) -> None
             packed.x, packed.y, packed.contours, packed.polygons, packed.bounds, packed.values,
             packed.weightwatcher, first_row, out,
         )  # fmt: skip
+
+
+def strips(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First row, and row after the last, of the parts in which a mask is drawn."""
+    ny, nx = shape
+    step = max(_STRIP // nx, 1)
+    for first in range(0, ny, step):
+        yield first, min(first + step, ny)
 
 
 def _output(shape: tuple[int, int], out: NDArray[np.int32] | None) -> NDArray[np.int32]:

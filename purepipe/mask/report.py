@@ -152,6 +152,7 @@ def _rules(config: MaskConfig) -> list[tuple[str, int]]:
         ("spike", config.spike.make, config.spike.flag),
         ("Messier", config.messier.make, config.messier.flag),
         ("NGC", config.ngc.make, config.ngc.flag),
+        ("sky map", config.sky.map is not None, config.sky.flag),
         ("weight", True, config.weight.flag),
         ("missing data", not compat, int(MaskFlag.MISSING)),
         ("saturation", config.saturated and not compat, int(MaskFlag.SATURATED)),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import ConfigError, DataError, MissingPackageError
-from purepipe.mask.plan import strips
+from purepipe.mask.raster import strips
 from purepipe.survey.headers import unit_vectors
 
 if TYPE_CHECKING:
@@ -53,12 +53,39 @@ def flag_pixels(sky_map: Any, wcs: WCS, *, outside: int = 0) -> NDArray[np.int32
         `outside` is not a set of flags.
     """
     _check(sky_map, outside)
+    placed = place_map(sky_map, wcs)
     flags = np.empty(wcs.shape, np.int32)
-    nodes = _node_vectors(wcs)
     for first, last in strips(wcs.shape):
-        vectors = _interpolate(nodes, np.arange(first, last), np.arange(wcs.shape[1]))
-        flags[first:last] = _values(sky_map, _pixels(sky_map.nside_sparse, vectors), outside)
+        flags[first:last] = flag_rows(placed, first, last, outside=outside)
     return flags
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedMap:
+    """A map of the sky over one image: unit vectors at the nodes of a grid of its pixels."""
+
+    sky_map: Any
+    nodes: NDArray[np.float64]
+    width: int
+
+
+def place_map(sky_map: Any, wcs: WCS) -> PlacedMap:
+    """A map of the sky over an image, for `flag_rows`.
+
+    Raises
+    ------
+    DataError
+        The map holds neither integers nor truth values, or more than 31 bits.
+    """
+    _check(sky_map, 0)
+    return PlacedMap(sky_map, _node_vectors(wcs), wcs.shape[1])
+
+
+def flag_rows(placed: PlacedMap, first: int, last: int, *, outside: int) -> NDArray[np.int32]:
+    """The value of a map at the pixels of the rows [first, last); all is as for `flag_pixels`."""
+    rows, columns = np.arange(first, last), np.arange(placed.width)
+    numbers = _pixels(placed.sky_map.nside_sparse, _interpolate(placed.nodes, rows, columns))
+    return _values(placed.sky_map, numbers, outside)
 
 
 def flag_objects(

@@ -29,8 +29,8 @@ class Settings:
     shapes: str
     cells: str
     products: str
-    nebulae_ccd: tuple[Path | None, ...]
-    nebulae_tile: tuple[Path | None, ...]
+    masks_ccd: tuple[Path | None, ...]
+    masks_tile: tuple[Path | None, ...]
 
 
 def settings_of(config: SurveyConfig) -> Settings:
@@ -51,8 +51,8 @@ def settings_of(config: SurveyConfig) -> Settings:
             tile.shapes.stamp_size,
         ),
         products=content_hash(config.products),
-        nebulae_ccd=_nebulae(config.ccd.mask),
-        nebulae_tile=_nebulae(tile.mask),
+        masks_ccd=_mask_inputs(config.ccd.mask),
+        masks_tile=_mask_inputs(tile.mask),
     )
 
 
@@ -78,11 +78,11 @@ def unit_parts(
     own: list[Any] = []
     configuration = ""
     if isinstance(task, CCDTask):
-        files = (task.image, task.weight, task.flag, task.stars, *settings.nebulae_ccd)
+        files = (task.image, task.weight, task.flag, task.stars, *settings.masks_ccd)
         own = [task.hdu, task.weight_hdu, task.flag_hdu]
         configuration = settings.ccd
     elif isinstance(task, TileTask):
-        files = (task.image, task.weight, task.flag, task.stars, *settings.nebulae_tile)
+        files = (task.image, task.weight, task.flag, task.stars, *settings.masks_tile)
         own = [_headers(task.ccds), list(task.missing)]
         configuration = settings.tile
     elif isinstance(task, ShapesTask):
@@ -193,8 +193,8 @@ def _headers(ccds: Iterable[Any]) -> list[Any]:
     return [(ref.task.exposure, ref.task.ccd, ref.cards) for ref in ccds]
 
 
-def _nebulae(mask: MaskConfig) -> tuple[Path | None, ...]:
-    return (mask.messier.catalogue, mask.ngc.catalogue)
+def _mask_inputs(mask: MaskConfig) -> tuple[Path | None, ...]:
+    return (mask.messier.catalogue, mask.ngc.catalogue, mask.sky.map)
 
 
 def _scales(inputs: InputConfig) -> list[Any]:

@@ -18,6 +18,7 @@ from purepipe.io.images import header_at, select_image
 from purepipe.io.layout import fits_layout
 from purepipe.io.paths import safe_name
 from purepipe.io.stars import read_star_catalogue
+from purepipe.mask.sky_map import require_healsparse
 from purepipe.pipeline.cost import DEFAULT_COSTS, CostModel
 from purepipe.pipeline.headers import ExposureFiles, ExposureHeaders, read_headers
 from purepipe.pipeline.store import Outcome
@@ -77,6 +78,8 @@ def _resolved_mask(mask: MaskConfig, folder: Path) -> MaskConfig:
         if rule.catalogue is not None:
             rule = replace(rule, catalogue=folder / rule.catalogue)
             mask = replace(mask, **{name: rule})
+    if mask.sky.map is not None:
+        mask = replace(mask, sky=replace(mask.sky, map=folder / mask.sky.map))
     return mask
 
 
@@ -116,6 +119,7 @@ def make_plan(
         _refuse_star_masks(config)
     else:
         _require_star_catalogue(stars)
+    _require_sky_maps(config)
     problems: list[Outcome] = []
     units: list[Unit] = []
     exposures = _exposures(inputs, problems)
@@ -214,6 +218,18 @@ def _refuse_star_masks(config: SurveyConfig) -> None:
                 key=f"{name}.mask",
                 remedy=f"Set inputs.stars, or halo.make and spike.make to false in [{name}.mask].",
             )
+
+
+def _require_sky_maps(config: SurveyConfig) -> None:
+    for name, mask in (("ccd", config.ccd.mask), ("tile", config.tile.mask)):
+        if mask.sky.map is None:
+            continue
+        require_healsparse()
+        if not mask.sky.map.is_file():
+            raise ConfigError(
+                "the map of the sky does not exist", file=mask.sky.map, key=f"{name}.mask.sky.map",
+                remedy="Leave the key out to mask without a map.",
+            )  # fmt: skip
 
 
 def _require_star_catalogue(path: Path) -> None:

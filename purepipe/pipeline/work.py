@@ -26,8 +26,8 @@ from purepipe.io.background import write_background
 from purepipe.io.exposures import HeaderKeywords, read_exposure
 from purepipe.io.images import card_text, read_header
 from purepipe.io.ldac import read_ldac, write_ldac
+from purepipe.io.mask_inputs import read_mask_inputs
 from purepipe.io.masks import write_mask
-from purepipe.io.nebulae import read_configured_nebulae
 from purepipe.io.psf_file import write_psf
 from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import read_table, write_table
@@ -320,7 +320,7 @@ def _mask(
         stars = None
         if task.stars is not None:
             stars = _star_catalogue(task.stars, str(file_identity(task.stars)))
-        mask = build_mask(exposure, stars, config, **read_configured_nebulae(config))
+        mask = build_mask(exposure, stars, config, **read_mask_inputs(config, exposure.wcs))
         counts.n_in = mask.size
         counts.n_out = int(np.count_nonzero(mask == 0))
         counts.facts = {row.name: row.pixels for row in mask_summary(mask)}

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from purepipe.commands import skymaps
+from purepipe.config.mask import MaskConfig
 from purepipe.errors import ConfigError, DataError, InputFileError, MissingPackageError
+from purepipe.exposure import Exposure
 from purepipe.io.images import write_image
-from purepipe.io.sky_maps import read_sky_map, write_sky_map
-from purepipe.mask import flag_objects, flag_pixels, map_masks
+from purepipe.io.mask_inputs import read_map_around, read_mask_inputs, read_sky_map
+from purepipe.io.masks import mask_files, read_mask
+from purepipe.io.sky_maps import write_sky_map
+from purepipe.mask import build_mask, flag_objects, flag_pixels, map_masks, report_mask
 
 from .fields import SCALE, header, wcs
 
@@ -112,6 +116,76 @@ def test_maps_come_back_from_files(tmp_path):
     back = read_sky_map(tmp_path / "map.fits")
     np.testing.assert_array_equal(back.valid_pixels, sky_map.valid_pixels)
     assert [path.name for path in tmp_path.iterdir()] == ["map.fits"]
+
+
+def sky_config(path, **changes):
+    off = {"make": False}
+    return MaskConfig.exposure(
+        border_make=False, halo=off, spike=off, messier=off, sky={"map": path, **changes}
+    )
+
+
+@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize("bits", [-1, 5])
+def test_a_map_masks_pixels_as_configured(tmp_path, outside, bits):
+    field = wcs((600, 333))
+    sky_map, _ = integer_map(field)
+    # A second patch of the sky, which need not be read.
+    sky_map[hpgeom.angle_to_pixel(NSIDE, 10.0, -20.0)] = np.int32(3)
+    write_sky_map(tmp_path / "map.fits", sky_map)
+    config = sky_config(tmp_path / "map.fits", bits=bits, outside=outside, flag=2048)
+    exposure = Exposure(np.ones(field.shape, np.float32), wcs=field)
+    mask = build_mask(exposure, None, config, **read_mask_inputs(config, field))
+    flags = flag_pixels(sky_map, field, outside=0)
+    known = flag_pixels(sky_map, field, outside=0) != flag_pixels(sky_map, field, outside=1)
+    expected = np.where(known, outside, (flags & bits) != 0)
+    np.testing.assert_array_equal(mask, 2048 * expected)
+    assert 0.1 < expected.mean() <= 1
+    (rule,) = [rule for rule in report_mask(mask, config).rules if rule.name == "sky map"]
+    assert (rule.value, rule.pixels) == (2048, np.count_nonzero(expected))
+    write_image(tmp_path / "image.fits", exposure.image, header(field.shape))
+    mask_files(tmp_path / "mask.fits", tmp_path / "image.fits", config=config)
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.fits"), mask)
+
+
+def test_only_the_surroundings_of_an_image_are_read(tmp_path):
+    field = wcs((60, 70))
+    sky_map, _ = integer_map(field)
+    far = [hpgeom.angle_to_pixel(NSIDE, ra, -20.0) for ra in (10.0, 60.0, 210.0)]
+    sky_map[np.array(far)] = np.int32(3)
+    write_sky_map(tmp_path / "map.fits", sky_map)
+    here = read_map_around(tmp_path / "map.fits", field)
+    assert np.count_nonzero(here.coverage_mask) < np.count_nonzero(sky_map.coverage_mask)
+    np.testing.assert_array_equal(flag_pixels(here, field), flag_pixels(sky_map, field))
+    elsewhere = wcs((60, 70), dec=-60.0)
+    away = read_map_around(tmp_path / "map.fits", elsewhere)
+    assert (flag_pixels(away, elsewhere, outside=4) == 4).all()
+    empty = healsparse.HealSparseMap.make_empty(32, NSIDE, np.int32)
+    write_sky_map(tmp_path / "empty.fits", empty)
+    nothing = read_map_around(tmp_path / "empty.fits", field)
+    assert (flag_pixels(nothing, field, outside=4) == 4).all()
+
+
+def test_configured_maps_that_cannot_be_used(tmp_path):
+    field = wcs((10, 10))
+    config = sky_config(tmp_path / "none.fits")
+    exposure = Exposure(np.ones((10, 10), np.float32), wcs=field)
+    with pytest.raises(
+        ConfigError, match=r"mask\.sky\.map: the map of the sky is named but was not"
+    ):
+        build_mask(exposure, None, config)
+    with pytest.raises(InputFileError, match="does not exist"):
+        read_mask_inputs(config, field)
+    write_image(tmp_path / "none.fits", np.ones((3, 3)))
+    with pytest.raises(InputFileError, match="this is no healsparse map"):
+        read_mask_inputs(config, field)
+    bare = Exposure(np.ones((10, 10), np.float32))
+    truth = healsparse.HealSparseMap.make_empty(32, NSIDE, bool)
+    with pytest.raises(DataError, match="the map of the sky cannot be placed"):
+        build_mask(bare, None, config, sky_map=truth)
+    floats = healsparse.HealSparseMap.make_empty(32, 64, np.float32)
+    with pytest.raises(DataError, match="must hold integers or truth values"):
+        build_mask(exposure, None, config, sky_map=floats)
 
 
 def test_errors(tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from purepipe.config.mask import SkyMaskConfig
 from purepipe.errors import ConfigError, ExitCode, NothingToDo
 from purepipe.flags import NOT_ATTEMPTED_BIT, EpochFlag
 from purepipe.io import read_ldac, read_table
@@ -160,6 +161,10 @@ def test_star_masks_need_a_catalogue(tmp_path, survey):
     inputs = replace(config.inputs, stars="")
     with pytest.raises(ConfigError, match=r"ccd.mask: halos and spikes.*inputs.stars"):
         run(replace(config, inputs=inputs, out=tmp_path / "run"), workers=1)
+    mask = replace(config.tile.mask, sky=SkyMaskConfig(map=tmp_path / "none.fits"))
+    pytest.importorskip("healsparse", reason="the optional package is not installed")
+    with pytest.raises(ConfigError, match=r"tile.mask.sky.map: the map of the sky does not exist"):
+        run(replace(config, tile=replace(config.tile, mask=mask), out=tmp_path / "run"), workers=1)
     inputs = replace(config.inputs, stars=str(tmp_path / "none.fits"))
     with pytest.raises(ConfigError, match=r"inputs.stars: the star catalogue does not exist"):
         run(replace(config, inputs=inputs, out=tmp_path / "run"), workers=1)
