@@ -338,10 +338,19 @@ def rerun(
 
 
 @app.command()
-def report(run: RunFolder) -> None:
-    """Write the HTML report of a run."""
-    from purepipe.report import write_report
+def report(
+    run: RunFolder,
+    ccd: Annotated[
+        list[str] | None, typer.Option(help="Also write a page about this CCD; may be repeated.")
+    ] = None,
+    all_ccds: Annotated[bool, typer.Option("--all-ccds", help="Pages about all CCDs.")] = False,
+) -> None:
+    """Write the HTML report of a run, and pages about CCDs that it leads to."""
+    from purepipe.report import write_ccd_pages, write_report
 
+    if ccd or all_ccds:
+        for path in write_ccd_pages(run, None if all_ccds else ccd):
+            print(f"page: {path}")
     print(f"report: {write_report(run)}")
 
 

@@ -138,7 +138,13 @@ class PSFModel:
             position = _POSITION.fullmatch(name)
             if position:
                 values[name] = middle[name] + scale * (right if position[1] == "X" else down)
-        return self.draw(np.zeros(n * n), np.zeros(n * n), contexts=values)
+        images = self.draw(np.zeros(n * n), np.zeros(n * n), contexts=values)
+        # The wings are too faint to be seen: the core is shown larger instead.
+        reach = int(3 * self.fwhm) + 1 if self.fwhm > 0 else max(self.shape)
+        rows, columns = (
+            slice(max(0, size // 2 - reach), size // 2 + reach + 1) for size in images.shape[1:]
+        )
+        return images[:, rows, columns]
 
     def _repr_html_(self) -> str:
         degrees = ", ".join(map(str, self.degrees))
@@ -263,19 +269,47 @@ class PSFModel:
         DataError
             The lengths of the arguments differ, or a context is missing.
         """
-        from purepipe.psf.resample_nb import combine_planes
-
-        u = self.normalised(x, y, contexts=contexts)
-        terms = polynomial.evaluate(u, self.powers)
-        images = np.empty((len(u), *self.shape), dtype=np.float32)
-        npix = self.shape[0] * self.shape[1]
         with_response = offset is None and response and self.sampling == 1.0
         planes = self._planes_with_response if with_response else self.mask
-        combine_planes(terms, planes.reshape(-1, npix), images.reshape(-1, npix))
+        images = self._combined(planes, self.normalised(x, y, contexts=contexts))
         own_grid = self.sampling in (0.0, 1.0) and shape in (None, self.shape)
         if offset is None and own_grid:
             return images
         return self._resampled(images, (0.0, 0.0) if offset is None else offset, shape)
+
+    def tabulated(
+        self, x: ArrayLike, y: ArrayLike, *, contexts: Mapping[str, ArrayLike] | None = None
+    ) -> NDArray[np.float32]:
+        """Images of the PSF on the grid of the model, (n, h, w) float32, at 0-based positions.
+
+        Parameters
+        ----------
+        x, y
+            (n,) 0-based positions on the CCD.
+        contexts
+            Values of the contexts that are not positions, by name.
+
+        Returns
+        -------
+        Values as fitted, in flux per image pixel, at points that are `sampling` image pixels
+        apart; the centre is point ``(h // 2, w // 2)``.
+
+        Raises
+        ------
+        DataError
+            The lengths of the arguments differ, or a context is missing.
+        """
+        return self._combined(self.mask, self.normalised(x, y, contexts=contexts))
+
+    def _combined(self, planes: NDArray[np.float32], u: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The sums of planes times polynomial terms at normalised contexts."""
+        from purepipe.psf.resample_nb import combine_planes
+
+        images = np.empty((len(u), *self.shape), dtype=np.float32)
+        npix = self.shape[0] * self.shape[1]
+        terms = polynomial.evaluate(u, self.powers)
+        combine_planes(terms, planes.reshape(-1, npix), images.reshape(-1, npix))
+        return images
 
     def _resampled(
         self,

@@ -47,20 +47,22 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures side by side, as many as the screen is wide."""
+    """Pictures side by side, as many as the screen is wide; `full`: below each other."""
 
     pictures: tuple[Picture, ...]
     wide: bool = False
+    full: bool = False
     kind: str = "gallery"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: what is shown, and what the table is sorted by."""
+    """One cell: what is shown, what the table is sorted by, and where it leads."""
 
     text: str
     order: float | str = ""
     tone: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,11 @@ class Grid:
 
 @dataclass(frozen=True)
 class Verbatim:
-    """Text as it stands, folded away under its title."""
+    """Text as it stands, folded away under its title unless `unfolded`."""
 
     title: str
     text: str
+    unfolded: bool = False
     kind: str = "verbatim"
 
 
@@ -99,7 +102,7 @@ class Section:
 def picture(
     title: str,
     caption: str,
-    make: Callable[[], Callable[[Axes], None]],
+    make: Callable[[], Callable[[Axes], object]],
     *,
     size: tuple[float, float] = (3.8, 2.9),
 ) -> Picture:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe.display import VEIL
 from purepipe.flags import (
     DetectFlag,
     DocumentedFlag,
@@ -82,7 +83,9 @@ class Explanation:
         return self.html()
 
     def _words(self) -> Section:
-        return Section("words", "In words", (Verbatim("What the terminal shows", self.text),))
+        return Section(
+            "words", "In words", (Verbatim("What the terminal shows", self.text, unfolded=True),)
+        )
 
     def _epochs_section(self) -> Section:
         blocks: list[Block] = [
@@ -96,7 +99,7 @@ class Explanation:
                 _name(self.epochs, i), _words_of(EpochFlag, int(self.epochs.flags[i])),
                 partial(panels, self.epochs, i, self.row), size=(9.0, 2.2),
             )  # fmt: skip
-            blocks.append(Gallery((shown,), wide=True))
+            blocks.append(Gallery((shown,), full=True))
         if len(blocks) == 1:
             blocks = [Text("No exposure saw this object.")]
         return Section("epochs", "Epochs", tuple(blocks))
@@ -206,7 +209,8 @@ def panels(epochs: EpochStamps, i: int, row: Table) -> Callable[[Axes], None]:
     bad = (epochs.masks[i] != 0) | ~(epochs.weights[i] > 0) | ~np.isfinite(image)
     psf = np.zeros_like(image) if epochs.psfs is None else epochs.psfs[i].astype(np.float64)
     model = model_image(epochs, i, row)
-    good = image[~bad]
+    # Where all is flagged, as much as there is must do for the scale.
+    good = image[~bad] if not bad.all() else image[np.isfinite(image) & (image != 0)]
     noise = 1.4826 * float(np.median(np.abs(good - np.median(good)))) if good.size else 1.0
     high = max(10 * noise, float(np.max(good, initial=0.0)) * 0.7)
     n = image.shape[1]
@@ -225,7 +229,7 @@ def panels(epochs: EpochStamps, i: int, row: Table) -> Callable[[Axes], None]:
             )  # fmt: skip
             if title == "flagged":
                 veil = np.zeros((*image.shape, 4))
-                veil[bad] = (0.84, 0.37, 0.0, 0.6)
+                veil[bad] = VEIL
                 axes.imshow(veil, origin="lower", extent=extent, interpolation="nearest")
             axes.text(extent[0], len(image) + 1.5, title, fontsize=8, va="bottom")
         axes.set(xlim=(0, 5 * n + 4 * _GAP), ylim=(0, len(image) + 8))

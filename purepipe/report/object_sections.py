@@ -68,16 +68,16 @@ def masks_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
     """Fraction of pixels in every plane, and previews."""
     blocks: list[Block] = [_plane_table(record)]
     shown = [ccd for _, ccd in worst_and_typical(ccds)[:1]]
-    pictures = [_mask_picture(f"CCD {ccd.name}", record, ccd) for ccd in shown]
+    pictures = [mask_picture(f"CCD {ccd.name}", record, ccd) for ccd in shown]
     pictures += [
-        _mask_picture(f"Tile {tile}", record, tile) for tile in evenly(tiles(record), MAX_TILES)
+        mask_picture(f"Tile {tile}", record, tile) for tile in evenly(tiles(record), MAX_TILES)
     ]
     if pictures:
         blocks.append(Gallery(tuple(pictures), wide=True))
     return Section("masks", "Masks", tuple(blocks))
 
 
-def _mask_picture(title: str, record: Record, unit: CCDRecord | str) -> Picture:
+def mask_picture(title: str, record: Record, unit: CCDRecord | str) -> Picture:
     """The mask of a CCD, or of the tile of a number, over its image."""
 
     def make() -> Callable[[Axes], None]:

@@ -15,7 +15,7 @@ from purepipe.io.config_file import format_toml
 from purepipe.pipeline.results import Run, open_run
 from purepipe.pipeline.shear import ShearComparison, ShearRow
 from purepipe.pipeline.steps import STEPS
-from purepipe.pipeline.store import Outcome
+from purepipe.pipeline.store import Outcome, StepRecord
 from purepipe.pipeline.summary import step_totals
 from purepipe.report import object_plots
 from purepipe.report.blocks import (
@@ -39,7 +39,10 @@ _KIND_NAMES = {
     "exposure": "exposures", "ccd": "CCDs", "tile": "tiles", "shapes": "blocks of objects",
     "cells": "rows of cells", "catalogue": "tile catalogues",
 }  # fmt: skip
-_STATUSES = ("done", "nothing to do", "data bad", "configuration wrong", "failed")
+_STATUSES = (
+    "done", "nothing to do", "data bad", "configuration wrong", "timed out", "not written",
+    "failed",
+)  # fmt: skip
 MAX_FAILURES = 300
 
 
@@ -96,13 +99,11 @@ def steps_section(record: Record) -> Section:
         return Section("steps", "Steps", (Text("No step ran."),))
     rows = []
     for kind, total, units in totals:
-        kept = total.n_out / total.n_in if total.n_in else float("nan")
+        what, *counts = step_cells(total)
         rows.append(
             [
-                Cell(kind), Cell(total.step), Cell(total.what), cell(units, "{:,}"),
-                cell(total.n_in, "{:,}"), cell(total.n_out, "{:,}"), cell(100 * kept, "{:.1f}"),
-                Cell(duration(total.seconds)), Cell(duration(total.seconds / units)),
-                Cell(sentences.get((kind, total.step), "")),
+                Cell(kind), Cell(total.step), what, cell(units, "{:,}"), *counts,
+                Cell(duration(total.seconds / units)), Cell(sentences.get((kind, total.step), "")),
             ]
         )  # fmt: skip
     head = ("unit", "step", "counted", "units", "in", "out", "out/in (%)", "time", "per unit",
@@ -116,6 +117,15 @@ def steps_section(record: Record) -> Section:
     text = f"Work of all units together: {duration(work)}"
     text += f"; largest memory of a worker: {peak:,.0f} MB." if peak else "."
     return Section("steps", "Steps", (table, Text(text)))
+
+
+def step_cells(step: StepRecord) -> list[Cell]:
+    """What a step counted, how many went in and came out, the share in per cent, and the time."""
+    kept = step.n_out / step.n_in if step.n_in else float("nan")
+    return [
+        Cell(step.what), cell(step.n_in, "{:,}"), cell(step.n_out, "{:,}"),
+        cell(100 * kept, "{:.1f}"), Cell(duration(step.seconds)),
+    ]  # fmt: skip
 
 
 def shear_section(record: Record, comparison: ShearComparison | None) -> Section:

@@ -26,12 +26,13 @@ _LIBRARIES = ("numpy", "scipy", "numba", "astropy")
 
 @dataclass(frozen=True)
 class Header:
-    """What stands at the top of the page."""
+    """What stands at the top of a page; `back` is the link to the page that leads here."""
 
     name: str
     verdict: str
     tone: str
     facts: tuple[tuple[str, str], ...]
+    back: str = ""
 
 
 def write_report(root: Path, *, comparison: ShearComparison | None = None) -> Path:

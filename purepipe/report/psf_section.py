@@ -33,6 +33,7 @@ from purepipe.report.records import (
     CCDRecord,
     FieldStars,
     Record,
+    ccd_page,
     evenly,
     number,
     read_field,
@@ -56,7 +57,7 @@ def psf_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
         Text(_verdicts(ccds)), Heading("Star selection"), _selection(record, ccds)
     ]  # fmt: skip
     blocks += _residuals(record, ccds)
-    blocks += [Heading("All CCDs"), _table(ccds)]
+    blocks += [Heading("All CCDs"), _table(record, ccds)]
     return Section("psf", "Stars and PSF", tuple(blocks))
 
 
@@ -82,7 +83,7 @@ def _verdicts(ccds: Sequence[CCDRecord]) -> str:
 
 def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
     """Size against magnitude: a typical CCD, the worst, and all together."""
-    pictures = [_selection_on(record, ccd, kind) for kind, ccd in worst_and_typical(ccds)]
+    pictures = [selection_on(record, ccd, kind) for kind, ccd in worst_and_typical(ccds)]
     located = [ccd for ccd in ccds if np.isfinite(number(ccd.facts.get("fwhm")))]
     chosen = evenly(located, MAX_SOURCE_CCDS)
     title = "All CCDs together" if len(chosen) == len(ccds) else f"{len(chosen)} CCDs together"
@@ -95,7 +96,9 @@ def _selection(record: Record, ccds: Sequence[CCDRecord]) -> Gallery:
     return Gallery(tuple(pictures))
 
 
-def _selection_on(record: Record, ccd: CCDRecord, kind: str) -> Picture:
+def selection_on(record: Record, ccd: CCDRecord, kind: str) -> Picture:
+    """Size against magnitude of the sources of one CCD, stars marked."""
+
     def make() -> Callable[[Axes], None]:
         locus = number(ccd.facts.get("fwhm"))
         return psf_plots.size_magnitude([read_sources(record, ccd)], [locus], relative=False)
@@ -123,7 +126,7 @@ def _residuals(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:
     for kind, exposure in _exposures(ccds):
         members = [ccd for ccd in ccds if ccd.exposure == exposure]
         blocks.append(Heading(f"PSF of exposure {exposure} (that of the {kind} CCD)"))
-        blocks.append(_whiskers(record, members))
+        blocks.append(whiskers(record, members))
     exposures = sorted({ccd.exposure for ccd in ccds})
     chosen = set(evenly(exposures, MAX_EXPOSURES))
     of = (
@@ -142,8 +145,8 @@ def _residuals(record: Record, ccds: Sequence[CCDRecord]) -> list[Block]:
         "Star minus PSF, all stars, averaged in cells; each exposure about its own pointing.",
         field, "residual", limit=psf_plots.MAX_MEAN_WHISKERS,
     )  # fmt: skip
-    words = Text(_in_words(stars, kind + of))
-    return [*blocks, words, Gallery((stacked, *_histograms(stars))), *_rho(stars)]
+    words = Text(in_words(stars, kind + of))
+    return [*blocks, words, Gallery((stacked, *histograms(stars))), *_rho(stars)]
 
 
 def _rho(stars: FieldStars) -> list[Block]:
@@ -168,7 +171,7 @@ def _exposures(ccds: Sequence[CCDRecord]) -> list[tuple[str, str]]:
     return [(kind, exposure) for exposure, kind in found.items()]
 
 
-def _whiskers(record: Record, members: Sequence[CCDRecord]) -> Block:
+def whiskers(record: Record, members: Sequence[CCDRecord]) -> Block:
     """Stars, model and residual of one exposure; the first two share their scale."""
     try:
         field = read_field(record, members)
@@ -194,7 +197,8 @@ def _whisker_picture(
     )
 
 
-def _histograms(stars: FieldStars) -> tuple[Picture, ...]:
+def histograms(stars: FieldStars) -> tuple[Picture, ...]:
+    """Distributions of the residuals in ellipticity and size."""
     residual = stars.star - stars.psf
     return (
         picture(
@@ -214,7 +218,8 @@ def _histograms(stars: FieldStars) -> tuple[Picture, ...]:
     )  # fmt: skip
 
 
-def _in_words(stars: FieldStars, kind: str) -> str:
+def in_words(stars: FieldStars, kind: str) -> str:
+    """Mean and rms of the residuals in a sentence."""
     residual = stars.star - stars.psf
     parts = [
         f"{name} {_mean_rms(values)}"
@@ -234,7 +239,7 @@ def _mean_rms(values: NDArray[np.float64]) -> str:
     return f"mean {values.mean():+.5f} ± {error:.5f}, rms {rms:.5f}"
 
 
-def _table(ccds: Sequence[CCDRecord]) -> Block:
+def _table(record: Record, ccds: Sequence[CCDRecord]) -> Block:
     """All CCDs, those to look at first on top."""
     head = ("CCD", "verdict", "sources", "stars", "in the fit", "accepted", "χ²/dof",
             "FWHM (pix)", "tested", "mean δg1", "mean δg2", "rms δg",
@@ -245,7 +250,13 @@ def _table(ccds: Sequence[CCDRecord]) -> Block:
         " reserved ones where there are any; ellipticities on the axes of the pixels, their rms per"
         " component."
     )
-    rows = [_table_row(ccd) for ccd in ranked]
+    if any(ccd_page(record.root, ccd.name).exists() for ccd in ccds):
+        caption += " A name leads to the page of the CCD."
+    else:
+        caption += (
+            " `purepipe report RUN --ccd NAME` writes a page about a CCD, to be reached from here."
+        )
+    rows = [_table_row(record, ccd) for ccd in ranked]
     return grid(caption, head, rows, text_columns=2, sortable=True)
 
 
@@ -253,7 +264,7 @@ def _rank(ccd: CCDRecord) -> float:
     return ccd.badness if np.isfinite(ccd.badness) else float("inf")
 
 
-def _table_row(ccd: CCDRecord) -> list[Cell]:
+def _table_row(record: Record, ccd: CCDRecord) -> list[Cell]:
     rms = np.hypot(number(ccd.facts.get("rms_de1")), number(ccd.facts.get("rms_de2")))
     facts = ccd.facts | {"rms_de": float(rms / np.sqrt(2))}
     verdict = str(facts.get("verdict", "none")) if ccd.status == "done" else ccd.status
@@ -265,4 +276,7 @@ def _table_row(ccd: CCDRecord) -> list[Cell]:
     )  # fmt: skip
     cells = [cell(number(facts.get(name)), form) for name, form in forms]
     tone = _TONES.get(verdict, "bad")
-    return [Cell(ccd.name, ccd.name), Cell(verdict, verdict, tone), *cells]
+    page = ccd_page(record.root, ccd.name)
+    link = page.relative_to(record.root).as_posix() if page.exists() else ""
+    name = Cell(ccd.name, ccd.name, link=link)
+    return [name, Cell(verdict, verdict, tone), *cells]

@@ -29,6 +29,8 @@ MAX_SOURCE_CCDS = 60
 MAX_TILES = 3
 MAX_CATALOGUE_BYTES = 400_000_000
 
+PAGES = "report"  # folder of the pages about single CCDs
+
 # Residuals are compared with the limits of the verdict of `purepipe.psf.psf_residuals`.
 ELLIPTICITY_LIMIT = 0.01
 SIZE_LIMIT = 0.03
@@ -157,6 +159,11 @@ def ccd_records(record: Record) -> list[CCDRecord]:
             facts |= step.facts if step.step != "mask" else {}
         found.append(CCDRecord(name, exposure, ccd, outcome.status, facts))
     return found
+
+
+def ccd_page(root: Path, name: str) -> Path:
+    """Where the page about a CCD is, or would be."""
+    return root / PAGES / f"{name}.html"
 
 
 def worst_and_typical(ccds: Sequence[CCDRecord]) -> list[tuple[str, CCDRecord]]:
