@@ -88,6 +88,18 @@ def inner_kernel(function: F) -> F:
     return cast(F, decorate(function))
 
 
+def lean_kernel(function: F) -> F:
+    """Compile `function` like `inner_kernel`, without counting references to its arrays.
+
+    Only for functions that allocate nothing and return numbers: their arrays live as long as those
+    of the caller. Small functions that read many arrays from tuples take half the time. One that
+    allocates does not compile, and neither does one that calls such a function.
+    """
+    without_entry: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+    decorate = numba.njit(nogil=True, error_model="numpy", cache=True, **without_entry)
+    return cast(F, decorate(function))
+
+
 def fast_kernel(function: F) -> F:
     """Compile `function` with reordered sums and fused multiply-adds; inputs must be finite."""
     flags = {"reassoc", "contract", "nsz", "arcp", "afn"}

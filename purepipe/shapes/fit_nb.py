@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, inner_kernel, kernel
+from purepipe._jit import fast_kernel, kernel, lean_kernel
 from purepipe.flags import ShapeFlag
 
 Floats = NDArray[np.float64]
@@ -32,8 +32,8 @@ SAFE_EXPONENT = 350.0
 NARROW, WIDEST = 0.011, 0.25
 IMAGES = 2  # periods to each side
 LONGEST_GROWTH = 2.0  # of T in one step, in units of T and the variance of the target
-# Rows whose Gaussian factor is below exp(-NEGLIGIBLE) contribute nothing.
-NEGLIGIBLE = 45.0
+# Modes whose Gaussian factor is below exp(-NEGLIGIBLE) = 1.4e-11 contribute nothing.
+NEGLIGIBLE = 25.0
 
 
 class Profile(NamedTuple):
@@ -100,14 +100,14 @@ def make_space(width: int) -> Space:
     )  # fmt: skip
 
 
-@inner_kernel
+@lean_kernel
 def fill_line(line: Floats, value: float) -> None:
     """Write one value everywhere; a slice assignment would compile ten times as long."""
     for i in range(line.shape[0]):
         line[i] = value
 
 
-@inner_kernel
+@lean_kernel
 def fill_plane(plane: Floats, value: float) -> None:
     """Write one value everywhere."""
     for j in range(plane.shape[0]):
@@ -115,14 +115,14 @@ def fill_plane(plane: Floats, value: float) -> None:
             plane[j, i] = value
 
 
-@inner_kernel
+@lean_kernel
 def copy_line(source: Floats, target: Floats) -> None:
     """Copy the elements."""
     for i in range(source.shape[0]):
         target[i] = source[i]
 
 
-@inner_kernel
+@lean_kernel
 def copy_plane(source: Floats, target: Floats) -> None:
     """Copy the elements."""
     for j in range(source.shape[0]):
@@ -130,7 +130,7 @@ def copy_plane(source: Floats, target: Floats) -> None:
             target[j, i] = source[j, i]
 
 
-@inner_kernel
+@lean_kernel
 def factorise(matrix: Floats, lower: Floats, size: int) -> bool:
     """Cholesky factor of a positive definite matrix; False when it is not."""
     for i in range(size):
@@ -147,7 +147,7 @@ def factorise(matrix: Floats, lower: Floats, size: int) -> bool:
     return True
 
 
-@inner_kernel
+@lean_kernel
 def substitute(lower: Floats, vector: Floats, solution: Floats, size: int) -> None:
     """Solve a system whose Cholesky factor is known."""
     for i in range(size):
@@ -162,7 +162,7 @@ def substitute(lower: Floats, vector: Floats, solution: Floats, size: int) -> No
         solution[i] = s / lower[i, i]
 
 
-@inner_kernel
+@lean_kernel
 def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats, size: int) -> bool:
     """Solve a positive definite system by Cholesky; False when it is not."""
     if not factorise(matrix, lower, size):
@@ -171,7 +171,7 @@ def solve(matrix: Floats, vector: Floats, lower: Floats, solution: Floats, size:
     return True
 
 
-@inner_kernel
+@lean_kernel
 def invert(matrix: Floats, lower: Floats, unit: Floats, inverse: Floats, size: int) -> bool:
     """Inverse of a positive definite matrix; NaN and False when it is not."""
     if not factorise(matrix, lower, size):
@@ -184,17 +184,20 @@ def invert(matrix: Floats, lower: Floats, unit: Floats, inverse: Floats, size: i
     return True
 
 
-@kernel
+@lean_kernel
 def set_frequencies(lines: Floats, half: int, dk: float) -> None:
-    """Write kx of every column; call it when `half` changes."""
+    """Write kx and its square of every column; call it when `half` changes."""
+    fill_line(lines[3], 0.0)
     fill_line(lines[4], 0.0)
     for i in range(2 * half + 1):
-        lines[4, i] = (i - half) * dk
+        k = (i - half) * dk
+        lines[3, i] = k * k
+        lines[4, i] = k
 
 
 @fast_kernel
 def _prepare_lines(lines: Floats, half: int, dk: float, axx: float, axy: float, x: float) -> None:
-    """Envelope exp(-axx kx^2/2), growth from row to row, and phase exp(i kx x) along a row."""
+    """Envelope exp(-axx kx^2/2) times exp(i kx x), and its growth from row to row."""
     decay = math.exp(-0.5 * axx * dk * dk)
     ratio = decay * decay
     factor = math.exp(-axy * dk * dk)
@@ -203,8 +206,7 @@ def _prepare_lines(lines: Floats, half: int, dk: float, axx: float, axy: float, 
     s1 = math.sin(x * dk)
     lines[0, half] = 1.0
     lines[1, half] = 1.0
-    lines[2, half] = 1.0
-    lines[3, half] = 0.0
+    lines[2, half] = 0.0
     envelope, up, down, c, s = 1.0, 1.0, 1.0, 1.0, 0.0
     for m in range(1, half + 1):
         envelope *= decay
@@ -212,18 +214,17 @@ def _prepare_lines(lines: Floats, half: int, dk: float, axx: float, axy: float, 
         up *= factor
         down *= inverse
         c, s = c * c1 - s * s1, c * s1 + s * c1
-        lines[0, half + m] = envelope
-        lines[0, half - m] = envelope
+        lines[0, half + m] = envelope * c
+        lines[0, half - m] = envelope * c
         lines[1, half + m] = up
         lines[1, half - m] = down
-        lines[2, half + m] = c
-        lines[2, half - m] = c
-        lines[3, half + m] = s
-        lines[3, half - m] = -s
+        lines[2, half + m] = envelope * s
+        lines[2, half - m] = -envelope * s
     # stale padding could grow to infinity, which zero data would turn into NaN
     for i in range(2 * half + 1, lines.shape[1]):
         lines[0, i] = 0.0
         lines[1, i] = 0.0
+        lines[2, i] = 0.0
 
 
 @fast_kernel
@@ -233,7 +234,7 @@ def _sum_rows(
 ) -> None:  # fmt: skip
     """The six sums, row by row; the envelope of a row follows from the previous one."""
     width = (2 * half + 8) // 8 * 8
-    v, growth, cos_x, sin_x, kx = lines[0], lines[1], lines[2], lines[3], lines[4]
+    vr, growth, vi, kx, kxx = lines[0], lines[1], lines[2], lines[4], lines[3]
     c1 = math.cos(y * dk)
     s1 = math.sin(y * dk)
     c, s = 1.0, 0.0
@@ -244,19 +245,18 @@ def _sum_rows(
     for row in range(rows):
         r0, i0, r1, i1, r2, i2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for i in range(width):
-            w = v[i]
-            k = kx[i]
-            a = w * (re[row, i] * cos_x[i] - im[row, i] * sin_x[i])
-            b = w * (re[row, i] * sin_x[i] + im[row, i] * cos_x[i])
-            v[i] = w * growth[i]
+            wr, wi = vr[i], vi[i]
+            k, kk, g = kx[i], kxx[i], growth[i]
+            a = re[row, i] * wr - im[row, i] * wi
+            b = re[row, i] * wi + im[row, i] * wr
+            vr[i] = wr * g
+            vi[i] = wi * g
             r0 += a
             i0 += b
-            a *= k
-            b *= k
-            r1 += a
-            i1 += b
-            r2 += a * k
-            i2 += b * k
+            r1 += a * k
+            i1 += b * k
+            r2 += a * kk
+            i2 += b * kk
         # The other half plane is the complex conjugate; row 0 is its own.
         e = envelope if row == 0 else 2.0 * envelope
         wr = e * c
@@ -274,7 +274,7 @@ def _sum_rows(
     out[0], out[1], out[2], out[3], out[4], out[5] = t0, tx, ty, txx, txy, tyy
 
 
-@inner_kernel
+@lean_kernel
 def _sum_directly(
     re: Floats, im: Floats, rows: int, half: int, dk: float, axx: float, axy: float, ayy: float,
     x: float, y: float, out: Floats,
@@ -287,7 +287,7 @@ def _sum_directly(
         for i in range(2 * half + 1):
             k = (i - half) * dk
             power = 0.5 * (axx * k * k + 2.0 * axy * k * ky + ayy * ky * ky)
-            if power > 2.0 * NEGLIGIBLE:
+            if power > NEGLIGIBLE:
                 continue
             w = twice * math.exp(-power)
             c = math.cos(k * x + ky * y)
@@ -302,7 +302,7 @@ def _sum_directly(
             out[5] += ky * ky * a
 
 
-@kernel
+@lean_kernel
 def mode_sums(
     re: Floats, im: Floats, rows: int, half: int, dk: float, axx: float, axy: float, ayy: float,
     x: float, y: float, lines: Floats, out: Floats,
@@ -324,29 +324,28 @@ def mode_sums(
         _sum_directly(re, im, rows, half, dk, axx, axy, ayy, x, y, out)
 
 
-@inner_kernel
+@lean_kernel
 def _data_sums(
-    epoch: int, stack: Stack, u0: float, v0: float, cuu: float, cuv: float, cvv: float,
-    fraction: float, space: Space,
+    re: Floats, im: Floats, rows: int, half: int, dk: float, jac: Floats, var: float,
+    parts: Floats, u0: float, v0: float, cuu: float, cuv: float, cvv: float, fraction: float,
+    lines: Floats, sums: Floats, data: Floats,
 ) -> None:  # fmt: skip
     """The six sums with the whole profile: the second moments times the scales of its parts."""
-    jac = stack.jacobian[epoch]
     det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
     # p = inverse(J) u, so i.. maps offsets to pixels and its transpose maps kappa to q
     ixu, ixv, iyu, iyv = jac[1, 1] / det, -jac[0, 1] / det, -jac[1, 0] / det, jac[0, 0] / det
-    twice = 2.0 * stack.target[epoch]
-    profile, sums, data = stack.profile, space.sums, space.data
+    twice = 2.0 * var
     fill_line(data, 0.0)
-    for k in range(profile.parts.shape[1]):
-        scale = profile.parts[2, k]
-        share = profile.parts[0, k] + fraction * profile.parts[1, k]
+    for k in range(parts.shape[1]):
+        scale = parts[2, k]
+        share = parts[0, k] + fraction * parts[1, k]
         wuu, wuv, wvv = scale * cuu + twice, scale * cuv, scale * cvv + twice
         axx = ixu * ixu * wuu + 2.0 * ixu * ixv * wuv + ixv * ixv * wvv
         ayy = iyu * iyu * wuu + 2.0 * iyu * iyv * wuv + iyv * iyv * wvv
         axy = ixu * iyu * wuu + (ixu * iyv + ixv * iyu) * wuv + ixv * iyv * wvv
         mode_sums(
-            stack.re[epoch], stack.im[epoch], stack.rows[epoch], stack.half, stack.dk, axx, axy,
-            ayy, ixu * u0 + ixv * v0, iyu * u0 + iyv * v0, space.lines, sums,
+            re, im, rows, half, dk, axx, axy, ayy, ixu * u0 + ixv * v0, iyu * u0 + iyv * v0, lines,
+            sums,
         )  # fmt: skip
         data[0] += share * sums[0]
         data[1] += share * sums[1]
@@ -354,10 +353,10 @@ def _data_sums(
         data[3] += share * scale * sums[3]
         data[4] += share * scale * sums[4]
         data[5] += share * scale * sums[5]
-        data[6] += profile.parts[1, k] * sums[0]
+        data[6] += parts[1, k] * sums[0]
 
 
-@inner_kernel
+@lean_kernel
 def _images_of_lattice(
     huu: float, huv: float, hvv: float, jac: Floats, period: float, factors: Floats
 ) -> None:
@@ -381,10 +380,10 @@ def _images_of_lattice(
             factors[3] += e * (hvv - b * b)
 
 
-@inner_kernel
+@lean_kernel
 def _model_sums(
     weight: float, var: float, cuu: float, cuv: float, cvv: float, jac: Floats, period: float,
-    profile: Profile, fraction: float, out: Floats,
+    parts: Floats, free: bool, fraction: float, out: Floats,
 ) -> None:  # fmt: skip
     """Sums of the squared model of unit flux and its moments: Gaussian integrals.
 
@@ -396,12 +395,12 @@ def _model_sums(
     fill_line(out, 0.0)
     images = out[18:]
     narrow = 2.0 * NARROW * period * period * abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
-    for k in range(profile.parts.shape[1]):
-        sk, bk = profile.parts[2, k], profile.parts[1, k]
-        fk = profile.parts[0, k] + fraction * bk
+    for k in range(parts.shape[1]):
+        sk, bk = parts[2, k], parts[1, k]
+        fk = parts[0, k] + fraction * bk
         for j in range(k + 1):
-            sj, bj = profile.parts[2, j], profile.parts[1, j]
-            fj = profile.parts[0, j] + fraction * bj
+            sj, bj = parts[2, j], parts[1, j]
+            fj = parts[0, j] + fraction * bj
             c = 0.5 * (sk + sj)
             quu, quv, qvv = c * cuu + var, c * cuv, c * cvv + var
             detq = quu * qvv - quv * quv
@@ -428,7 +427,7 @@ def _model_sums(
             out[4] += f * c * huu
             out[5] += f * c * huv
             out[6] += f * c * hvv
-            if profile.free:
+            if free:
                 half = 0.5 * both * m
                 out[13] += half * (bk * fj + bj * fk) * more
                 out[14] += 2.0 * half * bk * bj * more
@@ -438,37 +437,40 @@ def _model_sums(
                 out[17] += f * hvv
 
 
-@inner_kernel
+@lean_kernel
 def _add_epoch(
-    epoch: int, stack: Stack, u0: float, v0: float, cuu: float, cuv: float, cvv: float,
-    flux: float, fraction: float, space: Space,
+    re: Floats, im: Floats, rows: int, half: int, dk: float, jac: Floats, var: float,
+    weight: float, parts: Floats, free: bool, u0: float, v0: float, cuu: float, cuv: float,
+    cvv: float, flux: float, fraction: float, lines: Floats, sums: Floats, d: Floats, m: Floats,
+    b: Floats, n: Floats,
 ) -> float:  # fmt: skip
-    """Add one epoch to force and normal matrix; returns its part of chi-square."""
-    jac = stack.jacobian[epoch]
+    """Add one epoch to force b and normal matrix n; returns its part of chi-square.
+
+    Plain arguments: every array that is read from a tuple here would cost a count of references.
+    """
     det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
     ixu, ixv, iyu, iyv = jac[1, 1] / det, -jac[0, 1] / det, -jac[1, 0] / det, jac[0, 0] / det
-    var, period = stack.target[epoch], 2.0 * math.pi / stack.dk
+    period = 2.0 * math.pi / dk
     widest = WIDEST * period * period * abs(det)
-    for scale in stack.profile.parts[2]:
+    for k in range(parts.shape[1]):
+        scale = parts[2, k]
         quu, qvv, quv = scale * cuu + var, scale * cvv + var, scale * cuv
         detq = quu * qvv - quv * quv
         if not detq > 0.05 * var * var or not quu > 0.2 * var or not qvv > 0.2 * var:
             return IMPOSSIBLE
         if quu + qvv > 2.0 * widest:
             return IMPOSSIBLE
-    _data_sums(epoch, stack, u0, v0, cuu, cuv, cvv, fraction, space)
-    d, m = space.data, space.model
-    _model_sums(
-        stack.weight[epoch] * abs(det), var, cuu, cuv, cvv, jac, period, stack.profile, fraction, m
-    )  # fmt: skip
-    a = stack.weight[epoch] / (period * period)
+    _data_sums(
+        re, im, rows, half, dk, jac, var, parts, u0, v0, cuu, cuv, cvv, fraction, lines, sums, d
+    )
+    _model_sums(weight * abs(det), var, cuu, cuv, cvv, jac, period, parts, free, fraction, m)
+    a = weight / (period * period)
     s0 = a * d[0]
     su = a * (ixu * d[1] + iyu * d[2])
     sv = a * (ixv * d[1] + iyv * d[2])
     suu = a * (ixu * ixu * d[3] + 2.0 * ixu * iyu * d[4] + iyu * iyu * d[5])
     svv = a * (ixv * ixv * d[3] + 2.0 * ixv * iyv * d[4] + iyv * iyv * d[5])
     suv = a * (ixu * ixv * d[3] + (ixu * iyv + ixv * iyu) * d[4] + iyu * iyv * d[5])
-    b = space.force
     b[0] -= flux * su
     b[1] -= flux * sv
     b[2] -= 0.5 * flux * (suu - flux * m[4])
@@ -476,7 +478,6 @@ def _add_epoch(
     b[4] -= 0.5 * flux * (svv - flux * m[6])
     b[5] += s0 - flux * m[0]
     b[6] += flux * (a * d[6] - flux * m[13])
-    n = space.normal
     ff = flux * flux
     n[0, 0] += ff * m[1]
     n[0, 1] += ff * m[2]
@@ -500,20 +501,19 @@ def _add_epoch(
     return part
 
 
-@inner_kernel
-def _to_shape(g1: float, g2: float, t: float, space: Space, force: Floats, normal: Floats) -> None:
+@lean_kernel
+def _to_shape(
+    g1: float, g2: float, t: float, k: Floats, b: Floats, n: Floats, force: Floats, normal: Floats
+) -> None:
     """Chain rule from (Cuu, Cuv, Cvv) to (g1, g2, T); centre, flux and fraction are copied."""
     p = 1.0 + g1 * g1 + g2 * g2
     e1, e2 = 2.0 * g1 / p, 2.0 * g2 / p
     d11 = 2.0 / p - 4.0 * g1 * g1 / (p * p)
     d12 = -4.0 * g1 * g2 / (p * p)
     d22 = 2.0 / p - 4.0 * g2 * g2 / (p * p)
-    k = space.chain
     k[0, 0], k[1, 0], k[2, 0] = 0.5 * t * d11, 0.5 * t * d12, -0.5 * t * d11
     k[0, 1], k[1, 1], k[2, 1] = 0.5 * t * d12, 0.5 * t * d22, -0.5 * t * d12
     k[0, 2], k[1, 2], k[2, 2] = 0.5 * (1.0 + e1), 0.5 * e2, 0.5 * (1.0 - e1)
-    b = space.force
-    n = space.normal
     n[3, 2], n[4, 2], n[4, 3] = n[2, 3], n[2, 4], n[3, 4]
     fill_plane(normal, 0.0)
     normal[0, 0], normal[0, 1], normal[1, 0], normal[1, 1] = n[0, 0], n[0, 1], n[0, 1], n[1, 1]
@@ -542,7 +542,7 @@ def _to_shape(g1: float, g2: float, t: float, space: Space, force: Floats, norma
             normal[2 + j, 2 + i] = s
 
 
-@kernel
+@lean_kernel
 def evaluate(
     par: Floats, stack: Stack, priors: Priors, space: Space, force: Floats, normal: Floats
 ) -> float:
@@ -557,18 +557,26 @@ def evaluate(
     if not g < 0.9999999:
         return IMPOSSIBLE
     e1, e2 = 2.0 * g1 / (1.0 + g), 2.0 * g2 / (1.0 + g)
-    fill_line(space.force, 0.0)
-    fill_plane(space.normal, 0.0)
+    re, im, rows, jacobian, target = stack.re, stack.im, stack.rows, stack.jacobian, stack.target
+    weight, parts, free, half, dk = (
+        stack.weight, stack.profile.parts, stack.profile.free, stack.half, stack.dk,
+    )  # fmt: skip
+    lines, sums, data, model = space.lines, space.sums, space.data, space.model
+    world_force, world_normal = space.force, space.normal
+    fill_line(world_force, 0.0)
+    fill_plane(world_normal, 0.0)
     chi = 0.0
-    for epoch in range(stack.weight.size):
+    for epoch in range(weight.size):
         part = _add_epoch(
-            epoch, stack, u0, v0, 0.5 * t * (1.0 + e1), 0.5 * t * e2, 0.5 * t * (1.0 - e1), flux,
-            fraction, space,
+            re[epoch], im[epoch], rows[epoch], half, dk, jacobian[epoch], target[epoch],
+            weight[epoch], parts, free, u0, v0, 0.5 * t * (1.0 + e1), 0.5 * t * e2,
+            0.5 * t * (1.0 - e1), flux, fraction, lines, sums, data, model, world_force,
+            world_normal,
         )  # fmt: skip
         if part == IMPOSSIBLE:
             return IMPOSSIBLE
         chi += part
-    _to_shape(g1, g2, t, space, force, normal)
+    _to_shape(g1, g2, t, space.chain, world_force, world_normal, force, normal)
     if priors.centre > 0.0:
         chi += (u0 * u0 + v0 * v0) * priors.centre
         force[0] -= u0 * priors.centre
@@ -593,7 +601,7 @@ def evaluate(
     return chi
 
 
-@inner_kernel
+@lean_kernel
 def _damped_step(
     normal: Floats, second: Floats, force: Floats, damping: float, space: Space, step: Floats,
     size: int,
@@ -613,7 +621,7 @@ def _damped_step(
     return solve(matrix, force, lower, step, size)
 
 
-@inner_kernel
+@lean_kernel
 def _update_second(
     force: Floats, new_force: Floats, new_normal: Floats, step: Floats, second: Floats,
     residual: Floats, size: int,
@@ -634,7 +642,7 @@ def _update_second(
                 second[i, j] += residual[i] * residual[j] / denominator
 
 
-@inner_kernel
+@lean_kernel
 def _fraction_to_boundary(par: Floats, step: Floats, variance: float) -> float:
     """Largest fraction of the step that keeps 1 - g^2 above a fifth of its value, and T in reach.
 
@@ -653,7 +661,7 @@ def _fraction_to_boundary(par: Floats, step: Floats, variance: float) -> float:
     return fraction
 
 
-@inner_kernel
+@lean_kernel
 def fit(
     par: Floats, stack: Stack, priors: Priors, tolerance: float, max_iterations: int,
     second: Floats, space: Space, cov: Floats,
@@ -716,7 +724,7 @@ def fit(
     return flags | _check_result(par, cov), evaluations, chi
 
 
-@inner_kernel
+@lean_kernel
 def _check_result(par: Floats, cov: Floats) -> int:
     """BAD_RESULT when a parameter or an error is unusable."""
     if not par[2] * par[2] + par[3] * par[3] < 1.0:
@@ -727,7 +735,7 @@ def _check_result(par: Floats, cov: Floats) -> int:
     return 0
 
 
-@inner_kernel
+@lean_kernel
 def signal_to_noise(par: Floats, stack: Stack, space: Space) -> float:
     """S/N of the round model of these parameters behind the target PSF."""
     half = 0.5 * par[4]
@@ -742,7 +750,7 @@ def signal_to_noise(par: Floats, stack: Stack, space: Space) -> float:
                 return np.nan
         _model_sums(
             stack.weight[epoch] * det, var, half, 0.0, half, jac, 2.0 * math.pi / stack.dk,
-            stack.profile, fraction, space.model,
+            stack.profile.parts, stack.profile.free, fraction, space.model,
         )  # fmt: skip
         total += space.model[0]
     ratio: float = par[5] * math.sqrt(total)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import inner_kernel
+from purepipe._jit import inner_kernel, lean_kernel
 from purepipe.shapes.fit_nb import Profile, fill_line, fill_plane
 
 Floats = NDArray[np.float64]
@@ -74,7 +74,7 @@ class Lattice(NamedTuple):
     numbers: Floats  # (3, epoch) variance of the target; weight; factor of the noise power
     table: Floats  # (NODES,) V against q^2
     dense: Floats  # (4, epoch, row, column) noise and PSF for rotated noise, else empty
-    annuli: Floats  # (4, 2 modes + 4) ln mean 1/|P|^2, mean q^2, slope, ln V
+    annuli: Floats  # (7, annulus) ln mean 1/|P|^2, mean q^2, slope, ln V, and three of scratch
 
 
 @inner_kernel
@@ -86,18 +86,18 @@ def make_lattice(epochs: int, modes: int, dense: int) -> Lattice:
         np.zeros((epochs, modes), np.int64), np.zeros((2, epochs), np.int64),
         np.zeros((2, epochs, 2, 2)), np.zeros((3, epochs)), np.zeros(NODES),
         np.zeros((4, epochs, dense, dense)),
-        np.zeros((4, 2 * modes + 4)),
+        np.zeros((7, 3 * modes + 8)),
     )  # fmt: skip
 
 
-@inner_kernel
+@lean_kernel
 def pixel_area(jac: Floats) -> float:
     """Area of a pixel, arcsec^2."""
     area: float = abs(jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0])
     return area
 
 
-@inner_kernel
+@lean_kernel
 def largest_scale(jac: Floats) -> float:
     """Largest distance on the sky of one pixel step: the larger singular value."""
     a = 0.5 * (jac[0, 0] ** 2 + jac[0, 1] ** 2 + jac[1, 0] ** 2 + jac[1, 1] ** 2)
@@ -106,7 +106,7 @@ def largest_scale(jac: Floats) -> float:
     return scale
 
 
-@inner_kernel
+@lean_kernel
 def is_pixel(jac: Floats) -> bool:
     """Whether a Jacobian can be that of a detector; the sizes of the tables rely on it."""
     area = pixel_area(jac)
@@ -116,7 +116,7 @@ def is_pixel(jac: Floats) -> bool:
     return scale * scale < OBLONG_LIMIT * area
 
 
-@inner_kernel
+@lean_kernel
 def frequency_form(jac: Floats) -> Any:
     """(a, b, c) with q^2 = a kx^2 + 2 b kx ky + c ky^2 for q = J^-T kappa."""
     det2 = (jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]) ** 2
@@ -126,7 +126,7 @@ def frequency_form(jac: Floats) -> Any:
     return a, b, c
 
 
-@inner_kernel
+@lean_kernel
 def shear_jacobian(jac: Floats, g1: float, g2: float, out: Floats) -> None:
     """S J for the area-preserving shear S of (g1, g2)."""
     f = 1.0 / math.sqrt(1.0 - g1 * g1 - g2 * g2)
@@ -135,7 +135,7 @@ def shear_jacobian(jac: Floats, g1: float, g2: float, out: Floats) -> None:
         out[1, j] = f * (g2 * jac[0, j] + (1.0 - g1) * jac[1, j])
 
 
-@inner_kernel
+@lean_kernel
 def psf_spectrum(t: Singles, modes: int, re: Floats, im: Floats, power: Floats) -> bool:
     """Transform of the PSF over its sum and its power; False when it cannot be a PSF."""
     total = np.float64(t[0, 0])
@@ -157,32 +157,32 @@ def psf_spectrum(t: Singles, modes: int, re: Floats, im: Floats, power: Floats) 
     return largest < PSF_POWER_LIMIT
 
 
-@inner_kernel
-def azimuthal_crossing(
-    power: Floats, jac: Floats, modes: int, dk: float, level: float, annuli: Floats
+@lean_kernel
+def _mean_crossing(
+    power: Floats, jac: Floats, modes: int, reach: int, dk: float, level: float, annuli: Floats
 ) -> float:
-    """World frequency where the azimuthal mean of |P| falls through `level`; -1 when it does not.
-
-    Annuli are one lattice step wide; the crossing is interpolated in ln |P|.
-    """
+    """`azimuthal_crossing` from the modes up to `reach` alone; -1 when it needs more."""
     scale = math.sqrt(pixel_area(jac))
     a, b, c = frequency_form(jac)
     total, number, radius = annuli[0], annuli[1], annuli[2]
     fill_line(total, 0.0)
     fill_line(number, 0.0)
     fill_line(radius, 0.0)
-    for row in range(modes):
+    # annuli that these modes fill
+    complete = modes
+    if reach < modes - 1:
+        complete = min(modes, int((reach + 1) * scale / largest_scale(jac) - 0.5))
+    for row in range(reach + 1):
         twice = 1.0 if row == 0 else 2.0
-        for i in range(2 * modes - 1):
-            m = i - modes + 1
+        for m in range(-reach, reach + 1):
             r = scale * math.sqrt(a * m * m + 2.0 * b * m * row + c * row * row)
             ring = int(r + 0.5)
-            if ring < modes:
-                total[ring] += twice * math.sqrt(power[row, i])
+            if ring < complete:
+                total[ring] += twice * math.sqrt(power[row, modes - 1 + m])
                 number[ring] += twice
                 radius[ring] += twice * r
     before, r_before = 1.0, 0.0
-    for ring in range(1, modes):
+    for ring in range(1, complete):
         mean = total[ring] / number[ring]
         r = radius[ring] / number[ring]
         if mean < level:
@@ -193,7 +193,28 @@ def azimuthal_crossing(
     return -1.0
 
 
-@inner_kernel
+@lean_kernel
+def azimuthal_crossing(
+    power: Floats, jac: Floats, modes: int, dk: float, level: float, annuli: Floats
+) -> float:
+    """World frequency where the azimuthal mean of |P| falls through `level`; -1 when it does not.
+
+    Annuli are one lattice step wide; the crossing is interpolated in ln |P|.
+    """
+    # first the modes a little beyond the crossings on the axes, which usually suffice
+    x, y = 0, 0
+    while x < modes - 1 and power[0, modes - 1 + x] > level * level:
+        x += 1
+    while y < modes - 1 and power[y, modes - 1] > level * level:
+        y += 1
+    reach = min(max(x, y) + 3, modes - 1)
+    crossing = _mean_crossing(power, jac, modes, reach, dk, level, annuli)
+    if crossing < 0.0 and reach < modes - 1:
+        crossing = _mean_crossing(power, jac, modes, modes - 1, dk, level, annuli)
+    return crossing
+
+
+@lean_kernel
 def first_crossing(re: Floats, jac: Floats, modes: int, dk: float, level: float) -> float:
     """Smallest world frequency of a mode with Re P below `level`; -1 when there is none."""
     a, b, c = frequency_form(jac)
@@ -206,7 +227,7 @@ def first_crossing(re: Floats, jac: Floats, modes: int, dk: float, level: float)
     return math.sqrt(least) * dk if math.isfinite(least) else -1.0
 
 
-@inner_kernel
+@lean_kernel
 def target_sigma(
     re: Floats, power: Floats, psf_par: Floats, psf_flags: int, jac: Floats, annuli: Floats,
     options: Options,
@@ -230,7 +251,7 @@ def target_sigma(
     return math.sqrt(-2.0 * math.log(depth)) / q * dilation if q > 0.0 else -1.0
 
 
-@inner_kernel
+@lean_kernel
 def set_reach(lattice: Lattice, epoch: int, radius: float) -> None:
     """Largest m_x of every row inside the disc of modes in use, in lattice steps."""
     rows = int(radius) + 1
@@ -239,7 +260,7 @@ def set_reach(lattice: Lattice, epoch: int, radius: float) -> None:
         lattice.reach[epoch, row] = int(math.sqrt(radius * radius - row * row))
 
 
-@inner_kernel
+@lean_kernel
 def move_origin(
     re: Floats, im: Floats, rows: int, reach: Integers, half: int, dk: float, x: float, y: float
 ) -> None:
@@ -256,7 +277,7 @@ def move_origin(
             c, s = c * c1 - s * s1, c * s1 + s * c1
 
 
-@inner_kernel
+@lean_kernel
 def divide(
     t: Singles, modes: int, half: int, rows: int, reach: Integers, psf_re: Floats, psf_im: Floats,
     psf_power: Floats, re: Floats, im: Floats, inverse: Floats,
@@ -265,16 +286,25 @@ def divide(
     fill_plane(re, 0.0)
     fill_plane(im, 0.0)
     fill_plane(inverse, 0.0)
-    centre = modes - 1
+    # unsigned, or checks for negative indices would prevent vector instructions
+    to_psf, to_ratio, step = np.uint64(modes - 1), np.uint64(half), np.uint64(modes)
     for row in range(rows):
-        for m in range(reach[row] + 1):
-            cc, ss = np.float64(t[row, m]), np.float64(t[modes + row, modes + m])
-            cs, sc = np.float64(t[row, modes + m]), np.float64(t[modes + row, m])
-            for sign in (-1, 1):
-                i, j = centre + sign * m, half + sign * m
-                a, b = cc - sign * ss, -sign * cs - sc
-                c, d = psf_re[row, i], psf_im[row, i]
-                f = 1.0 / max(psf_power[row, i], POWER_FLOOR)
-                re[row, j] = (a * c + b * d) * f
-                im[row, j] = (b * c - a * d) * f
-                inverse[row, j] = f
+        number = np.uint64(reach[row] + 1)
+        for m in range(number):
+            i, j = to_psf + m, to_ratio + m
+            a = np.float64(t[row, m]) - t[modes + row, step + m]
+            b = -np.float64(t[row, step + m]) - t[modes + row, m]
+            c, d = psf_re[row, i], psf_im[row, i]
+            f = 1.0 / max(psf_power[row, i], POWER_FLOOR)
+            re[row, j] = (a * c + b * d) * f
+            im[row, j] = (b * c - a * d) * f
+            inverse[row, j] = f
+        for m in range(number):
+            i, j = to_psf - m, to_ratio - m
+            a = np.float64(t[row, m]) + t[modes + row, step + m]
+            b = np.float64(t[row, step + m]) - t[modes + row, m]
+            c, d = psf_re[row, i], psf_im[row, i]
+            f = 1.0 / max(psf_power[row, i], POWER_FLOOR)
+            re[row, j] = (a * c + b * d) * f
+            im[row, j] = (b * c - a * d) * f
+            inverse[row, j] = f

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, inner_kernel, kernel
+from purepipe._jit import fast_kernel, inner_kernel, kernel, lean_kernel
 from purepipe.flags import ShapeFlag
 from purepipe.shapes.fit_nb import (
     FRACTION_MEAN,
@@ -216,7 +216,7 @@ def open_epochs(
     return int(count)
 
 
-@inner_kernel
+@lean_kernel
 def choose_modes(count: int, lattice: Lattice, options: Options, results: Results) -> int:
     """Set the disc of modes of every epoch; returns the largest m_x, or -1 when more are needed.
 
@@ -242,10 +242,11 @@ def choose_modes(count: int, lattice: Lattice, options: Options, results: Result
     return half
 
 
-@inner_kernel
+@lean_kernel
 def prepare_noise(
-    obj: int, count: int, half: int, stamps: Stamps, lattice: Lattice, options: Options
-) -> None:
+    obj: int, count: int, half: int, stamps: Stamps, lattice: Lattice, kx: Floats,
+    options: Options,
+) -> None:  # fmt: skip
     """Ratios of all epochs, and what the noise of the five types is made from."""
     planes = lattice.planes
     for epoch in range(count):
@@ -272,12 +273,7 @@ def prepare_noise(
                 lattice.planes[WHITE_RE, epoch], lattice.planes[WHITE_IM, epoch],
             )  # fmt: skip
             lattice.numbers[FACTOR, epoch] = noise_power(
-                epoch,
-                lattice,
-                half,
-                lattice.numbers[VARIANCE, epoch],
-                lattice.power[epoch],
-                options,
+                epoch, lattice, half, lattice.numbers[VARIANCE, epoch], kx, options
             )
         elif options.noise == NOISE_ROT90:
             unfold(stamps.dense_noise[pair], lattice.dense[0, epoch], lattice.dense[1, epoch])
@@ -286,7 +282,7 @@ def prepare_noise(
             lattice.numbers[WEIGHT, epoch] *= 0.5
 
 
-@inner_kernel
+@lean_kernel
 def noise_amplitude(sigma: float, dk: float) -> float:
     """White noise of variance sigma^2 has N^2 sigma^2 per mode, half of it in each part."""
     return sigma * (2.0 * math.pi / dk) * math.sqrt(0.5)
@@ -342,7 +338,7 @@ def stack_of_type(
     )  # fmt: skip
 
 
-@inner_kernel
+@lean_kernel
 def make_priors(count: int, lattice: Lattice, options: Options) -> Priors:
     """Inverse squares of the prior widths; that of the centre is one pixel unless given."""
     centre = options.centre_prior
@@ -352,17 +348,25 @@ def make_priors(count: int, lattice: Lattice, options: Options) -> Priors:
     return Priors(options.shape_prior, 1.0 / (centre * centre) if centre > 0.0 else 0.0)
 
 
-@inner_kernel
+@lean_kernel
 def start_values(
-    kind: int, stack: Stack, priors: Priors, step: float, space: Space, pars: Floats, flags: int
-) -> None:
-    """Start at the unsheared solution with most of the shear added, or, without one, afresh.
+    kind: int, stack: Stack, priors: Priors, step: float, space: Space, pars: Floats,
+    flags: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Start as far from the unsheared solution as the opposite shear ended on the other side.
 
-    Afresh is round, centred, one and a half times the size of the target, with the flux of that.
+    The first of the two starts with most of the shear added; without a solution, afresh: round,
+    centred, one and a half times the size of the target, with the flux of that.
     """
     par = pars[kind]
-    if kind > 0 and flags == 0:
+    if kind > 0 and flags[0] == 0:
         copy_line(pars[0], par)
+        if kind % 2 == 0 and flags[kind - 1] == 0:
+            for i in range(par.size):
+                par[i] += pars[0, i] - pars[kind - 1, i]
+            if par[2] * par[2] + par[3] * par[3] < 0.9 and par[4] > 0.0:
+                return
+            copy_line(pars[0], par)
         par[2] += 0.8 * step * SHEARS[kind, 0]
         par[3] += 0.8 * step * SHEARS[kind, 1]
         return
@@ -376,7 +380,7 @@ def start_values(
     par[5] = force[5] / normal[5, 5]
 
 
-@inner_kernel
+@lean_kernel
 def total_weight(stack: Stack) -> float:
     """Sum of the weights of the epochs."""
     total = 0.0
@@ -385,7 +389,7 @@ def total_weight(stack: Stack) -> float:
     return total
 
 
-@inner_kernel
+@lean_kernel
 def moment_sums(stack: Stack, variance: float, space: Space, total: Floats) -> None:
     """Weighted flux and second moments of the deconvolved object, mean over epochs."""
     fill_line(total, 0.0)
@@ -409,7 +413,7 @@ def moment_sums(stack: Stack, variance: float, space: Space, total: Floats) -> N
         total[3] += f * (xv * xv * sums[3] + 2.0 * xv * yv * sums[4] + yv * yv * sums[5])
 
 
-@inner_kernel
+@lean_kernel
 def moment_variances(
     stack: Stack, lattice: Lattice, kind: int, variance: float, noise: int, coefficient: Floats,
     out: Floats,
@@ -508,8 +512,8 @@ def measure_batch(stamps: Stamps, options: Options, results: Results) -> None:
         if half < 0:
             results.unfinished[obj] = True
             continue
-        prepare_noise(obj, count, half, stamps, lattice, options)
         set_frequencies(space.lines, half, options.dk)
+        prepare_noise(obj, count, half, stamps, lattice, space.lines[4], options)
         priors = make_priors(count, lattice, options)
         second = np.zeros((7, 7))
         pars = results.pars[obj]
@@ -523,7 +527,7 @@ def measure_batch(stamps: Stamps, options: Options, results: Results) -> None:
             if step >= 5:
                 measure_moments(obj, kind, stack, lattice, options, space, results)
                 continue
-            start_values(kind, stack, priors, options.step, space, pars, results.flags[obj, 0])
+            start_values(kind, stack, priors, options.step, space, pars, results.flags[obj])
             flags, evaluations, _ = fit(
                 pars[kind], stack, priors, options.tolerance, options.max_iterations, second,
                 space, results.cov[obj, kind],

@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, inner_kernel, kernel
-from purepipe.shapes.fit_nb import copy_line, fill_plane
+from purepipe._jit import fast_kernel, inner_kernel, kernel, lean_kernel
+from purepipe.shapes.fit_nb import copy_line, fill_line, fill_plane
 from purepipe.shapes.lattice_nb import (
     IM,
     INVERSE,
     NODES,
     NOISE_MIN,
+    PSF_IM,
+    PSF_POWER,
+    PSF_RE,
     RATIO_IM,
     RATIO_RE,
     RE,
@@ -44,7 +47,7 @@ MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX2 = np.uint64(0x94D049BB133111EB)
 
 
-@inner_kernel
+@lean_kernel
 def mix(x: np.uint64) -> np.uint64:
     """The finaliser of splitmix64 (Steele, Lea & Flood 2014, OOPSLA)."""
     x = (x ^ (x >> np.uint64(30))) * MIX1
@@ -52,7 +55,7 @@ def mix(x: np.uint64) -> np.uint64:
     return x ^ (x >> np.uint64(31))
 
 
-@inner_kernel
+@lean_kernel
 def white_field(
     seed: np.uint64, epoch: int, sign: float, half: int, rows: int, reach: Integers, re: Floats,
     im: Floats,
@@ -76,23 +79,37 @@ def white_field(
         im[0, half - m] = -im[0, half + m]
 
 
-@inner_kernel
-def noise_annuli(
-    inverse: Floats, rows: int, reach: Integers, half: int, dk: float, jac: Floats, annuli: Floats
-) -> int:
-    """Mean 1/|P|^2 and q^2 in annuli of one lattice step, and the slope; returns the last one."""
+@fast_kernel
+def mode_radii(
+    rows: int, half: int, jac: Floats, kx: Floats, dk: float, squares: Floats, rings: Floats
+) -> None:
+    """World frequencies of all modes in steps of the lattice: their squares, and annuli + 1/2."""
     scale = math.sqrt(pixel_area(jac))
     a, b, c = frequency_form(jac)
+    unit = 1.0 / dk
+    for row in range(rows):
+        for i in range((2 * half + 8) // 8 * 8):
+            m = kx[i] * unit
+            r2 = a * m * m + 2.0 * b * m * row + c * row * row
+            squares[row, i] = r2
+            rings[row, i] = scale * math.sqrt(max(r2, 0.0)) + 0.5
+
+
+@lean_kernel
+def noise_annuli(
+    inverse: Floats, rows: int, reach: Integers, half: int, dk: float, squares: Floats,
+    rings: Floats, annuli: Floats,
+) -> int:  # fmt: skip
+    """Mean 1/|P|^2 and q^2 in annuli of one lattice step, and the slope; returns the last one."""
     mean, q2, number = annuli[0], annuli[1], annuli[2]
     fill_plane(annuli, 0.0)
     last = 0
     for row in range(rows):
         twice = 1.0 if row == 0 else 2.0
-        for m in range(-reach[row], reach[row] + 1):
-            r2 = a * m * m + 2.0 * b * m * row + c * row * row
-            ring = int(scale * math.sqrt(r2) + 0.5)
-            mean[ring] += twice * inverse[row, half + m]
-            q2[ring] += twice * r2
+        for i in range(half - reach[row], half + reach[row] + 1):
+            ring = int(rings[row, i])
+            mean[ring] += twice * inverse[row, i]
+            q2[ring] += twice * squares[row, i]
             number[ring] += twice
             last = max(last, ring)
     for ring in range(last + 1):
@@ -107,41 +124,63 @@ def noise_annuli(
     return last
 
 
-@inner_kernel
-def level_ellipticity(
-    inverse: Floats, rows: int, reach: Integers, half: int, dk: float, jac: Floats,
-    annuli: Floats, last: int,
-) -> float:  # fmt: skip
-    """Ellipticity of the level lines of |P|, by regression of 1/|P|^2 on cos, sin 2 phi."""
-    scale = math.sqrt(pixel_area(jac))
+@fast_kernel
+def _sum_ellipticity(
+    inverse: Floats, rows: int, half: int, dk: float, jac: Floats, kx: Floats, squares: Floats,
+    rings: Floats, level: Floats, power: Floats, place: Floats, out: Floats,
+) -> None:  # fmt: skip
+    """Sums of the regression of `level_ellipticity`."""
     det = jac[0, 0] * jac[1, 1] - jac[0, 1] * jac[1, 0]
     ixu, ixv, iyu, iyv = jac[1, 1] / det, -jac[0, 1] / det, -jac[1, 0] / det, jac[0, 0] / det
     n1, n2, d1, d2 = 0.0, 0.0, 1e-30, 1e-30
-    for ring in range(last + 1):
-        annuli[3, ring] = math.exp(-annuli[0, ring])
+    unit = 1.0 / dk
     for row in range(rows):
-        for m in range(-reach[row], reach[row] + 1):
+        for i in range((2 * half + 8) // 8 * 8):
+            # unsigned, or a check for negative indices would prevent vector instructions
+            ring = np.uint32(rings[row, i])
+            p = power[ring]
+            m = kx[i] * unit
             qu = ixu * m + iyu * row
             qv = ixv * m + iyv * row
-            r2 = qu * qu + qv * qv
-            ring = int(scale * math.sqrt(r2) + 0.5)
-            if ring < 3 or ring >= last:
-                continue
+            r2 = squares[row, i]
             # the mean at this radius follows from that of the annulus by its power law
-            p = 0.5 * annuli[2, ring]
-            t = r2 * dk * dk / annuli[1, ring] - 1.0
+            t = r2 * place[ring] - 1.0
             expected = 1.0 + p * t * (1.0 + 0.5 * (p - 1.0) * t)
-            y = inverse[row, half + m] * annuli[3, ring] / expected - 1.0
-            x1 = 2.0 * p * (qu * qu - qv * qv) / r2
-            x2 = 4.0 * p * qu * qv / r2
+            y = inverse[row, i] * level[ring] / expected - 1.0
+            f = 2.0 * p / max(r2, 1e-300) if inverse[row, i] > 0.0 else 0.0
+            x1 = f * (qu * qu - qv * qv)
+            x2 = 2.0 * f * qu * qv
             n1 += x1 * y
             d1 += x1 * x1
             n2 += x2 * y
             d2 += x2 * x2
-    return math.sqrt((n1 / d1) ** 2 + (n2 / d2) ** 2)
+    out[0], out[1], out[2], out[3] = n1, n2, d1, d2
 
 
-@inner_kernel
+@lean_kernel
+def level_ellipticity(
+    inverse: Floats, rows: int, half: int, dk: float, jac: Floats, kx: Floats, squares: Floats,
+    rings: Floats, annuli: Floats, last: int,
+) -> float:  # fmt: skip
+    """Ellipticity of the level lines of |P|, by regression of 1/|P|^2 on cos, sin 2 phi.
+
+    The innermost annuli and the last one are left out, by a power of zero.
+    """
+    level, power, place, sums = annuli[3], annuli[4], annuli[5], annuli[6]
+    for ring in range(last + 1):
+        level[ring] = math.exp(-annuli[0, ring])
+        power[ring] = 0.5 * annuli[2, ring] if 3 <= ring < last else 0.0
+        place[ring] = dk * dk / annuli[1, ring]
+    for ring in range(last + 1, level.size):  # the corners beyond
+        level[ring], power[ring], place[ring] = 1.0, 0.0, 0.0
+    place[0] = 0.0
+    _sum_ellipticity(
+        inverse, rows, half, dk, jac, kx, squares, rings, level, power, place, sums
+    )  # fmt: skip
+    return math.sqrt((sums[0] / sums[2]) ** 2 + (sums[1] / sums[3]) ** 2)
+
+
+@lean_kernel
 def tabulate(annuli: Floats, last: int, table: Floats) -> float:
     """Exponential of ln V, cubic in q^2 between annuli, on NODES nodes; returns their spacing."""
     q2, log_v = annuli[1], annuli[3]
@@ -168,45 +207,73 @@ def tabulate(annuli: Floats, last: int, table: Floats) -> float:
 
 
 @fast_kernel
+def _power_at_type(
+    inverse: Floats, table: Floats, spacing: float, jac: Floats, limit: float, kx: Floats,
+    dk: float, rows: int, reach: Integers, half: int, power: Floats, ratio: Floats,
+) -> None:  # fmt: skip
+    """V(|q|) at the frequencies of one type; `ratio` keeps the largest 1/(|P|^2 V) of a column."""
+    a, b, c = frequency_form(jac)
+    f = dk * dk / spacing
+    a, b, c, unit = a * f, 2.0 * b * f, c * f, 1.0 / dk
+    one, last = np.uint64(1), np.uint64(NODES - 2)
+    for row in range(rows):
+        # unsigned, or checks for negative indices would prevent vector instructions
+        first, beyond = np.uint64(half - reach[row]), np.uint64(half + reach[row] + 1)
+        linear, constant = b * row, c * row * row
+        for i in range(first, beyond):
+            m = kx[i] * unit
+            y = (a * m + linear) * m + constant
+            node = min(np.uint64(y), last)
+            v = table[node]
+            power[row, i] = v + (y - node) * (table[node + one] - v)
+        # a loop of its own: the look-up above is no work for vector instructions
+        for i in range(first, beyond):
+            m = kx[i] * unit
+            y = (a * m + linear) * m + constant
+            # beyond three widths of the target the modes carry no weight
+            r = inverse[row, i] / power[row, i] if y < limit else 0.0
+            ratio[i] = max(ratio[i], r)
+
+
+@lean_kernel
 def power_at_types(
     inverse: Floats, table: Floats, spacing: float, jac: Floats, step: float, target: float,
-    dk: float, rows: int, reach: Integers, half: int, power: Floats,
+    kx: Floats, dk: float, rows: int, reach: Integers, half: int, power: Floats,
+    sheared: Floats, ratio: Floats,
 ) -> float:  # fmt: skip
     """V(|q|) at the frequencies of each type; returns the largest 1/(|P|^2 V), at least 1."""
-    sheared = np.empty((2, 2))
-    largest = 1.0
     limit = 9.0 / (target * spacing)
+    fill_line(ratio, 1.0)
     for kind in range(5):
         shear_jacobian(jac, SHEARS[kind, 0] * step, SHEARS[kind, 1] * step, sheared)
-        a, b, c = frequency_form(sheared)
-        f = dk * dk / spacing
-        a, b, c = a * f, 2.0 * b * f, c * f
-        for row in range(rows):
-            for m in range(-reach[row], reach[row] + 1):
-                y = (a * m + b * row) * m + c * row * row
-                node = min(int(y), NODES - 2)
-                v = table[node] + (y - node) * (table[node + 1] - table[node])
-                power[kind, row, half + m] = v
-                # beyond three widths of the target the modes carry no weight
-                if y < limit:
-                    largest = max(largest, inverse[row, half + m] / v)
+        _power_at_type(
+            inverse, table, spacing, sheared, limit, kx, dk, rows, reach, half, power[kind], ratio
+        )
+    largest = 1.0
+    for value in ratio:
+        largest = max(largest, value)
     return largest
 
 
-@inner_kernel
+@lean_kernel
 def noise_power(
-    epoch: int, lattice: Lattice, half: int, target: float, power: Floats, options: Options
+    epoch: int, lattice: Lattice, half: int, target: float, kx: Floats, options: Options
 ) -> float:
-    """Fill the smooth power V of one epoch for the five types; returns its factor."""
+    """Fill the smooth power V of one epoch for the five types; returns its factor.
+
+    The planes of the PSF, which are of no use any more, hold what all parts need of the modes.
+    """
     inverse, rows, reach = (
         lattice.planes[INVERSE, epoch],
         lattice.places[ROWS, epoch],
         lattice.reach[epoch],
     )
-    jac, annuli = lattice.jacobians[STAMP, epoch], lattice.annuli
-    last = noise_annuli(inverse, rows, reach, half, options.dk, jac, annuli)
+    squares, rings = lattice.planes[PSF_RE, epoch], lattice.planes[PSF_IM, epoch]
+    jac, annuli, dk = lattice.jacobians[STAMP, epoch], lattice.annuli, options.dk
+    mode_radii(rows, half, jac, kx, dk, squares, rings)
+    last = noise_annuli(inverse, rows, reach, half, dk, squares, rings, annuli[:4])
     if options.noise == NOISE_MIN:
-        h = level_ellipticity(inverse, rows, reach, half, options.dk, jac, annuli, last)
+        h = level_ellipticity(inverse, rows, half, dk, jac, kx, squares, rings, annuli, last)
         h += 1.1 * options.step
         for ring in range(last + 1):
             annuli[3, ring] = annuli[0, ring] + max(annuli[2, ring], 0.0) * h + 0.05
@@ -214,8 +281,9 @@ def noise_power(
         copy_line(annuli[0], annuli[3])
     spacing = tabulate(annuli, last, lattice.table)
     largest = power_at_types(
-        inverse, lattice.table, spacing, jac, options.step, target, options.dk, rows, reach, half,
-        power,
+        inverse, lattice.table, spacing, jac, options.step, target, kx, dk, rows, reach,
+        half, lattice.power[epoch], lattice.jacobians[TYPE, epoch],
+        lattice.planes[PSF_POWER, epoch, 0],
     )  # fmt: skip
     return largest if options.noise == NOISE_MIN else 2.0
 
@@ -228,16 +296,16 @@ def add_white(
 ) -> None:  # fmt: skip
     """Ratio plus white noise of power factor V - 1/|P|^2."""
     for row in range(rows):
-        first = half - reach[row]
-        number = 2 * reach[row] + 1
-        for i in range(number):
+        # unsigned, or a check for negative indices would prevent vector instructions
+        first = np.uint64(half - reach[row])
+        for i in range(np.uint64(2 * reach[row] + 1)):
             j = first + i
             a = amplitude * math.sqrt(max(factor * power[row, j] - inverse[row, j], 0.0))
             re[row, j] = ratio_re[row, j] + a * white_re[row, j]
             im[row, j] = ratio_im[row, j] + a * white_im[row, j]
 
 
-@inner_kernel
+@lean_kernel
 def normal_pair(seed: np.uint64, number: int) -> Any:
     """Two independent normal deviates (Box & Muller 1958)."""
     x = mix(seed + GOLDEN * np.uint64(number))

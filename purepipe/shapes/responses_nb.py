@@ -49,7 +49,7 @@ def _row_sums(
     As `fit_nb._sum_rows`, for up to four powers.
     """
     width = (2 * half + 8) // 8 * 8
-    v, growth, cos_x, sin_x, kx = lines[0], lines[1], lines[2], lines[3], lines[4]
+    vr, growth, vi, kx = lines[0], lines[1], lines[2], lines[4]
     c1, s1 = math.cos(y * dk), math.sin(y * dk)
     c, s = 1.0, 0.0
     decay = math.exp(-0.5 * ayy * dk * dk)
@@ -62,10 +62,11 @@ def _row_sums(
     for row in range(rows):
         r0, i0, r1, i1, r2, i2, r3, i3, r4, i4 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for i in range(width):
-            w, k = v[i], kx[i]
-            a = w * (re[row, i] * cos_x[i] - im[row, i] * sin_x[i])
-            b = w * (re[row, i] * sin_x[i] + im[row, i] * cos_x[i])
-            v[i] = w * growth[i]
+            wr, wi, k = vr[i], vi[i], kx[i]
+            a = re[row, i] * wr - im[row, i] * wi
+            b = re[row, i] * wi + im[row, i] * wr
+            vr[i] = wr * growth[i]
+            vi[i] = wi * growth[i]
             k2 = k * k
             r0 += a
             i0 += b
