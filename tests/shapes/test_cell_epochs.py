@@ -8,9 +8,9 @@ import pytest
 from purepipe.errors import DataError
 from purepipe.shapes.cell_epochs import CellEpoch, gather_cell, pixel_noise, tile_cells
 from purepipe.shapes.cells import cell_transfer
-from purepipe.shapes.metadetect import metadetect
+from purepipe.shapes.metadetect import cell_sums, metadetect, metadetect_shear
 
-from .exposures import JAC, SIDE, SIGMA, gaussian, make_epoch
+from .exposures import JAC, SCALE, SIDE, SIGMA, gaussian, make_epoch, turned
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,50 @@ def test_the_shape_of_a_galaxy_does_not_depend_on_the_turn_of_its_exposures(area
     np.testing.assert_allclose(found[:, 1] + area.y0, 118.5, atol=5e-3)
     np.testing.assert_allclose(found[:, 2:4], 0.0, atol=2e-3)
     assert found[1, 4] == pytest.approx(found[0, 4], rel=1e-3)
+
+
+def draw_turned(area, galaxies, gamma, angle, scale, seed):
+    """An exposure, turned and scaled about the cell, of a scene sheared about its middle."""
+    import galsim
+
+    size = 200
+    jacobian = JAC @ turned(angle, scale)
+    wcs = galsim.JacobianWCS(*jacobian.ravel())
+    psf = galsim.Moffat(3.5, fwhm=0.75).shear(g1=0.04, g2=-0.02)
+    fast = galsim.GSParams(folding_threshold=2e-3, maxk_threshold=5e-4)
+    shear = galsim.Shear(g1=gamma[0], g2=gamma[1])
+    image = galsim.Image(size, size, wcs=wcs)
+    for x, y, radius, g1, g2, flux in galaxies:
+        profile = galsim.Exponential(half_light_radius=radius, flux=flux, gsparams=fast)
+        place = shear.getMatrix() @ (SCALE * np.array([x, y]))
+        profile = profile.shear(g1=g1, g2=g2).shear(shear).shift(*place)
+        galsim.Convolve(profile, psf, gsparams=fast).drawImage(image=image, add_to_image=True)
+    stamp = psf.drawImage(nx=53, ny=53, wcs=wcs).array
+    noise = np.random.default_rng(seed).standard_normal(image.array.shape)
+    nodes = np.stack(area.nodes()) - np.array(area.centre)[:, None]
+    x, y = np.linalg.inv(turned(angle, scale)) @ nodes + (size - 1) / 2
+    return CellEpoch(
+        (image.array + 0.02 * noise).astype(np.float32), np.zeros((size, size), bool),
+        stamp.astype(np.float32), jacobian, x, y, f"{seed}",
+    )  # fmt: skip
+
+
+def test_the_shear_is_recovered_from_turned_exposures(area):
+    rng = np.random.default_rng(5)
+    galaxies = []
+    for k, (x, y) in enumerate((x, y) for x in (-22, 22) for y in (-22, 22)):
+        g = rng.normal(0, 0.15, 2) if k % 2 == 0 else -g  # noqa: F821
+        radius = rng.uniform(0.4, 0.7) if k % 2 == 0 else radius  # noqa: F821
+        galaxies.append((x + rng.uniform(-0.5, 0.5), y, radius, *g, 1000.0))
+    shears = []
+    for sign in (1, -1):
+        epochs = [
+            draw_turned(area, galaxies, (0.02 * sign, -0.01 * sign), angle, scale, seed)
+            for seed, (angle, scale) in enumerate(((0.4, 1.0), (-1.9, 0.93), (3.0, 1.05)))
+        ]
+        cell = gather_cell(area, epochs, JAC)
+        assert len(cell.names) == 3
+        transfer = cell_transfer(cell.psfs, JAC, cell.sigmas, (SIDE, SIDE))
+        sums = cell_sums(metadetect(cell.images, transfer, seed=1, masks=cell.masks))
+        shears.append(metadetect_shear(sums[None]).g)
+    np.testing.assert_allclose(0.5 * (shears[0] - shears[1]), (0.02, -0.01), atol=6e-5)
