@@ -64,8 +64,11 @@ def test_wheel_holds_the_package_alone(tmp_path):
     with zipfile.ZipFile(path) as archive:
         info = f"purepipe-{purepipe.__version__}.dist-info"
         meta = message_from_bytes(archive.read(f"{info}/METADATA"))
-        assert b"purepipe = purepipe.cli:main" in archive.read(f"{info}/entry_points.txt")
+        command = PROJECT["scripts"]["purepipe"]
+        assert f"purepipe = {command}".encode() in archive.read(f"{info}/entry_points.txt")
         assert archive.read(f"{info}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
+    module, _, function = command.partition(":")
+    assert callable(getattr(import_module(module), function))
     assert meta["Requires-Python"] == PROJECT["requires-python"]
     assert meta["License-Expression"] == "BSD-3-Clause"
     assert set(meta.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
