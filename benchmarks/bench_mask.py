@@ -8,6 +8,7 @@ suffers less from other work on the machine.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ from mask.polygons import KINDS, random_polygon
 from mask.weightwatcher import region_text, run_weightwatcher
 from rows import Row, add_json_option, cpu_of, program_version, take_turns, write_rows
 
+from purepipe.commands import ww
 from purepipe.config import MaskConfig, from_mapping
 from purepipe.exposure import Exposure, WeightKind
 from purepipe.io.masks import mask_files
@@ -53,6 +55,26 @@ def compare_polygons(folder, count):
         drawn += group
         pixels += group * flags.size
     return drawn, pixels, different
+
+
+def compare_tile(folder, count, size=10_000):
+    """Pixels of a large tile on which the maps of `count` polygons of all kinds differ."""
+    rng = np.random.default_rng(12)
+    polygons, values = [], []
+    for number in range(count):
+        kind = KINDS[number % len(KINDS)]
+        # Polygons of many vertices must have few digits, and so lie at one corner.
+        near = (800, 800) if kind == "many" else (size, size)
+        polygons.append(random_polygon(kind, rng, near))
+        values.append(1 << (1 + number % 30))
+    groups = {bit: [p for p, v in zip(polygons, values, strict=True) if v == bit] for bit in values}
+    flags, _, _ = run_weightwatcher(
+        folder, [np.ones((size, size), np.uint8)],
+        regions=[region_text(group) for group in groups.values()],
+        POLY_OUTFLAGS=",".join(map(str, groups)), OUTWEIGHT_NAME="",
+    )  # fmt: skip
+    mine = rasterise(polygons, (size, size), origin=1, value=values)
+    return np.count_nonzero(mine), np.count_nonzero(mine != flags)
 
 
 def without(outputs, job):
@@ -98,16 +120,30 @@ def write_regions(folder, exposure, stars):
         (folder / f"{name}.reg").write_text(region_text([item + 0.5 for item in polygons]))
 
 
-def weightwatcher(folder, **keys):
-    """A function that runs the program with WeightWatcher's keywords."""
+def combination(**keys):
+    """Words of WeightWatcher's command line."""
     options = {
         "WEIGHT_NAMES": "weight.fits", "FLAG_NAMES": "", "WEIGHT_MIN": 0, "WEIGHT_MAX": 1000,
         "OUTWEIGHT_NAME": "", "OUTFLAG_NAME": "theirs.fits", "VERBOSE_TYPE": "QUIET",
         "WRITE_XML": "N", "POLY_NAMES": "halo.reg,spike.reg", "POLY_OUTFLAGS": "2,128",
     } | keys  # fmt: skip
-    command = [shutil.which("weightwatcher") or "ww"]
-    command += [word for key, value in options.items() for word in (f"-{key}", str(value))]
+    return [word for key, value in options.items() for word in (f"-{key}", str(value))]
+
+
+def weightwatcher(folder, *program, **keys):
+    """A function that runs the program, or another one, with WeightWatcher's keywords."""
+    command = [*(program or [shutil.which("weightwatcher") or "ww"]), *combination(**keys)]
     return lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def combine_here(folder):
+    """A function that does what ``purepipe ww`` does, without a new process."""
+
+    def job():
+        with contextlib.chdir(folder):
+            ww.main(combination(OUTFLAG_NAME="ww.fits"))
+
+    return job
 
 
 def time_ccd(folder, count, repeat):
@@ -116,7 +152,7 @@ def time_ccd(folder, count, repeat):
     write_regions(folder, exposure, stars)
     fits.writeto(folder / "tiny.fits", np.ones((20, 20), np.float32))
     same = from_mapping(MaskConfig, {"compat": "shapepipe", "weight": {"maximum": 1000.0}})
-    ours, theirs = folder / "ours.fits", folder / "theirs.fits"
+    ours, theirs, combined = (folder / f"{name}.fits" for name in ("ours", "theirs", "ww"))
     files = (folder / "image.fits", folder / "weight.fits")
 
     def from_files(config, durable=False):
@@ -128,16 +164,22 @@ def time_ccd(folder, count, repeat):
         "WeightWatcher, 20 x 20 pixels": weightwatcher(
             folder, WEIGHT_NAMES="tiny.fits", POLY_NAMES="", POLY_OUTFLAGS=""
         ),
+        "purepipe ww": weightwatcher(
+            folder, sys.executable, "-P", "-m", "purepipe", "ww", OUTFLAG_NAME="ww.fits"
+        ),
+        "  the same, without starting Python": combine_here(folder),
         "purepipe, files, the same map": from_files(same),
         "  the same, waiting for the disk": from_files(same, durable=True),
         "purepipe, files, repaired rules, reads the image too": from_files(MaskConfig()),
         "purepipe, memory, the same map": lambda: build_mask(exposure, stars, same),
         "purepipe, memory, repaired rules": lambda: build_mask(exposure, stars),
     }
-    turns = {name: without((ours, theirs), job) for name, job in jobs.items()}
+    turns = {name: without((ours, theirs, combined), job) for name, job in jobs.items()}
     times = take_turns(turns, repeat)
-    jobs["WeightWatcher"]()
-    from_files(same)()
+    for name in ("WeightWatcher", "purepipe ww", "purepipe, files, the same map"):
+        jobs[name]()
+    if not np.array_equal(fits.getdata(combined), fits.getdata(theirs)):
+        sys.exit("purepipe ww wrote another map than WeightWatcher")
     edge = np.full(exposure.shape, 4, np.int16)
     edge[50:-50, 50:-50] = 0
     different = np.count_nonzero(fits.getdata(ours) != fits.getdata(theirs) + edge)
@@ -173,6 +215,11 @@ def cost_of_stars(folder, repeat):
         print(f"{count:8d}{wall:8.3f}{processor:8.3f} s")
 
 
+def rival_name():
+    """The program and its version."""
+    return f"WeightWatcher {program_version('weightwatcher')}"
+
+
 def said(different):
     """The agreement of two maps."""
     return f"{different} pixels differ" if different else "no pixel differs"
@@ -182,6 +229,8 @@ def main():
     """Print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--polygons", type=int, default=2000, help="random polygons to compare")
+    parser.add_argument("--tile", type=int, default=10_000,
+                        help="pixels a side of a large tile; 0 for none")  # fmt: skip
     parser.add_argument("--stars", type=int, default=300, help="stars on the CCD")
     parser.add_argument("--repeat", type=int, default=7, help="runs, of which the best counts")
     add_json_option(parser)
@@ -192,6 +241,15 @@ def main():
         drawn, pixels, missed = compare_polygons(Path(name), options.polygons)
         print(f"{drawn} random polygons of {len(KINDS)} kinds, {pixels:.3g} pixels: "
               f"{missed} differ")  # fmt: skip
+    rows = []
+    if options.tile:
+        size = f"{options.tile} x {options.tile}"
+        with tempfile.TemporaryDirectory() as name:
+            marked, wrong = compare_tile(Path(name), options.polygons, options.tile)
+        print(f"{options.polygons} polygons on one map of {size}, {marked} pixels marked: {wrong}"
+              " differ")  # fmt: skip
+        rows.append(Row(f"masks, {options.polygons} random polygons on {size}", rival_name(),
+                        said(wrong), {"different_pixels": int(wrong)}))  # fmt: skip
     with tempfile.TemporaryDirectory() as name:
         times, different, fraction = time_ccd(Path(name), options.stars, options.repeat)
         print(f"CCD of 2112 x 4644 with {options.stars} stars, {fraction:.1%} masked: "
@@ -203,12 +261,11 @@ def main():
             print(f"{label:54s}{wall:7.3f} s{rival[0] / wall:6.2f} x"
                   f"{processor:7.3f} s{rival[1] / processor:6.2f} x")  # fmt: skip
         cost_of_stars(Path(name), options.repeat)
-    version = program_version("weightwatcher")
-    rows = [Row(f"masks, {drawn} random polygons", f"WeightWatcher {version}", said(missed),
-                {"different_pixels": int(missed)})]  # fmt: skip
+    rows.append(Row(f"masks, {drawn} random polygons", rival_name(), said(missed),
+                    {"different_pixels": int(missed)}))  # fmt: skip
     rows += [
         Row(f"mask of a 2112 x 4644 CCD, {options.stars} stars, {label}",
-            f"WeightWatcher {version}", said(different), {"different_pixels": int(different)},
+            rival_name(), said(different), {"different_pixels": int(different)},
             cpu_of(times[f"purepipe, {label}, the same map"]), cpu_of(times["WeightWatcher"]))
         for label in ("files", "memory")
     ]  # fmt: skip

@@ -200,7 +200,7 @@ def main() -> None:
     print(
         "seeing stars  gal   zp |    n purity  clean    all   ms | tutorial: n purity  clean    all"
     )
-    totals, spent = np.zeros((2, 4)), []
+    totals, spent = {seeing: np.zeros((2, 4)) for seeing in args.seeing}, []
     grid = itertools.product(args.seeing, args.stars, args.galaxies, args.zero_points)
     for k, (seeing, stars, galaxies, zero_point) in enumerate(grid):
         table = simulate_catalogue(
@@ -217,12 +217,22 @@ def main() -> None:
         for row, selected in enumerate((chosen, tutorial_selection(table))):
             n, purity, clean, everything = score(table, selected)
             n_clean = true_samples(table)[0]
-            totals[row] += n, np.nan_to_num(purity) * n, n_clean.sum(), selected[n_clean].sum()
+            totals[seeing][row] += (
+                n,
+                np.nan_to_num(purity) * n,
+                n_clean.sum(),
+                selected[n_clean].sum(),
+            )
             cells.append(f"{n:4d} {purity:6.3f} {clean:6.3f} {everything:6.3f}")
         print(f"{seeing:6.1f} {stars:5g} {galaxies:4g} {zero_point:4.1f} | {cells[0]} "
               f"{seconds * 1e3:4.0f} |     {cells[1]}", flush=True)  # fmt: skip
     shares = {}
-    for name, (n, pure, clean, found) in zip(("purepipe", "tutorial"), totals, strict=True):
+    for seeing, total in totals.items():
+        (n, pure, clean, found), (n2, pure2, clean2, found2) = total
+        print(f"{seeing:6.1f} all           | {n:4.0f} {pure / n:6.4f} {found / clean:6.4f}"
+              f"             |     {n2:4.0f} {pure2 / n2:6.4f} {found2 / clean2:6.4f}")  # fmt: skip
+    everywhere = sum(totals.values())
+    for name, (n, pure, clean, found) in zip(("purepipe", "tutorial"), everywhere, strict=True):
         shares[name] = pure / n, found / clean
         print(f"{name}: purity {pure / n:.4f} of {n:.0f}, completeness {found / clean:.4f}")
     (purity, complete), (other_purity, other_complete) = shares["purepipe"], shares["tutorial"]
