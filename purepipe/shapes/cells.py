@@ -342,10 +342,17 @@ def _polar(stamp: Floats, jac: Floats, q: Floats) -> NDArray[np.complex128]:
     phi = np.pi * np.arange(_ANGLES) / _ANGLES  # the other half is the complex conjugate
     world = q[:, None, None] * np.stack([np.cos(phi), np.sin(phi)], axis=-1)
     kappa = (world @ jac).reshape(-1, 2)  # kappa = J^T q
-    pixels = np.arange(len(stamp)) - len(stamp) // 2
-    wave_x, wave_y = (np.exp(-1j * np.outer(kappa[:, axis], pixels)) for axis in range(2))
+    wave_x, wave_y = (_waves(kappa[:, axis], len(stamp) // 2) for axis in range(2))
     transform: NDArray[np.complex128] = ((wave_y @ stamp) * wave_x).sum(axis=1)
     return transform.reshape(len(q), _ANGLES)
+
+
+def _waves(k: Floats, half: int) -> NDArray[np.complex128]:
+    """exp(-i k p) for the pixels p from -half to half; products are faster than exponentials."""
+    powers = np.cumprod(np.repeat(np.exp(-1j * k)[:, None], half, axis=1), axis=1)
+    waves = np.empty((len(k), 2 * half + 1), np.complex128)
+    waves[:, :half], waves[:, half], waves[:, half + 1 :] = powers[:, ::-1].conj(), 1.0, powers
+    return waves
 
 
 def _noise_levels(
