@@ -40,7 +40,8 @@ def _run(arguments: list[str]) -> int:
             "nothing to do", key="find",
             remedy="Give --cone, --box or --polygon, or --write-headers.",
         )  # fmt: skip
-    status, all_units = 0, []
+    status = 0
+    all_units: list[tuple[Path, list[CCDUnit]]] = []
     for path in options.files:
         try:
             units = _units(path, allow_pickled=options.allow_pickled)
@@ -48,12 +49,31 @@ def _run(arguments: list[str]) -> int:
             sys.stderr.write(f"purepipe find: {error}\n")
             status = 1
             continue
-        all_units += units
+        all_units.append((path, units))
         if area is not None:
             status = max(status, _report(path, units, area, ccds=options.ccds))
     if options.write_headers is not None:
-        write_ccd_headers(options.write_headers, all_units)
+        kept, doubles = _each_once(all_units)
+        for line in doubles:
+            sys.stderr.write(f"purepipe find: {line}\n")
+        write_ccd_headers(options.write_headers, kept)
+        status = max(status, int(bool(doubles)))
     return status
+
+
+def _each_once(found: list[tuple[Path, list[CCDUnit]]]) -> tuple[list[CCDUnit], list[str]]:
+    """The CCDs of all files, each as first found, and a line for each file with doubles."""
+    first: dict[str, tuple[Path, CCDUnit]] = {}
+    lines: dict[tuple[Path, str], str] = {}
+    for path, units in found:
+        for unit in units:
+            other, _ = first.setdefault(unit.name, (path, unit))
+            if other != path:
+                lines[path, unit.exposure] = (
+                    f"{path}: exposure {unit.exposure} was found in {other} before; its CCDs there"
+                    " are kept. Name the images alone, without weights and flags."
+                )
+    return [unit for _, unit in first.values()], list(lines.values())
 
 
 def _report(path: Path, units: list[CCDUnit], area: SkyArea, *, ccds: bool) -> int:

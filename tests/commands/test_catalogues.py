@@ -188,6 +188,21 @@ def test_find(run, tmp_path, capsys):
     assert capsys.readouterr().out.split()[0] == "000-000-0"
 
 
+def test_an_exposure_that_comes_twice_is_told(tmp_path, capsys):
+    for kind, ra in (("image", 10.0), ("weight", 50.0)):
+        pixels = np.zeros((10, 10), np.float32)
+        write_image(tmp_path / f"{kind}-2100001.fits", pixels, tile_header(ra, 0.0))
+    files = [str(tmp_path / f"{kind}-2100001.fits") for kind in ("image", "weight")]
+    assert find.main([*files, "--write-headers", str(tmp_path / "all.fits")]) == 1
+    error = capsys.readouterr().err
+    assert f"{files[1]}: exposure 2100001 was found in {files[0]} before" in error
+    assert "Name the images alone" in error
+    assert find.main([str(tmp_path / "all.fits"), "--cone", "50,0,0.5"]) == 0
+    assert capsys.readouterr().out == ""
+    assert find.main([str(tmp_path / "all.fits"), "--cone", "10,0,0.5", "--ccds"]) == 0
+    assert capsys.readouterr().out.startswith("2100001-0 ")
+
+
 def test_find_names_what_cannot_be_used(tmp_path, capsys):
     good, plain = tmp_path / "CFIS_image-000-000.fits", tmp_path / "CFIS_image-001-000.fits"
     write_image(good, np.zeros((1000, 1000), np.uint8), tile_header(0.0, 0.0))
