@@ -6,14 +6,20 @@ galaxies per arcmin^2 (0.1 s with --stamps or three epochs).
     python bench_blended.py --pairs 10000 --density 80 --stamps
     python bench_blended.py --pairs 15000 --density 20
     python bench_blended.py --pairs 10000 --density 80 --epochs 3 --stars 1 --masked 0.005
+
+A long run prints the table every so many pairs, and goes on from its file of sums:
+
+    python bench_blended.py --pairs 15000 --epochs 3 --stars 1 --masked 0.005 --sums sums.npz
 """
 
 import argparse
 import time
+from pathlib import Path
 
+import numpy as np
 from rows import Row, add_json_option, write_rows
 
-from purepipe.shapes.blended import FieldOptions, selftest_blended
+from purepipe.shapes.blended import FieldOptions, bias_of_sums, blended_sums
 
 # The estimators in the table of all benchmarks.
 ROWS = ("metadetection", "metacalibration of detections")
@@ -31,25 +37,20 @@ def main():
     parser.add_argument("--masked", type=float, default=0.0, help="fraction of bad pixels")
     parser.add_argument("--stamps", action="store_true", help="also fit stamps about detections")
     parser.add_argument("--seed", type=int, default=1, help="of scenes and noise")
+    parser.add_argument("--every", type=int, default=1000, help="pairs from table to table")
+    parser.add_argument("--sums", type=Path, default=None, help="file to go on from (.npz)")
     add_json_option(parser)
     arguments = parser.parse_args()
     options = FieldOptions(
         arguments.density, arguments.epochs, arguments.stars, arguments.masked
     )  # fmt: skip
+    tests = {}
     start = time.process_time()
-    tests = selftest_blended(
-        arguments.pairs, options, seed=arguments.seed, stamps=arguments.stamps
-    )  # fmt: skip
-    seconds = time.process_time() - start
-    print(f"{options}, {arguments.pairs} pairs, {seconds / arguments.pairs:.3f} s each")
-    print("| estimator | m (1e-3) | m1 | m2 | c1 (1e-3) | c2 (1e-3) | R |\n|" + "---|" * 7)
-    for name, test in tests.items():
-        m = [f"{v * 1e3:+.2f} ± {e * 1e3:.2f}" for v, e in (
-            (test.m, test.m_err),
-            *zip(test.m_by_component, test.m_by_component_err, strict=True),
-        )]  # fmt: skip
-        c = [f"{v * 1e3:+.2f} ± {e * 1e3:.2f}" for v, e in zip(test.c, test.c_err, strict=True)]
-        print(f"| {name} | " + " | ".join((*m, *c)) + f" | {test.response:.3f} |")
+    for pairs, sums in growing_sums(options, arguments):
+        seconds = time.process_time() - start
+        tests = {name: bias_of_sums(of_estimator) for name, of_estimator in sums.items()}
+        print(f"{options}, {pairs} pairs, {seconds:.0f} s")
+        print_table(tests)
     wanted = [(name, tests[name]) for name in ROWS if name in tests]
     case = f"blended galaxies, {arguments.density:g} per arcmin^2, {arguments.pairs} pairs"
     rows = [
@@ -61,6 +62,40 @@ def main():
         for name, test in wanted
     ]  # fmt: skip
     write_rows(arguments.json, rows)
+
+
+def growing_sums(options, arguments):
+    """The sums of ever more pairs: (pairs, sums by estimator), which the file keeps."""
+    sums, done = {}, 0
+    if arguments.sums is not None and arguments.sums.exists():
+        with np.load(arguments.sums) as stored:
+            sums = {name: stored[name] for name in stored.files}
+        done = min(map(len, sums.values()))
+        yield done, sums
+    while done < arguments.pairs:
+        number = min(arguments.every, arguments.pairs - done)
+        more = blended_sums(
+            number, options, seed=arguments.seed, stamps=arguments.stamps, first=done
+        )  # fmt: skip
+        sums = {name: np.concatenate([sums.get(name, part[:0]), part])
+                for name, part in more.items()}  # fmt: skip
+        done += number
+        if arguments.sums is not None:
+            np.savez(arguments.sums, **sums)
+        yield done, sums
+
+
+def print_table(tests):
+    """One line for each estimator."""
+    print("| estimator | m (1e-3) | m1 | m2 | c1 (1e-3) | c2 (1e-3) | R |\n|" + "---|" * 7)
+    for name, test in tests.items():
+        m = [f"{v * 1e3:+.2f} ± {e * 1e3:.2f}" for v, e in (
+            (test.m, test.m_err),
+            *zip(test.m_by_component, test.m_by_component_err, strict=True),
+        )]  # fmt: skip
+        c = [f"{v * 1e3:+.2f} ± {e * 1e3:.2f}" for v, e in zip(test.c, test.c_err, strict=True)]
+        print(f"| {name} | " + " | ".join((*m, *c)) + f" | {test.response:.3f} |")
+    print(flush=True)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def selftest_blended(
     sums = blended_sums(
         pairs, options, seed=seed, stamps=stamps, first=first, progress=progress
     )  # fmt: skip
-    return {name: _bias(of_estimator) for name, of_estimator in sums.items()}
+    return {name: bias_of_sums(of_estimator) for name, of_estimator in sums.items()}
 
 
 def blended_sums(
@@ -286,7 +286,8 @@ def _measure_stamps(
     return sums
 
 
-def _bias(sums: Floats) -> ShearTest:
+def bias_of_sums(sums: Floats) -> ShearTest:
+    """The bias from the sums of one estimator, as `blended_sums` gives them for pairs in a row."""
     number = len(sums)
     groups = min(_GROUPS, number // 4)
     labels = np.arange(number) // 2 % groups

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from purepipe.errors import ConfigError
-from purepipe.shapes.blended import ESTIMATORS, STAMPS, FieldOptions, selftest_blended
+from purepipe.shapes.blended import (
+    ESTIMATORS,
+    STAMPS,
+    FieldOptions,
+    bias_of_sums,
+    blended_sums,
+    selftest_blended,
+)
 from purepipe.shapes.cells import cell_transfer
 
 EVERYTHING = FieldOptions(density=40, epochs=2, stars=1, masked=0.005)
@@ -27,6 +34,16 @@ def test_epochs_masks_and_stars_do_not_spoil_a_few_cells():
     )  # fmt: skip
     assert seen[-1] == (8, 8)
     assert abs(tests["metadetection"].m) < 0.5
+
+
+def test_runs_in_parts_give_the_same_bias():
+    options = FieldOptions(density=20)
+    whole = selftest_blended(8, options, seed=1)["metadetection"]
+    parts = [
+        blended_sums(n, options, seed=1, first=k)["metadetection"] for k, n in ((0, 3), (3, 5))
+    ]
+    again = bias_of_sums(np.concatenate(parts))
+    assert (again.m, again.m_err) == (whole.m, whole.m_err)
 
 
 def test_numbers_out_of_range_are_refused():
