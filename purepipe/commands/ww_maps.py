@@ -32,7 +32,6 @@ from purepipe.mask.combine import (
     plan_combination,
 )
 from purepipe.mask.raster import strips
-from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -131,7 +130,7 @@ def _rows_of(job: Job, rows: ImageRows, first: int, last: int) -> NDArray[Any]:
 
 
 def _plan(job: Job, frame: ImageRows, number: int) -> CombinePlan:
-    wcs = _coordinates(frame)
+    wcs = frame.wcs
     regions = [
         read_regions(path, extension=number, wcs=wcs, polygons_only=job.compat)
         for path in job.regions
@@ -156,14 +155,6 @@ def _require_fit(job: Job, maps: Sequence[ImageRows]) -> None:
         dtype = item.read(0, 1).dtype
         if number >= len(job.weights) and dtype.kind not in "iub":
             raise DataError("a flag map must hold integers", file=path, got=dtype)
-
-
-def _coordinates(frame: ImageRows) -> WCS | None:
-    """World coordinates of the first map, for regions on the sky; None where it has none."""
-    try:
-        return WCS.from_header(frame.header, frame.shape)
-    except DataError:
-        return None
 
 
 def _extensions(path: Path, count: int) -> int:

@@ -94,7 +94,7 @@ def read_ccd_headers(path: PathName) -> list[CCDUnit]:
         )  # fmt: skip
     return [
         # The blanks at the end of the last card are lost in a FITS text.
-        CCDUnit(str(row[0]), int(row[1]), int(row[2]), str(row[3]), _whole_cards(str(row[4])))
+        CCDUnit(str(row[0]), int(row[1]), int(row[2]), str(row[3]), whole_cards(str(row[4])))
         for row in table.iterrows()
     ]
 
@@ -146,5 +146,6 @@ def write_ccd_files(
     return written
 
 
-def _whole_cards(text: str) -> str:
+def whole_cards(text: str) -> str:
+    """Header cards with the blanks at the end of the last one, which texts of arrays lose."""
     return text.ljust(-(-len(text) // 80) * 80)

@@ -32,7 +32,6 @@ from purepipe.mask.report import (
     rule_values,
 )
 from purepipe.mask.rules import missing_fraction
-from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -158,7 +157,7 @@ def mask_files(
         missing = _missing(frame, config) if config.missing.make else None
         if missing is not None:
             refuse_missing(missing, config, name=str(image))
-        wcs = _coordinates(frame)
+        wcs = frame.wcs
         plan = plan_mask(
             frame.shape, wcs, stars, config, regions=regions, name=str(image),
             **read_mask_inputs(config, wcs),
@@ -204,13 +203,6 @@ def _missing(image: ImageRows, config: MaskConfig) -> float:
         for first, last in strips(image.shape)
     )
     return total / image.shape[0]
-
-
-def _coordinates(frame: ImageRows) -> WCS | None:
-    try:
-        return WCS.from_header(frame.header, frame.shape)
-    except DataError:
-        return None
 
 
 def _draw(

@@ -15,10 +15,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
-from purepipe.errors import InputFileError, StoreError
+from purepipe.errors import DataError, InputFileError, StoreError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.images import card_text, clean_header, header_at, read_pixels, select_image
 from purepipe.io.layout import BLOCK, CARD, HDULayout, HDUName, fits_layout
+from purepipe.wcs import WCS
 
 # In the order that the standard asks for; BITPIX comes next.
 _PRIMARY = {"SIMPLE": "T", "BITPIX": 8}
@@ -44,6 +45,14 @@ class ImageRows:
     shape: tuple[int, int]
     header: fits.Header
     read: Callable[[int, int], NDArray[Any]]
+
+    @property
+    def wcs(self) -> WCS | None:
+        """World coordinates; None where the header has none."""
+        try:
+            return WCS.from_header(self.header, self.shape)
+        except DataError:
+            return None
 
 
 @contextmanager

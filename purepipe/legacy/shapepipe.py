@@ -105,7 +105,7 @@ def parse_pipeline_file(text: str, *, file: str = "") -> PipelineFile:
     sections: dict[str, dict[str, Entry]] = {}
     lines: dict[str, int] = {}
     current = ""
-    for number, content in _logical_lines(text, file):
+    for number, content in _logical_lines(text):
         match = _SECTION.match(content)
         if match:
             current = match["name"]
@@ -141,7 +141,7 @@ def parse_pipeline_file(text: str, *, file: str = "") -> PipelineFile:
     return PipelineFile(file, MappingProxyType(filled), MappingProxyType(lines))
 
 
-def _logical_lines(text: str, file: str) -> Iterator[tuple[int, str]]:
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Numbers and contents of the lines; an indented line goes on with the value before."""
     start, parts = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):

@@ -14,6 +14,7 @@ import numpy as np
 
 from purepipe.errors import InputFileError
 from purepipe.io.atomic import atomic_write
+from purepipe.io.ccd_files import whole_cards
 from purepipe.io.stamp_store import StampStore, write_stamp_store
 from purepipe.survey import CCD
 
@@ -46,7 +47,7 @@ def read_headers(path: Path) -> list[str]:
         ) from error  # fmt: skip
     if array.ndim != 1 or array.dtype.kind != "U":
         raise InputFileError("this is no array of headers", file=path, got=array.dtype)
-    return [_whole(str(text)) for text in array]
+    return [whole_cards(str(text)) for text in array]
 
 
 def write_wcs_log(path: Path, headers: Mapping[str, Sequence[str]]) -> None:
@@ -90,13 +91,8 @@ def _read_log(path: Path, changed: int | None) -> Mapping[str, tuple[CCD, ...]]:
     with StampStore(path) as store:
         return {
             exposure: tuple(
-                CCD.from_header(exposure, int(ccd), _whole(str(entry["header"])))
+                CCD.from_header(exposure, int(ccd), whole_cards(str(entry["header"])))
                 for ccd, entry in store[exposure].items()
             )
             for exposure in store
         }
-
-
-def _whole(text: str) -> str:
-    """Header cards with the blanks at the end of the last one, which texts of arrays lose."""
-    return text.ljust(-(-len(text) // 80) * 80)
