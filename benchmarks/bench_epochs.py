@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
+from rows import Row, add_json_option, write_rows
 
 from purepipe.catalogue import build_table
 from purepipe.config import SurveyConfig
@@ -227,7 +228,7 @@ def bytes_read() -> int:
     return int(line.split()[1])
 
 
-def measure(folder: Path, block_size: int, limit: int | None) -> None:
+def measure(folder: Path, block_size: int, limit: int | None) -> Row:
     """Run the tile phase and print the profile; in a process of its own."""
     config = survey(folder, block_size)
     context = WorkContext(config.out, config)
@@ -292,6 +293,9 @@ def measure(folder: Path, block_size: int, limit: int | None) -> None:
     got = bytes_read() - read - read_detections
     print(f"read {got / 1e9:.2f} GB in the blocks; the pixels of the stamps: {needed / 1e9:.2f} GB")
     print(f"most often opened file of a CCD in one block: {worst} times")
+    name = f"tile of {rows} objects and {pairs / rows:.1f} epochs, all after the detection"
+    figures = {"memory_gb": peak, "stamps": used}
+    return Row(name, "", f"{peak:.1f} GB of memory", figures, [total])
 
 
 def main() -> None:
@@ -305,9 +309,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of the simulated files")
     parser.add_argument("--keep", action="store_true", help="keep the files; use them when there")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    add_json_option(parser)
     options = parser.parse_args()
     if options.measure:
-        measure(options.folder, options.block, options.limit)
+        row = measure(options.folder, options.block, options.limit)
+        write_rows(options.json, [row])
         return
     folder = options.folder or Path(tempfile.mkdtemp(prefix="bench-epochs-"))
     try:
@@ -318,6 +324,7 @@ def main() -> None:
         again = [sys.executable, __file__, "--measure", "--folder", str(folder)]
         again += ["--block", str(options.block)]
         again += ["--limit", str(options.limit)] if options.limit else []
+        again += ["--json", str(options.json)] if options.json else []
         subprocess.run(again, check=True)
     finally:
         if not options.keep:

@@ -19,6 +19,7 @@ import importlib.util
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -41,18 +42,25 @@ PACKAGES = ("numpy", "scipy", "numba", "astropy", "galsim", "ngmix", "treecorr")
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A script, its arguments for the full and the quick case, and what it cannot run without."""
+    """A script, its arguments for the full and the quick case, and what it cannot run without.
+
+    Those of the quick case are None where there is no case that is both quick and worth telling.
+    """
 
     script: str
     full: str = ""
-    quick: str = ""
+    quick: str | None = ""
     programs: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
 
 
 BENCHMARKS: dict[str, Benchmark] = {
+    "detection": Benchmark(
+        "bench_detect.py", "--part processes --part step",
+        "--part processes --case ccd --repeats 1", ("source-extractor",),
+    ),
     "mask": Benchmark("bench_mask.py", "", "--polygons 120 --repeat 1", ("weightwatcher",)),
-    "psf agreement": Benchmark("bench_psf_agreement.py", "", "--only degree", ("psfex",)),
+    "psf agreement": Benchmark("bench_psf_agreement.py", "", "--only 'degree 1'", ("psfex",)),
     "psf": Benchmark(
         "bench_psf.py", "--stars 50 225 --repeat 3", "--stars 50 --repeat 1", ("psfex",)
     ),
@@ -76,6 +84,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         modules=("galsim",),
     ),
     "blended": Benchmark("bench_blended.py", "--pairs 11000 --stamps", "--pairs 200 --stamps"),
+    "epochs": Benchmark(
+        "bench_epochs.py", "", "--objects 1000 --side 2500 --exposures 2"
+    ),
+    "demo": Benchmark("bench_demo.py", "--identical --workers 2", None, modules=("galsim",)),
+    "chain": Benchmark("bench_chain.py", "--seeds 10", None, modules=("galsim",)),
 }  # fmt: skip
 
 
@@ -120,16 +133,18 @@ def measure(benchmark: Benchmark, *, quick: bool, timeout: float) -> dict[str, A
     """Run one benchmark; its rows and circumstances, or why there are none."""
     arguments = benchmark.quick if quick else benchmark.full
     record: dict[str, Any] = {
-        "command": f"python benchmarks/{benchmark.script} {arguments}".strip(),
+        "command": f"python benchmarks/{benchmark.script} {arguments or ''}".strip(),
         "date": time.strftime("%Y-%m-%d"), "quick": quick, "machine": machine(), "rows": [],
     }  # fmt: skip
+    if arguments is None:
+        return record | {"skipped": "not quick"}
     if lacking := missing(benchmark):
         return record | {"skipped": f"{lacking} not installed"}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.json"
-        command = [sys.executable, str(HERE / benchmark.script), *arguments.split()]
+        command = [sys.executable, str(HERE / benchmark.script), *shlex.split(arguments)]
         try:
             subprocess.run(
                 [*command, "--json", str(path)],
