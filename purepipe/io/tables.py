@@ -35,7 +35,7 @@ _FLAG_COLUMNS: tuple[tuple[str, type[DocumentedFlag]], ...] = (
     (r"FLAGS", flag_lists.DetectFlag),
     (r"IMAFLAGS_ISO|FLAGS_MASK", flag_lists.MaskFlag),
     (r"FLAGS_STAR", flag_lists.StarFlag),
-    (r"FLAGS_PSF|PSF_FLAG_\d+", flag_lists.PSFFlag),
+    (r"FLAGS_PSF", flag_lists.PSFFlag),
     (r"(NGMIX_)?FLAGS_EPOCH", flag_lists.EpochFlag),
     (r"FLAGS_SHAPE|(NGMIX_)?(MCAL_)?FLAGS_(1P|1M|2P|2M|NOSHEAR)", flag_lists.ShapeFlag),
     (r"(NGMIX_)?MCAL_FLAGS", flag_lists.ShapeFlag),

@@ -8,7 +8,8 @@ They are written on request, with the catalogue of a tile: ``products/<tile>/`` 
 - psf: ``galaxy_psf``, the PSF of every usable epoch with its shape (`StampStore`);
 - ngmix: one table for each metacalibration type;
 - spread: the spread model with NUMBER and magnitude;
-- v1: the final catalogue with ShapePipe's names, types and sentinels.
+- v1: the final catalogue with ShapePipe's names, types and sentinels; with psf, also the PSF of
+  every epoch in columns.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from numpy.typing import NDArray
 
 from purepipe.catalogue.columns_shapes import TYPES
 from purepipe.io.ldac import write_ldac
-from purepipe.io.stamp_store import EMPTY, stamp_writer
+from purepipe.io.stamp_store import EMPTY, StampStore, stamp_writer
 from purepipe.io.tables import write_table, write_tables
 from purepipe.pipeline import objects as block
 from purepipe.pipeline.units import CatalogueTask, WorkContext
 from purepipe.psf import attach_psfs, psf_at
+from purepipe.psf.columns import epoch_psf_columns
 from purepipe.survey import Epochs, EpochStamps, named, unit_name, with_sentinels
 
 if TYPE_CHECKING:
@@ -69,13 +71,28 @@ def write_products(
     if "spread" in wanted:
         path = make(f"sexcat_sm-{tile}.fits")
         write_ldac(path, _spread_table(final), provenance=context.provenance)
-    if "v1" in wanted:
-        write_table(make(f"final_cat-{tile}.fits"), with_sentinels(named(final, "v1")))
     if "vignets" in wanted:
         _write_vignets(task, context, make)
+    psfs: Path | None = None
     if "psf" in wanted:
-        _write_psfs(task, context, make(f"galaxy_psf-{tile}.sqlite"))
+        psfs = make(f"galaxy_psf-{tile}.sqlite")
+        _write_psfs(task, context, psfs)
+    if "v1" in wanted:
+        write_table(make(f"final_cat-{tile}.fits"), _original_catalogue(final, psfs))
     return paths
+
+
+def _original_catalogue(final: Table, psfs: Path | None) -> Table:
+    """The catalogue of make_cat; with the PSFs of all epochs (SAVE_PSF_DATA) where they are."""
+    table = with_sentinels(named(final, "v1"))
+    if psfs is not None:
+        with StampStore(psfs) as store:
+            columns = epoch_psf_columns(
+                table["NUMBER"], table["N_EPOCH"], lambda name: store.get(name, {})
+            )
+        # Before purepipe's own columns.
+        table.add_columns(columns, [table.colnames.index("NGMIX_MCAL_FLAGS") + 1] * len(columns))
+    return table
 
 
 def ngmix_tables(final: Table) -> dict[str, Table]:

@@ -17,7 +17,7 @@ from purepipe.io.shape_tables import TYPES, read_shapes
 from purepipe.io.stamp_store import StampStore
 from purepipe.io.tables import write_table
 from purepipe.psf import spread_class
-from purepipe.psf.spread import FWHM_OVER_SIGMA
+from purepipe.psf.columns import epoch_psf_columns
 from purepipe.shapepipe.config import MakeCatConfig
 from purepipe.survey import tile_id
 
@@ -57,7 +57,9 @@ def final_catalogue(job: Job, config: MakeCatConfig, record: Record) -> None:
     _add_shapes(final, read_shapes(shape), str(shape))
     if config.save_psf:
         with StampStore(psf) as store:
-            _add_psf(final, store)
+            counts = final["N_EPOCH"] if "N_EPOCH" in final.colnames else np.zeros(len(final), int)
+            columns = epoch_psf_columns(final["NUMBER"], counts, lambda name: store.get(name, {}))
+        final.add_columns(columns)
     final["TILE_NAME"] = np.full(len(final), number)
     write_table(record.product(f"final_cat{job.number}.fits"), final)
 
@@ -130,25 +132,3 @@ def _add_shapes(final: Table, tables: Mapping[str, Table], file: str) -> None:
 def _put(final: Table, name: str, rows: Any, values: Any, blank: NDArray[Any]) -> None:
     blank[rows] = values
     final[name] = blank
-
-
-def _add_psf(final: Table, store: StampStore) -> None:
-    """The PSF of every epoch of an object, in the order of its own epochs."""
-    n = len(final)
-    counts = np.asarray(final["N_EPOCH"]) if "N_EPOCH" in final.colnames else np.zeros(n, int)
-    longest = int(counts.max(initial=0)) + 1
-    shape = np.full((longest, n, 2), -10.0)
-    width = np.zeros((longest, n))
-    flag = np.ones((longest, n), np.int16)
-    for row, number in enumerate(np.asarray(final["NUMBER"]).tolist()):
-        for place, entry in enumerate(list(store.get(str(number), {}).values())[:longest]):
-            moments = entry.get("SHAPES")
-            if moments is None or moments["FLAG_PSF_HSM"] != 0:
-                continue
-            shape[place, row] = moments["E1_PSF_HSM"], moments["E2_PSF_HSM"]
-            width[place, row] = FWHM_OVER_SIGMA * moments["SIGMA_PSF_HSM"]
-            flag[place, row] = 0
-    for place in range(longest):
-        final[f"PSF_ELL_{place + 1}"] = shape[place]
-        final[f"PSF_FWHM_{place + 1}"] = width[place]
-        final[f"PSF_FLAG_{place + 1}"] = flag[place]

@@ -153,6 +153,41 @@ def test_shapes_and_spread_model_in_the_original_forms(finished):
     assert original["TILE_ID"].dtype == np.float64
 
 
+def test_every_column_of_make_cat(finished):
+    """The list of ShapePipe's final catalogue, in its order and types, then purepipe's own."""
+    final = read_table(finished.root / f"catalogue/final_cat-{TILE}.fits")
+    original = read_table(finished.root / f"products/{TILE}/final_cat-{TILE}.fits")
+    types = ("1M", "1P", "2M", "2P", "NOSHEAR")
+    groups = ("T", "Tpsf", "SNR", "FLUX", "MAG", "FLAGS", "T_PSFo", "FLUX_ERR", "MAG_ERR", "ELL",
+              "ELL_ERR", "ELL_PSFo", "T_ERR")  # fmt: skip
+    most = int(np.max(final["N_EPOCH"]))
+    names = [
+        "N_EPOCH", "TILE_ID", "SPREAD_MODEL", "SPREADERR_MODEL", "SPREAD_CLASS", "NGMIX_N_EPOCH",
+        "NGMIX_MOM_FAIL", *(f"NGMIX_{group}_{kind}" for group in groups for kind in types),
+        "NGMIX_MCAL_FLAGS",
+        *(f"PSF_{what}_{j}" for j in range(1, most + 2) for what in ("ELL", "FWHM", "FLAG")),
+    ]  # fmt: skip
+    start = original.colnames.index("N_EPOCH")
+    assert original.colnames[start : start + len(names)] == names
+    for name in names:
+        pair = "ELL" in name
+        assert original[name].shape == ((len(final), 2) if pair else (len(final),)), name
+        integer = name in ("N_EPOCH", "SPREAD_CLASS") or name.startswith("PSF_FLAG")
+        assert original[name].dtype.kind == ("i" if integer else "f"), name
+    with StampStore(finished.root / f"products/{TILE}/galaxy_psf-{TILE}.sqlite") as store:
+        for row in range(0, len(final), 7):
+            epochs = (
+                list(store[str(final["NUMBER"][row])].values()) if final["N_EPOCH"][row] else []
+            )
+            for j in range(1, most + 2):
+                known = j <= len(epochs)
+                assert original[f"PSF_FLAG_{j}"][row] == (0 if known else 1)
+                width = 2.35482004503 * epochs[j - 1]["SHAPES"]["SIGMA_PSF_HSM"] if known else 0.0
+                assert original[f"PSF_FWHM_{j}"][row] == pytest.approx(width)
+                if not known:
+                    assert original[f"PSF_ELL_{j}"][row].tolist() == [-10, -10]
+
+
 def test_every_product_tells_its_origin(finished):
     paths = [path for path in finished.root.rglob("*") if path.suffix in (".fits", ".psf")]
     assert {path.name.split("-")[0] for path in paths} >= {

@@ -12,19 +12,21 @@ import pytest
 from purepipe.commands import stars
 from purepipe.config import PSFInterpolationConfig, ShapeConfig, SimulateConfig
 from purepipe.config.simulate import StarFieldConfig
-from purepipe.errors import ExitCode
+from purepipe.errors import ConfigError, ExitCode
 from purepipe.flags import NOT_ATTEMPTED_BIT
 from purepipe.io import read_ldac, read_table
 from purepipe.io.config_file import write_toml
-from purepipe.io.images import read_image
+from purepipe.io.images import read_image, write_image
 from purepipe.io.ldac import read_epochs
 from purepipe.io.psf_file import read_psf
 from purepipe.io.shape_tables import read_shapes
 from purepipe.io.stamp_store import StampStore
 from purepipe.psf import attach_psfs, sky_positions
 from purepipe.shapepipe.check import check
-from purepipe.shapepipe.config import PSFInterpConfig
+from purepipe.shapepipe.config import MakeCatConfig, PSFInterpConfig, SextractorConfig
 from purepipe.shapepipe.convert import convert
+from purepipe.shapepipe.detection import sextractor
+from purepipe.shapepipe.final import final_catalogue
 from purepipe.shapepipe.headers import read_wcs_log
 from purepipe.shapepipe.job import Job, Record
 from purepipe.shapepipe.models import interpolate
@@ -190,6 +192,32 @@ def test_the_final_catalogue(tree):
     assert (final["SPREAD_CLASS"][no_model] == -1).all()
 
 
+def test_the_final_catalogue_with_the_psf_of_every_epoch(tree, tmp_path):
+    """SAVE_PSF_DATA: the original's columns, after all others."""
+    output = tree[0] / "run_tile"
+    files = (
+        output / "sextractor_runner/output/tile_sexcat-000-000.fits",
+        next((output / "spread_model_runner/output").glob("*-000-000.fits")),
+        output / "psfexinterp_runner/output/galaxy_psf-000-000.sqlite",
+        next((output / "ngmix_runner/output").glob("*-000-000.fits")),
+    )
+    config = MakeCatConfig(save_psf=True)
+    job = Job("s", "make_cat", "-000-000", files, (), config, tmp_path, tmp_path / "log")
+    final_catalogue(job, config, Record(tmp_path))
+    final = read_table(tmp_path / "final_cat-000-000.fits")
+    most = int(np.max(final["N_EPOCH"])) + 1
+    names = [f"PSF_{what}_{j}" for j in range(1, most + 1) for what in ("ELL", "FWHM", "FLAG")]
+    start = final.colnames.index("NGMIX_MCAL_FLAGS") + 1
+    assert final.colnames[start : start + len(names)] == names
+    assert (np.asarray(final[f"PSF_FLAG_{most}"]) == 1).all()
+    assert (np.asarray(final[f"PSF_ELL_{most}"]) == -10).all()
+    seen = np.asarray(final["PSF_FLAG_1"]) == 0
+    assert 0.7 < seen.mean() <= 1
+    assert (np.abs(final["PSF_ELL_1"][seen]) < 0.2).all()
+    assert ((final["PSF_FWHM_1"][seen] > 2) & (final["PSF_FWHM_1"][seen] < 8)).all()
+    assert (np.asarray(final["PSF_FWHM_1"])[~seen] == 0).all()
+
+
 def test_shapes_are_those_of_the_steps_without_files(tree):
     """Stamps and PSFs that went through files give what the steps give in memory."""
     root = tree[0]
@@ -237,6 +265,38 @@ def test_shapes_are_those_of_the_steps_without_files(tree):
             off = (np.abs(ours - theirs) / np.asarray(direct[kind][f"{name}_err"]))[good]
             assert np.quantile(off, 0.9) < 1e-4, name
             assert off.max() < 0.1, name
+
+
+def test_objects_of_a_detection_image(tree, tmp_path, monkeypatch):
+    """DETECTION_IMAGE: found on one image, measured on another with three times the signal."""
+    monkeypatch.chdir(tree[0].parent)
+    exposure = tree[0] / "run_split/split_exp_runner/output"
+    image, weight = (exposure / f"{kind}-2100001-0.fits" for kind in ("image", "weight"))
+    pixels, header = read_image(image)
+    write_image(tmp_path / "bright.fits", 3 * pixels, header)
+    example = Path("example")
+    config = SextractorConfig(
+        sex_file=example / "test_all_exp/default.sex", flag_image=False,
+        param_file=example / "test_sex/default.param",
+    )  # fmt: skip
+    dual = replace(config, detection_image=True, detection_weight=True, prefix="dual")
+    tables = []
+    for files, setting in (
+        ((image, weight), config),
+        ((tmp_path / "bright.fits", weight, image, weight), dual),
+    ):
+        job = Job("s", "sextractor", "-0", files, (), setting, tmp_path, tmp_path / "log")
+        sextractor(job, setting, Record(tmp_path))
+        tables.append(read_ldac(tmp_path / ("dual_sexcat-0.fits" if tables else "sexcat-0.fits")))
+    alone, both = tables
+    assert len(alone) == len(both) > 20
+    np.testing.assert_array_equal(both["X_IMAGE"], alone["X_IMAGE"])
+    ratio = np.asarray(both["FLUX_AUTO"]) / np.asarray(alone["FLUX_AUTO"])
+    assert (np.abs(ratio / 3 - 1) < 1e-4).mean() > 0.9
+    assert np.median(ratio) == pytest.approx(3, rel=1e-5)
+    job = Job("s", "sextractor", "-0", (image, weight), (), dual, tmp_path, tmp_path / "log")
+    with pytest.raises(ConfigError, match=r"FILE_PATTERN: the number of patterns .* detection_we"):
+        sextractor(job, dual, Record(tmp_path))
 
 
 @pytest.mark.parametrize(("min_stars", "flag"), [(6, 0), (1000, 1)])
