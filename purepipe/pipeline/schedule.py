@@ -215,7 +215,7 @@ class Schedule:
         if needed and not self.warm and self.own_pool:
             self.warm = True
             if not isinstance(self.pool, SerialExecutor | ThreadPoolExecutor):
-                self.progress.stage("preparing kernels")
+                self.progress.stage("preparing kernels; the first time they are compiled")
                 # Broken by a death while headers were read: the units compile, in a new pool.
                 with suppress(BrokenExecutor):
                     warm_up(self.pool, cells=self.context.config.tile.metadetect.enabled)
