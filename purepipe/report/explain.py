@@ -222,6 +222,11 @@ def panels(epochs: EpochStamps, i: int, row: Table) -> Callable[[Axes], None]:
         )  # fmt: skip
         for k, (title, pixels) in enumerate(shown):
             extent = (k * (n + _GAP), k * (n + _GAP) + n, 0, len(image))
+            axes.text(extent[0], len(image) + 1.5, title, fontsize=8, va="bottom")
+            if not np.nan_to_num(pixels).any():
+                place = float(np.mean(extent[:2])), float(np.mean(extent[2:]))
+                axes.text(*place, "none", ha="center", va="center", color="#888888")
+                continue
             low, top = (0.0, 0.7 * psf.max() or 1.0) if title == "PSF" else (-3 * noise, high)
             axes.imshow(
                 pixels, origin="lower", extent=extent, interpolation="nearest", cmap="gray_r",
@@ -231,7 +236,6 @@ def panels(epochs: EpochStamps, i: int, row: Table) -> Callable[[Axes], None]:
                 veil = np.zeros((*image.shape, 4))
                 veil[bad] = VEIL
                 axes.imshow(veil, origin="lower", extent=extent, interpolation="nearest")
-            axes.text(extent[0], len(image) + 1.5, title, fontsize=8, va="bottom")
         axes.set(xlim=(0, 5 * n + 4 * _GAP), ylim=(0, len(image) + 8))
         axes.set_axis_off()
 
