@@ -264,6 +264,8 @@ def metacal_fit(
     use = check_valid(valid, epoch_counts, (nobj, nepoch))
     bad = bad_pixels(weights, masks, stamps.shape)
     sigma = check_sigmas(sigmas, weights, (nobj, nepoch))
+    if bad is not None:
+        sigma[bad.all(axis=(2, 3))] = np.nan  # nothing was seen, whatever the noise
     seeds, flip = check_seed(seed, nobj)
     options = replace(options, flip_noise=options.flip_noise != flip)
     flat, noise = _stamps_and_noise(stamps, use, bad, sigma, seeds, noise_images, options)

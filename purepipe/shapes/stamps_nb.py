@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import inner_kernel, kernel
+from purepipe._jit import inner_kernel, kernel, lean_kernel
 from purepipe.flags import EpochFlag
 from purepipe.shapes.noise_nb import mix, normal_pair
 
@@ -34,6 +34,30 @@ RATIO_WIDTH = 0.3
 LEAST_FRACTION = 0.3  # of the good pixels must remain for the noise
 
 
+@lean_kernel
+def kth_smallest(values: Floats, k: int) -> float:
+    """The value in place k if they were sorted (Hoare 1961, algorithm 65); changes their order."""
+    low, high = 0, values.size - 1
+    while low < high:
+        pivot = values[k]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if j < k:
+            low = i
+        if k < i:
+            high = j
+    smallest: float = values[k]
+    return smallest
+
+
 @inner_kernel
 def sample_scale(values: Singles, number: int) -> Any:
     """Median and sigma (by median absolute deviation) of about a hundred of the values."""
@@ -42,12 +66,10 @@ def sample_scale(values: Singles, number: int) -> Any:
     few = np.empty(size)
     for i in range(size):
         few[i] = values[i * stride]
-    few.sort()
-    centre = few[size // 2]
+    centre = kth_smallest(few, size // 2)
     for i in range(size):
         few[i] = abs(few[i] - centre)
-    few.sort()
-    return centre, MAD_TO_SIGMA * few[size // 2]
+    return centre, MAD_TO_SIGMA * kth_smallest(few, size // 2)
 
 
 @inner_kernel

@@ -225,6 +225,22 @@ def test_one_bad_epoch_leaves_the_other(scene):
     np.testing.assert_array_equal(result.pars[3], alone.pars[3])
 
 
+@pytest.mark.parametrize("given", ["masks", "weights"])
+def test_an_epoch_without_a_good_pixel_is_flagged(scene, given):
+    masks = np.zeros(scene.images.shape, bool)
+    masks[1] = True
+    masks[3, 1] = True
+    choice = {"masks": masks} if given == "masks" else {"weights": (~masks).astype(np.float32)}
+    result = fit(scene, noise="none", **choice)
+    assert (result.flags[1] == ShapeFlag.NO_EPOCH | ShapeFlag.BAD_INPUT).all()
+    assert np.isnan(result.pars[1]).all()
+    assert (result.epoch_flags[1] == ShapeFlag.BAD_INPUT).all()
+    assert result.good[3]
+    assert result.epoch_flags[3, 1] == ShapeFlag.BAD_INPUT
+    alone = fit(scene, noise="none", valid=np.arange(2) < np.array([2, 2, 2, 1, 2, 2])[:, None])
+    np.testing.assert_array_equal(result.pars[3], alone.pars[3])
+
+
 def test_garbage_never_raises_nor_takes_long():
     rng = np.random.default_rng(0)
     shape = (40, 2, 25, 25)
