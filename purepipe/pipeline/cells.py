@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from purepipe.exposure import inverse_variance
 from purepipe.io.background import read_background
-from purepipe.io.images import FitsFile, open_fits, read_header, read_section, section_of
+from purepipe.io.images import FitsFile, open_fits, read_header, section_of
 from purepipe.io.psf_file import read_psf
 from purepipe.io.tables import read_table, write_tables
 from purepipe.pipeline.objects import tile_ccds
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 _RIM = 8  # pixels around a cell that its interpolation reaches
+_STRIPE = 64  # rows of a CCD that are read together
+_BANDS = 48  # pieces of CCDs in memory, of 3 MB each on large ones
 
 ReadEpochs = Callable[[CellArea, WCS], list[CellEpoch]]
 
@@ -127,10 +129,19 @@ def epoch_reader(task: TileTask, context: WorkContext) -> Iterator[ReadEpochs]:
         def background(folder: Path) -> Any:
             return read_background(folder / "background.fits")
 
-        def part(path: Path, hdu: int | None, window: tuple[int, ...]) -> NDArray[Any]:
+        @lru_cache(maxsize=_BANDS)
+        def band(path: Path, hdu: int | None, y0: int, y1: int, nx: int) -> NDArray[Any]:
             if path not in held:
                 held[path] = stack.enter_context(open_fits(path))
-            return section_of(held[path], hdu, *window)
+            return section_of(held[path], hdu, y0, y1, 0, nx)
+
+        def part(
+            path: Path, hdu: int | None, window: tuple[int, int, int, int], shape: tuple[int, int]
+        ) -> NDArray[Any]:
+            # Neighbouring cells want nearly the same rows, and compressed rows come as a whole.
+            y0, y1, x0, x1 = window
+            low, high = y0 // _STRIPE * _STRIPE, min(-(-y1 // _STRIPE) * _STRIPE, shape[0])
+            return band(path, hdu, low, high, shape[1])[y0 - low : y1 - low, x0:x1]
 
         def read_one(index: int, x: NDArray[Any], y: NDArray[Any]) -> CellEpoch | None:
             ccd, unit = ccds[index], task.ccds[index].task
@@ -145,10 +156,10 @@ def epoch_reader(task: TileTask, context: WorkContext) -> Iterator[ReadEpochs]:
             )  # fmt: skip
             if not psf.usable[0]:
                 return None
-            pixels = part(unit.image, unit.hdu, window)
-            weight = part(unit.weight, unit.weight_hdu, window)
+            pixels = part(unit.image, unit.hdu, window, ccd.shape)
+            weight = part(unit.weight, unit.weight_hdu, window, ccd.shape)
             bad = inverse_variance(weight, inputs.weight_kind) == 0
-            bad |= read_section(folder / "mask.fits", None, *window) != 0
+            bad |= part(folder / "mask.fits", None, window, ccd.shape) != 0
             bad |= _unexposed(ccd, context.config.tile.epochs.ccd_size or ccd.area, window)
             level = background(folder).rows(y0, y1)[:, x0:x1]
             image = (pixels.astype(np.float32) - level) * np.float32(ccd.flux_scale)
