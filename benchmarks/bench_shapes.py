@@ -378,8 +378,9 @@ def print_calibration(arguments):
     for name in arguments.calibration or cases:
         choices, runs = cases[name]
         library = draw_library(
-            arguments.galaxies, seed=arguments.seed, shear_grid=arguments.shear_grid, **choices
-        )
+            arguments.galaxies, seed=arguments.seed, gamma=arguments.gamma,
+            shear_grid=arguments.shear_grid, **choices,
+        )  # fmt: skip
         for snr, factor in runs:
             rows += print_bias(
                 library, factor * arguments.pairs, arguments.threads, arguments.noise,
@@ -398,6 +399,7 @@ def main():
     parser.add_argument("--reference", type=Path, default=REFERENCE, help="ngmix fits (.npz)")
     parser.add_argument("--pairs", type=int, default=0, help="pairs of the bias at each S/N")
     parser.add_argument("--galaxies", type=int, default=200, help="different galaxies")
+    parser.add_argument("--gamma", type=float, default=0.01, help="shear of the bias")
     parser.add_argument("--threads", type=int, default=1, help="of the bias")
     parser.add_argument("--noise", default="min", help="noise mode of the bias")
     parser.add_argument("--seed", type=int, default=5, help="of galaxies and noise of the bias")
@@ -422,8 +424,9 @@ def main():
         write_rows(arguments.json, rows + print_accuracy(arguments.reference))
         return
     library = draw_library(
-        arguments.galaxies, turns=2 if arguments.pairs else 1, shear_grid=arguments.shear_grid
-    )
+        arguments.galaxies, turns=2 if arguments.pairs else 1, gamma=arguments.gamma,
+        shear_grid=arguments.shear_grid,
+    )  # fmt: skip
     if not arguments.only_bias:
         print_times(library, arguments.objects, arguments.repeat)
         print_threads(library, max(arguments.objects, 600), arguments.repeat)
@@ -432,7 +435,7 @@ def main():
     if arguments.memory:
         print_memory(library, arguments.memory)
     if arguments.pairs:
-        print("\nshear bias, gamma = 0.02\n" + HEAD)
+        print(f"\nshear bias, gamma = {arguments.gamma:g}\n" + HEAD)
         print_bias(library, arguments.pairs, arguments.threads, arguments.noise, arguments.seed)
 
 
