@@ -241,7 +241,8 @@ def binned(values, clean):
 
 def clipped(counts, levels, scale, zero):
     counts = np.concatenate([counts[:levels], [0, 0]])
-    low, high, sigma, previous, mean, median = 0, levels - 1, 10.0 * (levels - 1), 1.0, 0.0, 0.0
+    low, high, sigma, previous, median = 0, levels - 1, 10.0 * (levels - 1), 1.0, 0.0
+    mean = float(zero)  # for a single level: it is not iterated
     for _ in range(100):
         if not (sigma >= 0.1 and abs(sigma / previous - 1) > 1e-4):
             break
