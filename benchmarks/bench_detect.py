@@ -1,25 +1,34 @@
-"""Time detection beside the original program, on the same simulated image.
+"""Time detection beside SExtractor, show how its cost grows, and what compilation costs.
 
-Times are CPU seconds (user and system) and wall seconds of processes that start, read FITS files
-and write a catalogue, the original's and purepipe's in turn; then those of purepipe from arrays in
-memory, whole and by parts. Machine code is compiled before. ``--scaling`` times numbers of sources
-instead, in images not larger than ``--shape`` (10000 10000 for all), ``--compile`` the first call
-with an empty cache.
+    python benchmarks/bench_detect.py                   # all parts, a few minutes
+    python benchmarks/bench_detect.py --part processes --large
+
+``processes``: ``purepipe sex`` and the original program in turn, on the same files of a CCD and of
+a tile (4000 x 4000 pixels, with --large 10000 x 10000): CPU and wall seconds and peak memory of
+processes that start, read, detect and write, first with one thread, then with all cores; and
+whether the catalogues are the same. ``step``: the parts of the step on arrays in memory, CPU
+seconds. ``growth``: CPU seconds against sources and against pixels. ``compile``: CPU seconds of
+compiling all kernels of the package into an empty cache. Except there, machine code is compiled
+and bytecode written before the time is taken.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from astropy.table import Table
+from rows import Row, add_json_option, program_version, take_turns, write_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -30,158 +39,250 @@ from purepipe.detect.footprints import threshold_image
 from purepipe.detect.planes import prepare_image
 from tests.detect.cases import exposure_of, original_columns
 from tests.detect.compare import assert_same
-from tests.detect.fields import make_field
+from tests.detect.fields import Field, make_field
 from tests.detect.sextractor import EXPOSURE, PROGRAM, TILE, run_sextractor
 
-WORKER = """
-import sys
-sys.path.insert(0, {root!r})
-from purepipe.config import DetectConfig
-from purepipe.detect import extract
-from purepipe.exposure import Exposure
-from purepipe.io.images import read_image
-from purepipe.wcs import WCS
-image, header = read_image("image.fits")
-weight, flags = read_image("weight.fits")[0], read_image("flag.fits")[0]
-exposure = Exposure(image, weight, "relative", flags, wcs=WCS.from_header(header), gain=2.0,
-                    saturation=5000.0, zero_point=30.0)
-del image, weight, flags
-table = extract(exposure, DetectConfig.{preset}(), threads={threads}).table
-table.write("ours.fits", overwrite=True)
-"""
+PARTS = ("processes", "step", "growth", "compile")
+ARCMIN2 = (60 / 0.187) ** 2  # pixels
 
 
-def timed(command, folder):
-    """CPU and wall seconds of a process."""
+class Case(NamedTuple):
+    """A field and the settings of its kind."""
+
+    name: str
+    shape: tuple[int, int]
+    density: float  # sources per square arcmin
+    tile: bool
+
+    @property
+    def sources(self) -> int:
+        """Number of sources that are drawn."""
+        return int(self.shape[0] * self.shape[1] / ARCMIN2 * self.density)
+
+    @property
+    def config(self) -> DetectConfig:
+        """Settings of this kind of image."""
+        return DetectConfig.tile() if self.tile else DetectConfig.exposure()
+
+    def field(self) -> Field:
+        """The simulated images."""
+        return make_field(
+            self.shape, self.sources, seed=77, clusters=self.sources // 40,
+            sky=0.0 if self.tile else 600.0,
+        )  # fmt: skip
+
+
+CCD = Case("CCD", (4644, 2112), 35, tile=False)
+SMALL_TILE = Case("tile", (4000, 4000), 20, tile=True)
+LARGE_TILE = Case("tile", (10_000, 10_000), 20, tile=True)
+
+
+class Process(NamedTuple):
+    """What a process took."""
+
+    cpu: float
+    wall: float
+    memory: float  # GB
+
+
+def timed(command: Sequence[str], folder: Path) -> Process:
+    """Run a process to its end."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    # As after an installation: bytecode is there.
+    environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
     start = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     if status:
-        raise SystemExit(f"{command[0]} failed")
-    return usage.ru_utime + usage.ru_stime, wall
+        raise SystemExit(f"{' '.join(command)} failed")
+    return Process(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1e6)
 
 
-def called(function):
-    """CPU and wall seconds of a call, and its result."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    result = function()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu, time.perf_counter() - start, result
+def write_files(folder: Path, case: Case) -> None:
+    """The images and settings of a case, and the original's first catalogue."""
+    keys = {**(TILE if case.tile else EXPOSURE), "CHECKIMAGE_TYPE": "NONE"}
+    run_sextractor(folder, case.field(), keys, original_columns(), checks=())
 
 
-def spread(values):
+def alone(function: Any, *arguments: Any) -> None:
+    """Call a function in a process of its own: memory of this one would count as its children's."""
+    process = get_context("spawn").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{function.__name__} failed")
+
+
+def spread(values: Sequence[float]) -> str:
     """Median and range."""
     return f"{statistics.median(values):8.2f}  ({min(values):.2f} to {max(values):.2f})"
 
 
-def stages(exposure, config, threads):
-    """Print the CPU time of each part of the step."""
-    cpu, _, prepared = called(lambda: prepare_image(exposure, config, threads=threads))
-    print(f"  background, weights, subtraction  {cpu:8.2f}")
-    cpu, _, found = called(lambda: threshold_image(prepared, config, threads=threads))
-    print(f"  filter and threshold              {cpu:8.2f}")
-    cpu, _, prints = called(lambda: find_footprints(prepared, found, config, threads=threads))
-    print(f"  components and deblending         {cpu:8.2f}")
-    cpu, _, _ = called(lambda: catalogue_objects(prints, found, config))
-    print(f"  cleaning, order, labels           {cpu:8.2f}")
-    cpu, _, detection = called(lambda: extract(exposure, config, threads=threads))
-    print(f"  the whole step                    {cpu:8.2f}")
-    return detection
+def beside(case: Case, repeats: int) -> Iterator[Row]:
+    """Both programs in turn: one thread, then all cores."""
+    cores = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        alone(write_files, folder, case)
+        theirs = [str(PROGRAM), "image.fits", "-c", "run.sex"]
+        runs: dict[int, list[tuple[Process, Process]]] = {}
+        for threads in sorted({1, cores}):
+            ours = [
+                sys.executable, "-P", "-m", "purepipe", "sex", "image.fits", "-c", "run.sex",
+                "-CATALOG_NAME", f"ours{threads}.fits", "-NTHREADS", str(threads),
+            ]  # fmt: skip
+            timed(ours, folder)  # compiles
+            runs[threads] = [(timed(theirs, folder), timed(ours, folder)) for _ in range(repeats)]
+        # Afterwards: the memory that this takes would count as that of later processes.
+        for threads, pairs in runs.items():
+            agreement, count = differences(folder, f"ours{threads}.fits")
+            title = f"{case.name} {case.shape[0]} x {case.shape[1]}, {count} objects"
+            print(f"{title}, {threads} threads: {agreement}")
+            compared(pairs)
+            clock = "CPU" if threads == 1 else "wall"
+            figures = {"memory (GB)": max(b.memory for _, b in pairs)}
+            mine, his = ([getattr(pair[k], clock.lower()) for pair in pairs] for k in (1, 0))
+            rival = f"SExtractor {program_version('source-extractor')}"
+            yield Row(f"purepipe sex, {title}", rival, agreement, figures, mine, his,
+                      threads=threads, clock=clock)  # fmt: skip
 
 
-def beside(folder, preset, threads, repeats):
-    """Run both programs in turn; print CPU and wall times and ratios."""
-    (folder / "worker.py").write_text(
-        WORKER.format(root=str(Path(__file__).parents[1]), preset=preset, threads=threads)
-    )
-    original, ours = [PROGRAM, "image.fits", "-c", "run.sex"], [sys.executable, "worker.py"]
-    timed(ours, folder)  # compiles
-    runs = [(timed(original, folder), timed(ours, folder)) for _ in range(repeats)]
-    for k, what in enumerate(("CPU seconds", "wall seconds")):
-        print(f"{what}: source-extractor     {spread([a[k] for a, _ in runs])}")
-        print(f"{what}: purepipe, {threads} threads  {spread([b[k] for _, b in runs])}")
-        print(f"{what}: ratio                {spread([b[k] / a[k] for a, b in runs])}")
+def compared(pairs: Sequence[tuple[Process, Process]]) -> None:
+    """Print what both programs took, and the ratios."""
+    for k, what in enumerate(("CPU (s)", "wall (s)", "memory (GB)")):
+        print(f"  {what:12} source-extractor {spread([a[k] for a, _ in pairs])}")
+        print(f"  {what:12} purepipe sex     {spread([b[k] for _, b in pairs])}")
+        print(f"  {what:12} ratio            {spread([b[k] / a[k] for a, b in pairs])}")
 
 
-def differences(ours, original):
+def differences(folder: Path, file: str) -> tuple[str, int]:
     """Whether two catalogues are the same, or which columns differ in how many rows."""
+    ours, original = (Table.read(folder / name, hdu=1) for name in (file, "out.fits"))
     if len(ours) != len(original):
-        return f"but purepipe has {len(ours)}"
+        return f"{len(ours)} objects instead of {len(original)}", len(original)
     found = []
     for name in ours.colnames:
+        values = np.asarray(ours[name])
+        plain = Table(
+            {"NUMBER": ours["NUMBER"], name: values.astype(values.dtype.newbyteorder("="))}
+        )
         try:
-            assert_same(ours, original, [name], exact=True)
+            assert_same(plain, original, [name], exact=True)
         except AssertionError:
             rows = np.asarray(ours[name] != original[name]).reshape(len(ours), -1).any(axis=1)
             found.append(f"{name} in {rows.sum()} rows")
-    return "catalogues differ: " + ", ".join(found) if found else "catalogues identical"
+    return "differing: " + ", ".join(found) if found else "identical catalogues", len(original)
 
 
-def scaling(preset, largest):
-    """Print the CPU time for growing numbers of sources and of pixels, up to `largest` pixels."""
-    extract(exposure_of(make_field((300, 200), 30, seed=1)), getattr(DetectConfig, preset)())
-    cases = ((400, 160), (1000, 1000), (3200, 1000), (3200, 10_000), (10_000, 100_000))
-    for size, sources in cases:
-        if size * size > largest:
-            continue
-        field = make_field((size, size), sources, seed=1, sky=0.0 if preset == "tile" else 600.0)
-        exposure, config = exposure_of(field), getattr(DetectConfig, preset)()
-        cpu, _, found = called(lambda e=exposure, c=config: extract(e, c))
-        print(f"{size} x {size}, {sources} sources: {len(found.table)} objects {cpu:8.2f} CPU s")
+def stages(case: Case, repeats: int) -> Iterator[Row]:
+    """The CPU time of each part of the step, on arrays."""
+    exposure, config = exposure_of(case.field()), case.config
+    prepared = prepare_image(exposure, config)
+    found = threshold_image(prepared, config)
+    prints = find_footprints(prepared, found, config)
+    jobs = {
+        "background, weights, subtraction": lambda: prepare_image(exposure, config),
+        "filter and threshold": lambda: threshold_image(prepared, config),
+        "components and deblending": lambda: find_footprints(prepared, found, config),
+        "cleaning, order, labels": lambda: catalogue_objects(prints, found, config),
+        "the whole step": lambda: extract(exposure, config),
+    }
+    print(f"{case.name} {case.shape[0]} x {case.shape[1]}, from memory, CPU seconds:")
+    for name, spent in take_turns(jobs, repeats).items():
+        print(f"  {name:33}{spread([one.cpu for one in spent])}")
+    cpu = [one.cpu for one in spent]
+    yield Row(f"detection on arrays, {case.name} {case.shape[0]} x {case.shape[1]}", "itself",
+              seconds=cpu)  # fmt: skip
 
 
-def compiling(folder):
-    """Print the time of the first call with an empty cache of machine code."""
-    code = "from purepipe.pipeline.warm import warm_detection; warm_detection()"
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache")}
-    for what in ("first", "second"):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
-        print(f"{what} start: {time.perf_counter() - start:.1f} s")
+def growth(large: bool) -> Iterator[Row]:
+    """CPU time against the number of sources, and against that of pixels."""
+    side = 10_000 if large else 5000
+    extract(exposure_of(make_field((300, 200), 30, seed=1)))  # compiles
+    rows = []
+    print("CPU seconds of the step, on arrays")
+    for title, cases in (
+        ("sources", [(side, n) for n in (1000, 10_000, 100_000)]),
+        ("pixels", [(n, n * n // 5000) for n in (1250, 2500, 5000, *((10_000,) * large))]),
+    ):
+        print(f"  against the number of {title}:")
+        for size, sources in cases:
+            exposure = exposure_of(make_field((size, size), sources, seed=1))
+            cpu, objects = 1e9, 0
+            for _ in range(2 if sources < 50_000 else 1):
+                start = time.process_time()
+                objects = extract(exposure).meta["SEXNFIN"]
+                cpu = min(cpu, time.process_time() - start)
+            pixels = size * size
+            rows.append((pixels, objects, cpu))
+            print(f"    {size:6} x {size:<6}{sources:8} sources {objects:8} objects {cpu:8.2f} s")
+    matrix = np.array([(pixels, objects) for pixels, objects, _ in rows], float)
+    seconds = np.array([cpu for *_, cpu in rows])
+    # Relative residuals, or the largest images alone would count.
+    slope = np.linalg.lstsq(matrix / seconds[:, None], np.ones(len(rows)))[0]
+    worst = float(np.abs(matrix @ slope / seconds - 1).max())
+    text = f"{slope[0] * 1e9:.0f} ns a pixel + {slope[1] * 1e6:.0f} us an object, to {worst:.0%}"
+    print(f"  linear: {text}")
+    yield Row("detection, cost", "itself", f"linear: {text}", {"residual": worst})
 
 
-def main():
-    """Run the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", type=int, nargs=2, default=(2600, 2048), metavar=("NY", "NX"))
-    parser.add_argument("--sources", type=int, default=2600)
-    parser.add_argument("--preset", choices=("exposure", "tile"), default="exposure")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=77)
-    parser.add_argument("--scaling", action="store_true", help="time numbers of sources instead")
-    parser.add_argument("--compile", action="store_true", help="time the compilation instead")
-    options = parser.parse_args()
-    if options.scaling:
-        scaling(options.preset, options.shape[0] * options.shape[1])
-        return
-    tile = options.preset == "tile"
+def compiling() -> Iterator[Row]:
+    """CPU time of compiling everything, room by room, into an empty cache."""
+    code = (
+        "import time\nfrom purepipe.pipeline.warm import ROOMS\n"
+        "for room in ROOMS:\n"
+        "    start = time.process_time(); room()\n"
+        "    print(room.__name__.removeprefix('warm_'), time.process_time() - start)"
+    )
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if options.compile:
-            compiling(folder)
-            return
-        field = make_field(
-            tuple(options.shape), options.sources, seed=options.seed,
-            clusters=options.sources // 40, sky=0.0 if tile else 600.0,
+        environment = {**os.environ, "NUMBA_CACHE_DIR": name}
+        first, second = (
+            subprocess.run(
+                [sys.executable, "-c", code], check=True, capture_output=True, text=True,
+                env=environment,
+            ).stdout.splitlines()
+            for _ in range(2)
         )  # fmt: skip
-        config = DetectConfig.tile() if tile else DetectConfig.exposure()
-        exposure = exposure_of(field)
-        extract(exposure_of(make_field((300, 200), 30, seed=1)), config)  # compiles
-        print("CPU seconds from memory:")
-        detection = stages(exposure, config, options.threads)
-        if PROGRAM is None:
-            print("source-extractor is not installed: no comparison")
-            return
-        columns = original_columns()[: len(detection.table.colnames)]
-        table, _ = run_sextractor(folder, field, TILE if tile else EXPOSURE, columns, checks=())
-        print(f"{len(table)} objects, {differences(detection.table, table)}")
-        del field, exposure, detection, table
-        beside(folder, options.preset, options.threads, options.repeats)
+    total = 0.0
+    for cold, warm in zip(map(str.split, first), map(str.split, second), strict=True):
+        total += float(cold[1]) - float(warm[1])
+        print(f"{cold[0]:10} {float(cold[1]):7.1f} CPU s; with machine code {float(warm[1]):.1f} s")
+    print(f"compiling the package: {total:.1f} CPU s")
+    yield Row("compiling all kernels", "itself", figures={"seconds": total}, seconds=[total])
+
+
+def main() -> None:
+    """Run the parts that are asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--part", choices=PARTS, action="append", help="one part; may be repeated")
+    parser.add_argument(
+        "--case", choices=("ccd", "tile"), action="append", help="one kind of image"
+    )
+    parser.add_argument("--large", action="store_true", help="tiles of 10000 x 10000 pixels")
+    parser.add_argument("--repeats", type=int, default=3, help="runs, in turn")
+    add_json_option(parser)
+    options = parser.parse_args()
+    parts = options.part or PARTS
+    every = {"ccd": CCD, "tile": LARGE_TILE if options.large else SMALL_TILE}
+    cases = [every[name] for name in options.case or every]
+    rows: list[Row] = []
+    if "processes" in parts and PROGRAM is None:
+        print("source-extractor is not installed: no comparison")
+    for case in cases:
+        if "processes" in parts and PROGRAM is not None:
+            rows += beside(case, options.repeats)
+        if "step" in parts:
+            rows += stages(case, options.repeats)
+    if "growth" in parts:
+        rows += growth(options.large)
+    if "compile" in parts:
+        rows += compiling()
+    write_rows(options.json, rows)
 
 
 if __name__ == "__main__":
