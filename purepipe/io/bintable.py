@@ -185,11 +185,12 @@ def meta_to_header(meta: dict[str, Any], header: fits.Header, path: object) -> N
 def header_to_meta(header: fits.Header) -> dict[str, Any]:
     """The values that `meta_to_header` stored, and every other card that is not structural."""
     meta: dict[str, Any] = {}
-    for key, value in header.items():
+    # Values of the many structural cards are not looked at: the library takes long to parse them.
+    for index, key in enumerate(header):
         if key == META_CARD:
-            meta.update(json.loads(value))
+            meta.update(json.loads(header[index]))
         elif not _STRUCTURE.fullmatch(key):
-            meta[key] = value
+            meta[key] = header[index]
     return meta
 
 

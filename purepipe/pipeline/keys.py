@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -159,7 +160,8 @@ def fingerprint(path: Path, *, whole: bool = False) -> str:
     between. That tells a file made anew, or damaged at length, but not one changed in a few bytes.
     """
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as stream:
+    # Unbuffered: a buffer would be filled anew for every block.
+    with path.open("rb", buffering=0) as stream:
         size = stream.seek(0, 2)
         digest.update(str(size).encode())
         stream.seek(0)
@@ -169,10 +171,8 @@ def fingerprint(path: Path, *, whole: bool = False) -> str:
             return digest.hexdigest()
         digest.update(stream.read(_SAMPLE))
         for position in range(1, 65):
-            stream.seek(position * size // 66)
-            digest.update(stream.read(4096))
-        stream.seek(-_SAMPLE, 2)
-        digest.update(stream.read())
+            digest.update(os.pread(stream.fileno(), 4096, position * size // 66))
+        digest.update(os.pread(stream.fileno(), _SAMPLE, size - _SAMPLE))
     return digest.hexdigest()
 
 
