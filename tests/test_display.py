@@ -20,7 +20,8 @@ from purepipe.display import brief, card, show_image, show_stamps, thin_flags, t
 from purepipe.pipeline import Run
 from purepipe.pipeline.store import Outcome, StepRecord
 from purepipe.psf import PSFStamps
-from purepipe.shapes import MetacalResult
+from purepipe.select import StarSelection
+from purepipe.shapes import MetacalResult, ShearEstimate
 from purepipe.survey import EpochStamps
 from purepipe.wcs import WCS
 
@@ -93,6 +94,14 @@ def metacal(n=20, flag=0):
     )  # fmt: skip
 
 
+def shear():
+    response = np.diag([0.7, 0.8])
+    return ShearEstimate(
+        np.array([0.01, -0.02]), 1e-6 * np.eye(2), response, response, 0 * response,
+        np.array([0.007, -0.016]), 90, 100, 95, np.random.default_rng(3).normal(0, 0.001, (9, 2)),
+    )  # fmt: skip
+
+
 def run():
     step = StepRecord("mask", "pixels", 100, 90, 0.5)
     outcomes = (
@@ -115,6 +124,7 @@ EVERYTHING = {
     "psf_stamps": (psf_stamps, ("usable", "0.500 pixels")),
     "epoch_stamps": (epoch_stamps, ("3 of 9 pixels a side", "none yet")),
     "metacal": (metacal, ("objects", "not calibrated", "30.0")),
+    "shear": (shear, ("+0.01000", "90 of 100", "0.7000, 0.8000")),
     "run": (run, ("1 done", "1 timed out")),
 }
 
@@ -152,6 +162,14 @@ def test_nothing_to_draw_is_no_error(data):
     page = data._repr_html_()
     assert "<table>" in page
     assert "<img" not in page
+
+
+def test_star_selection_counts():
+    stars = StarSelection(np.array([0, 0, 128, 4], np.int32), 4.25, 0.03)
+    page = stars._repr_html_()
+    assert "4.250 pixels" in page
+    assert "<img" not in page
+    assert repr(stars) == "StarSelection(flags=[  0,   0, 128,   4], fwhm=4.25, width=0.03)"
 
 
 def test_images_without_data_can_be_shown():

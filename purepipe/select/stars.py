@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from purepipe.config.select import StarConfig
+from purepipe.display import brief, card
 from purepipe.errors import AlgorithmError, DataError, did_you_mean
 from purepipe.flags import DetectFlag, StarFlag
 from purepipe.rng import generator
@@ -75,6 +76,16 @@ class StarSelection:
     def counts(self) -> dict[str, int]:
         """Rows per reason; a row with two reasons counts twice."""
         return _counts(self.flags)
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        facts: list[tuple[str, object]] = [
+            ("rows", f"{len(self.flags):,}"),
+            ("stars", f"{np.count_nonzero(self.stars):,}"),
+            ("FWHM", f"{self.fwhm:.3f} pixels, dispersion {self.width:.3f}"),
+        ]
+        return card("Star selection", [*facts, *self.counts().items()])
 
 
 def find_stars(

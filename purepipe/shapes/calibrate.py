@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import axes_or_new, brief, card
 from purepipe.errors import ConfigError, DataError, NothingToDo, did_you_mean
 from purepipe.rng import generator
 from purepipe.shapes.measure import TYPE_NAMES, half_light_radius
@@ -25,6 +26,7 @@ from purepipe.shapes.metacal_result import MetacalResult
 
 if TYPE_CHECKING:
     from astropy.table import Table
+    from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
@@ -117,6 +119,34 @@ class ShearEstimate:
     def errors(self) -> Floats:
         """(2,) standard errors of g1, g2."""
         return np.sqrt(np.diag(self.cov))
+
+    __repr__ = brief
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the shear with its errors among the resampled ones, and give the axes.
+
+        Parameters
+        ----------
+        ax
+            Matplotlib axes to draw into; new ones when not given.
+        """
+        ax = axes_or_new(ax)
+        ax.plot(*self.replicas.T, ".", markersize=2, color="#888888")
+        (g1, g2), (e1, e2) = self.g, self.errors
+        ax.errorbar([g1], [g2], xerr=[e1], yerr=[e2], fmt="o", capsize=2)
+        ax.set(xlabel="shear g1", ylabel="shear g2")
+        return ax
+
+    def _repr_html_(self) -> str:
+        facts = [
+            (f"g{i + 1}", f"{self.g[i]:+.5f} \N{PLUS-MINUS SIGN} {self.errors[i]:.5f}")
+            for i in range(2)
+        ]
+        facts += [
+            ("objects", f"{self.number:,} of {self.total:,}"),
+            ("R11, R22", f"{self.response[0, 0]:.4f}, {self.response[1, 1]:.4f}"),
+        ]
+        return card("Shear", facts, self.plot)
 
 
 @dataclass(frozen=True, eq=False)
