@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code, **environment):
     clean = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
@@ -37,6 +39,8 @@ def test_a_read_only_cache_gives_a_temporary_folder(tmp_path):
 def test_kernels_do_not_need_scipy_until_they_multiply_matrices():
     code = """
 import sys
+
+import pytest
 import numpy as np
 import purepipe._jit, numba
 print("scipy.linalg" in sys.modules)
@@ -45,3 +49,21 @@ print(product(np.full((2, 2), 2.0)).tolist())
 print("scipy.linalg" in sys.modules)
 """
     assert run(code).splitlines() == ["False", "[[8.0, 8.0], [8.0, 8.0]]", "True"]
+
+
+FITS = """
+import hashlib, numpy as np
+from purepipe.shapes import metacal_fit
+y, x = np.mgrid[-20:21, -20:21]
+psf = np.exp(-(x**2 + y**2) / 8.0)[None, None] / 25.0
+image = 1e4 * np.exp(-(x**2 + 1.3 * y**2) / 14.0) + np.random.default_rng(0).normal(0, 10, x.shape)
+found = metacal_fit(image[None, None], psf, 0.187 * np.eye(2)[None, None], [[10.0]], seed=1)
+print(hashlib.sha256(found.pars.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_kernels_compiled_now_and_kernels_from_the_cache_give_the_same_bits(tmp_path):
+    first = run(FITS, NUMBA_CACHE_DIR=str(tmp_path))
+    assert any(tmp_path.rglob("*.nbc"))
+    assert run(FITS, NUMBA_CACHE_DIR=str(tmp_path)) == first
