@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import os
 import resource
 import tempfile
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table, vstack
+from rows import Row, add_json_option, write_rows
 
 from purepipe.config import SimulateConfig
 from purepipe.demo import demo_shear, write_survey
@@ -32,16 +34,44 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--identical", action="store_true", help="compare 1 with 2 workers too")
+    add_json_option(parser)
     arguments = parser.parse_args()
+    agreement = "not compared"
     with tempfile.TemporaryDirectory() as folder:
-        for seed in arguments.seeds:
-            one_seed(Path(folder) / str(seed), seed, arguments.workers)
+        found = [
+            one_seed(Path(folder) / str(seed), seed, arguments.workers) for seed in arguments.seeds
+        ]
         if arguments.identical:
-            compare_workers(Path(folder) / str(arguments.seeds[0]))
+            agreement = compare_workers(Path(folder) / str(arguments.seeds[0]))
+    write_rows(arguments.json, table_rows(found, arguments.workers, agreement))
 
 
-def one_seed(out: Path, seed: int, workers: int | None) -> None:
-    """Simulate, run and print everything for one seed."""
+def table_rows(
+    found: list[tuple[float, np.ndarray, np.ndarray]], workers: int | None, identical: str
+) -> list[Row]:
+    """Rows for the table of all benchmarks."""
+    walls = [seconds for seconds, _, _ in found]
+    sigmas = np.abs(np.concatenate([values for _, values, _ in found]))
+    psf = np.concatenate([residuals for _, _, residuals in found], axis=1)
+    size, shape = float(psf[0].mean()), float(np.sqrt((psf[1:] ** 2).mean()))
+    worst = float(sigmas.max())
+    agreement = f"both components of all {len(sigmas)} tiles within {worst:.1f} sigma;"
+    agreement += f" PSF size to {100 * abs(size):.2f} % in the mean, ellipticity to {shape:.4f} rms"
+    figures = {"shear_sigma": worst, "psf_size": size, "psf_ellipticity": shape}
+    threads = workers or os.cpu_count() or 1
+    name = f"the demo, {len(found)} seeds: 16 exposures of 4 CCDs, 4 tiles"
+    rows = [Row(name, "truth", agreement, figures, walls, threads=threads, clock="wall")]
+    if identical != "not compared":
+        rows.append(Row("the demo with 2 workers", "itself with 1 worker", identical))
+    return rows
+
+
+def one_seed(out: Path, seed: int, workers: int | None) -> tuple[float, np.ndarray, np.ndarray]:
+    """Simulate, run and print everything for one seed.
+
+    Returns wall seconds of simulation and chain, the deviations of the shears (tile, component) in
+    units of their errors, and the (3, n) residuals of the PSF.
+    """
     simulation = SimulateConfig(seed=seed)
     start = time.perf_counter()
     with make_executor(workers) as pool:
@@ -61,13 +91,19 @@ def one_seed(out: Path, seed: int, workers: int | None) -> None:
     print(f"  peak memory: {peak:.0f} MB in a worker, {own:.0f} MB in the main process")
     print(f"  units: {len(summary.outcomes)}, not done: {len(summary.failures)}")
     finished = open_run(summary.root)
-    for line in comparison_lines(demo_shear(finished, simulation)):
+    compared = demo_shear(finished, simulation)
+    for line in comparison_lines(compared):
         print(f"  {line}")
-    psf_lines(summary.root, simulation)
+    recovered, true, error = (
+        np.array([getattr(row, name) for row in compared.rows])
+        for name in ("recovered", "true", "error")
+    )
+    seconds = ended - warmed + simulated - start
+    return seconds, (recovered - true) / error, psf_lines(summary.root, simulation)
 
 
-def psf_lines(root: Path, simulation: SimulateConfig) -> None:
-    """Residuals at reserved stars of all CCDs."""
+def psf_lines(root: Path, simulation: SimulateConfig) -> np.ndarray:
+    """Residuals at reserved stars of all CCDs, printed; those of the model against the truth."""
     truth = TruePSF.from_config(simulation)
     tables, models = [], []
     for path in sorted(root.glob("ccd/*/validation.fits")):
@@ -90,7 +126,9 @@ def psf_lines(root: Path, simulation: SimulateConfig) -> None:
     print("  PSF at reserved stars       n    dT/T mean +- error     rms e1    rms e2")
     for label, rows in (("star - model", snr > 0), ("  S/N > 200", snr > 200)):
         print_residuals(label, raw[:, rows])
-    print_residuals("true PSF - model", np.concatenate(models, axis=1))
+    against_truth = np.concatenate(models, axis=1)
+    print_residuals("true PSF - model", against_truth)
+    return against_truth
 
 
 def model_against_truth(folder: Path, table: Table, truth: TruePSF) -> np.ndarray:
@@ -115,7 +153,7 @@ def print_residuals(label: str, residuals: np.ndarray) -> None:
     print(f"  {label:<24}{n:>6}{mean[0]:>+11.4f} +- {error:.4f}{rms[1]:>13.4f}{rms[2]:>10.4f}")
 
 
-def compare_workers(out: Path) -> None:
+def compare_workers(out: Path) -> str:
     """Whether the number of workers changes the merged catalogue."""
     config = load_survey(out / "survey.toml")
     for workers in (1, 2):
@@ -123,6 +161,7 @@ def compare_workers(out: Path) -> None:
     one, two = (out / f"workers-{n}" / "catalogue" / "final_cat.fits" for n in (1, 2))
     same = filecmp.cmp(one, two, shallow=False)
     print(f"1 and 2 workers give {'identical' if same else 'DIFFERENT'} catalogues")
+    return "same bytes" if same else "DIFFERENT catalogues"
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 
 Each step runs alone in this process, on one thread, compiled before; the least CPU time of some
 runs counts. The line through the largest size is that of a cost proportional to the number; the
-exponent is fitted to the upper half of the sizes.
+exponent is fitted to the three largest sizes.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def measure(name: str, largest: float, repeats: int) -> Iterator[tuple[int, floa
 
 
 def exponent(points: list[tuple[int, float]]) -> float:
-    """Power of the number with which the cost grows, from the upper half of the sizes."""
-    numbers, seconds = np.log(np.array(points[len(points) // 2 - 1 :])).T
+    """Power of the number with which the cost grows, from the three largest sizes."""
+    numbers, seconds = np.log(np.array(points[-3:])).T
     return float(np.polyfit(numbers, seconds, 1)[0])
 
 
@@ -151,6 +151,7 @@ def draw(path: Path, measured: dict[str, list[tuple[int, float]]]) -> None:
     """The picture: a panel per step."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     mpl.rcParams["svg.hashsalt"] = "purepipe"  # the same bytes from the same numbers
     figure = Figure(figsize=(9, 5.6), layout="constrained")
@@ -164,6 +165,8 @@ def draw(path: Path, measured: dict[str, list[tuple[int, float]]]) -> None:
         axes.set_title(STEPS[name].title + power, fontsize=11)
         axes.set_xlabel(STEPS[name].unit)
         axes.grid(alpha=0.3)
+        for axis in (axes.xaxis, axes.yaxis):  # labels at powers of ten alone
+            axis.set_minor_formatter(NullFormatter())
     for axes in panels[len(measured) :]:
         axes.remove()
     for axes in panels[::3]:
