@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from purepipe.commands.outputs import require_folder, require_other_files
+from purepipe.detect.columns import SPREAD_COLUMNS
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.io.sex_images import ImageName, image_name, images_of
 from purepipe.legacy.astromatic import (
@@ -92,6 +93,8 @@ class Job:
         For CLASS_STAR, if that is a column.
     entries
         Rows of the catalogue to associate, if a column needs them.
+    psf
+        File of PSF models, if a column needs them.
     """
 
     settings: Settings
@@ -105,6 +108,7 @@ class Job:
     checks: tuple[tuple[str, Path], ...]
     network: NeuralNetwork | None
     entries: NDArray[np.float64] | None
+    psf: Path | None
 
 
 def read_job(arguments: Sequence[str]) -> Job:
@@ -152,6 +156,7 @@ def read_job(arguments: Sequence[str]) -> Job:
         checks=_checks(settings),
         network=_network(settings) if "CLASS_STAR" in names_of(columns) else None,
         entries=_entries(settings) if "_ASSOC" in "".join(names_of(columns)) else None,
+        psf=_psf(settings) if set(SPREAD_COLUMNS) & set(names_of(columns)) else None,
     )
     outputs = _outputs(job)
     for key, output in outputs:
@@ -178,6 +183,7 @@ def _inputs(job: Job) -> list[Path]:
     keys = ["PARAMETERS_NAME", "FILTER_NAME"]
     keys += ["STARNNW_NAME"] if job.network is not None else []
     keys += ["ASSOC_NAME"] if job.entries is not None else []
+    keys += ["PSF_NAME"] if job.psf is not None else []
     files = [find_file(settings, key) for key in keys if settings.text(key)]
     return [item.name.path for item in images if item is not None] + files
 
@@ -203,6 +209,16 @@ def _entries(settings: Settings) -> NDArray[np.float64]:
     return read_numbers(find_file(settings, "ASSOC_NAME"))
 
 
+def _psf(settings: Settings) -> Path:
+    if len(settings.texts("PSF_NAME")) != 1:
+        raise ConfigError(
+            "one file of PSF models is needed", file=settings.file or None,
+            key=settings["PSF_NAME"].where, got=" ".join(settings.texts("PSF_NAME")) or None,
+            remedy="Name the file of the measured image.",
+        )  # fmt: skip
+    return Path(find_file(settings, "PSF_NAME"))
+
+
 def _opened(name: ImageName) -> ImageFile:
     return ImageFile(name, images_of(name))
 
@@ -226,7 +242,6 @@ def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
     file = find_file(settings, "PARAMETERS_NAME")
     for column in read_columns(file):
         try:
-            _require_measured(column.name)
             read_request(str(column))
         except ConfigError as error:
             error.file, error.key = str(file), f"line {column.line} {column.name}"
@@ -241,14 +256,6 @@ def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
     if not rows:
         raise ConfigError("no column is left", file=file, remedy="Ask for one that is known.")
     return tuple(rows.values())
-
-
-def _require_measured(name: str) -> None:
-    if name in ("SPREAD_MODEL", "SPREADERR_MODEL"):
-        raise ConfigError(
-            "this command does not measure the spread model", got=name,
-            remedy="Ask for VIGNET, and give the stamps to purepipe.psf.spread_model.",
-        )  # fmt: skip
 
 
 def _weights(settings: Settings, *, dual: bool) -> tuple[WeightFile, WeightFile]:

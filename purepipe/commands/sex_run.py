@@ -13,6 +13,7 @@ import numpy as np
 from purepipe.commands.sex_checks import extracted_checks, write_checks
 from purepipe.commands.sex_job import ImageFile, Job, WeightFile
 from purepipe.detect import extract
+from purepipe.detect.columns import SPREAD_COLUMNS
 from purepipe.detect.exact_engine import Continuation
 from purepipe.errors import DataError, InputFileError
 from purepipe.exposure import Exposure
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from purepipe.config import DetectConfig
     from purepipe.io.layout import HDULayout
     from purepipe.legacy.astromatic_files import RequestedColumn
+    from purepipe.psf.model import PSFModel
 
 _KINDS = {"MAP_RMS": "rms", "MAP_VAR": "variance", "MAP_WEIGHT": "relative"}
 
@@ -107,7 +109,8 @@ def process_image(
     measured, cards, external = read_measured(job, number)
     sought = _read_sought(job, number, measured)
     detection = extract(
-        measured, job.config, detection=sought, network=job.network, catalogue=job.entries,
+        measured, job.config, detection=sought, psf=_read_psf(job, number), network=job.network,
+        catalogue=job.entries,
         flag_maps=_read_flags(job, number, measured.shape),
         checks=extracted_checks(writers), after=after, threads=_threads(job),
     )  # fmt: skip
@@ -126,6 +129,23 @@ def process_image(
         finished=datetime.now(UTC),
         seconds=time.monotonic() - start,
     )
+
+
+def _read_psf(job: Job, number: int) -> PSFModel | None:
+    """The PSF model of an image: that of its number, or the only one of the file."""
+    if job.psf is None:
+        return None
+    from purepipe.io.psf_file import count_models, read_psf
+
+    count = count_models(job.psf)
+    item = job.measured.images[number]
+    if count not in (0, 1, len(job.measured.images)):
+        raise InputFileError(
+            "the file holds another number of PSF models than there are images", file=job.psf,
+            got=count, allowed=f"1 or {len(job.measured.images)}",
+            remedy=f"Give the model of {item.label} alone.",
+        )  # fmt: skip
+    return read_psf(job.psf, number if count > 1 else 0)
 
 
 def _threads(job: Job) -> int:
@@ -252,7 +272,7 @@ def wanted_columns(
         if given is not None and values.ndim > 1 and values.shape[1] > given:
             values = values.copy()
             values[:, given:] = 0
-        wanted[item.name] = values
+        wanted[item.name] = values.astype(np.float32) if item.name in SPREAD_COLUMNS else values
     return wanted
 
 

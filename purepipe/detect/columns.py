@@ -21,18 +21,16 @@ _ARRAYS = {
     "FLUX_RADIUS": 1, "FLUX_GROWTH": 1, "MAG_GROWTH": 1, "VECTOR_ASSOC": 1, "IMAFLAGS_ISO": 1,
     "NIMAFLAGS_ISO": 1, "VIGNET": 2, "VIGNET_SHIFT": 2,
 }  # fmt: skip
+# Those that need a PSF; the final catalogue has them, too, with a PSF of several epochs.
+SPREAD_COLUMNS = ("SPREAD_MODEL", "SPREADERR_MODEL")
 # Columns of SExtractor that purepipe has no use for: what they are of, and what exists instead.
 _REFUSED = (
-    (
-        r"SPREAD(ERR)?_MODEL", "spread model, which needs a fit of the PSF,",
-        "VIGNET, and give the stamps to purepipe.psf.spread_model",
-    ),
     (r".*SOMFIT", "self-organising maps", "FLUX_WIN or FLUX_AUTO"),
     (r".*DGEO.*", "maps of differential geometry", "X_IMAGE and Y_IMAGE with the header's WCS"),
     (r"[XY]_MAMA", "the MAMA scanning machine", "X_WORLD and Y_WORLD"),
     (
         r".*PSF.*", "fits of point sources",
-        "FLUX_WIN and XWIN_IMAGE here, and the PSF at the objects from purepipe.psf",
+        "SPREAD_MODEL, FLUX_WIN and XWIN_IMAGE here, and the PSF at the objects from purepipe.psf",
     ),
     (
         r".*(MODEL|DISK|SPHEROID|HYBRID|BACKOFFSET|POINTSOURCE).*|[XY]FOCAL_WORLD",
@@ -103,7 +101,8 @@ def wanted_measurements(config: DetectConfig) -> Wanted:
     requests = requested_columns(config)
     names = {request.name for request in requests}
     window = any("WIN" in name for name in names)
-    radius = "FLUX_RADIUS" in names
+    # The original prepares the fit of the PSF by the half-light radius.
+    radius = "FLUX_RADIUS" in names or not names.isdisjoint(SPREAD_COLUMNS)
     auto = window or radius or any(_ends(name, ("AUTO", "BEST", "KRON_RADIUS")) for name in names)
     return Wanted(
         circles=_circles(requests, len(config.apertures)),
@@ -137,7 +136,7 @@ def read_request(text: str) -> Request:
 
 
 def _check_name(name: str) -> None:
-    known = [item.name for item in COLUMNS]
+    known = [item.name for item in COLUMNS] + list(SPREAD_COLUMNS)
     if name in known:
         return
     for pattern, what, instead in _REFUSED:

@@ -17,7 +17,7 @@ from purepipe.detect.associate import associate
 from purepipe.detect.background import Background, in_threads
 from purepipe.detect.checks import Seen, check_images, require_known
 from purepipe.detect.classify import StarNetwork, class_star
-from purepipe.detect.columns import requested_columns, wanted_measurements
+from purepipe.detect.columns import SPREAD_COLUMNS, requested_columns, wanted_measurements
 from purepipe.detect.exact_engine import Continuation, catalogue_objects, find_footprints
 from purepipe.detect.footprints import (
     Catalogued,
@@ -31,9 +31,10 @@ from purepipe.detect.pixel_flags import pixel_flag_columns
 from purepipe.detect.planes import PreparedImage, prepare_images
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.sep_engine import find_objects_sep
+from purepipe.detect.spread import TabulatedPSF, spread_columns
 from purepipe.detect.tabulate import detection_columns, detection_metadata
 from purepipe.display import brief, card
-from purepipe.errors import ConfigError, DataError
+from purepipe.errors import DataError
 from purepipe.exposure import Exposure
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def extract(
     config: DetectConfig = DetectConfig(),  # noqa: B008 - frozen
     *,
     detection: Exposure | None = None,
-    psf: Any = None,
+    psf: TabulatedPSF | None = None,
     network: StarNetwork | None = None,
     catalogue: ArrayLike | None = None,
     flag_maps: Sequence[NDArray[np.int32]] = (),
@@ -112,7 +113,7 @@ def extract(
     detection
         Another image of the same size on which the objects are found and their shapes measured.
     psf
-        Not used yet; must be None.
+        Needed for SPREAD_MODEL: a PSF on a grid, such as `purepipe.psf.PSFModel`.
     network
         Needed for CLASS_STAR; `purepipe.legacy.read_neural_network` reads one.
     catalogue
@@ -137,14 +138,14 @@ def extract(
     DataError
         No usable pixel; or the two images differ in size.
     ConfigError
-        A PSF model was given, or a check-image is unknown.
+        A column lacks what it needs (a PSF, a network), or a check-image is unknown.
 
     Notes
     -----
     Bertin & Arnouts (1996), A&AS 117, 393; details as in SExtractor 2.25.
     """
     checks, flag_maps = tuple(checks), tuple(flag_maps)
-    _require_usable(exposure, detection, flag_maps, checks, psf)
+    _require_usable(exposure, detection, flag_maps, checks)
     sought, measured = prepare_images(exposure, detection, config, threads=threads)
     found = threshold_image(sought, config, threads=threads)
     catalogued = find_objects(sought, measured, found, exposure, config, after, threads)
@@ -160,6 +161,10 @@ def extract(
             threshold=_analysis_threshold(measured, config),
         )  # fmt: skip
     extra |= pixel_flag_columns(names, catalogued, maps, sought, measured, config)
+    if any(name in SPREAD_COLUMNS for name in names):
+        extra |= spread_columns(
+            catalogued, measured, psf, config, saturation=exposure.saturation, threads=threads
+        )
     columns = detection_columns(results, exposure, config, extra)
     meta = detection_metadata(results, exposure, measured, sought, config)
     meta["SEXNDET"] = int(catalogued.footprints.objects.size)
@@ -178,14 +183,8 @@ def _require_usable(
     detection: Exposure | None,
     flag_maps: Sequence[NDArray[np.int32]],
     checks: Sequence[str],
-    psf: object,
 ) -> None:
     """Refuse what cannot be extracted; see `extract` for the errors."""
-    if psf is not None:
-        raise ConfigError(
-            "detection does not use a PSF model yet", key="psf", got=type(psf).__name__,
-            allowed="None", remedy="Compute the spread model with purepipe.psf.",
-        )  # fmt: skip
     if detection is not None and detection.shape != exposure.shape:
         raise DataError(
             "detection and measurement image differ in size", file=detection.name,

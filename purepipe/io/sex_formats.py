@@ -35,6 +35,7 @@ _DISPLAYS = tuple(
         (r"ELONGATION|ELLIPTICITY", "F8.3"),
         (r"SNR_WIN", "G10.4"),
         (r"DURATION_ANALYSIS", "G9.4"),
+        (r"SPREAD(ERR)?_MODEL", "G11.5"),
     )
 )
 # Position angles and declinations on the sky are printed with their sign.

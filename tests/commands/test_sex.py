@@ -18,9 +18,11 @@ from purepipe.commands.sex import main
 from purepipe.commands.sex_job import CATALOGUES, read_job
 from purepipe.errors import ConfigError
 from purepipe.io.ldac import count_extensions, read_ldac
+from purepipe.io.psf_file import write_psf
 from purepipe.io.tables import read_table
 from purepipe.legacy.astromatic import parse_settings
 from purepipe.legacy.astromatic_keys import DEFAULTS
+from tests.detect.spread import moffat_psf
 
 from .sex_files import (
     image_header,
@@ -394,7 +396,7 @@ def test_wrong_lines_are_named(folder, capsys):
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ("SPREAD_MODEL", "does not measure the spread model"),
+        ("FLUX_PSF", "fits of point sources"),
         ("FLUX_MODEL", "fits of galaxy models"),
     ],
 )
@@ -402,6 +404,26 @@ def test_columns_that_are_refused_name_what_there_is(folder, capsys, column, mes
     (folder / "default.param").write_text(f"NUMBER\n{column}\n")
     run("image.fits", status=2)
     assert re.search(rf"default.param line 2 {column}: .*{message}", capsys.readouterr().err)
+
+
+def test_spread_model_needs_a_file_of_psf_models(folder, capsys):
+    (folder / "default.param").write_text("NUMBER\nSPREAD_MODEL\nSPREADERR_MODEL\n")
+    run("image.fits", status=1)
+    assert re.search(r"default.psf", capsys.readouterr().err)
+    run("image.fits", "-PSF_NAME", "one.psf,two.psf", status=2)
+    assert re.search("PSF_NAME.*: one file of PSF models is needed", capsys.readouterr().err)
+    psf = moffat_psf(FIELD.image.shape, size=21)
+    write_psf("field.psf", psf)
+    run("image.fits", "-PSF_NAME", "field.psf", "-CATALOG_TYPE", "FITS_LDAC")
+    with fits.open("out.cat") as hdus:
+        column = hdus[2].columns["SPREAD_MODEL"]
+        assert (column.format, column.disp) == ("1E", "G11.5")
+        assert np.isfinite(hdus[2].data["SPREAD_MODEL"]).mean() > 0.9
+    write_extensions(folder, [FIELD, FIELD])
+    write_psf("three.psf", [psf, psf, psf])
+    run("mef.fits", "-WEIGHT_TYPE", "NONE", "-PSF_NAME", "three.psf", status=1)
+    message = "another number of PSF models than there are images.*got 3; allowed: 1 or 2"
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_companions_that_do_not_fit(folder, capsys):

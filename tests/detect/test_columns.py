@@ -205,7 +205,6 @@ def test_what_columns_need():
         ("MAG_MODEL", r"fits of galaxy models.*got MAG_MODEL.*purepipe\.shapes"),
         ("DISK_SCALE_WORLD", r"fits of galaxy models.*FLUX_AUTO"),
         ("FLUX_SPHEROID", r"fits of galaxy models"),
-        ("SPREAD_MODEL", r"spread model.*VIGNET.*purepipe\.psf\.spread_model"),
         ("VECTOR_SOMFIT", r"self-organising maps"),
         ("DGEOX_IMAGE", r"differential geometry"),
         ("X_MAMA", r"scanning machine.*X_WORLD"),

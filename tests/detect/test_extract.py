@@ -210,11 +210,6 @@ def test_saturated_blob_over_the_whole_image(engine):
     assert table["FLAGS"][0] & 16
 
 
-def test_psf_is_refused():
-    with pytest.raises(ConfigError, match=r"does not use a PSF model yet.*purepipe\.psf"):
-        extract(flat(), psf=object())
-
-
 def test_unknown_column_names_the_nearest():
     with pytest.raises(ConfigError, match=r"detect.columns.*got FLUX_AUT.*'FLUX_AUTO'"):
         extract(flat(), DetectConfig(columns=("FLUX_AUT",)))
