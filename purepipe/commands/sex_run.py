@@ -272,7 +272,9 @@ def wanted_columns(
         if given is not None and values.ndim > 1 and values.shape[1] > given:
             values = values.copy()
             values[:, given:] = 0
-        wanted[item.name] = values.astype(np.float32) if item.name in SPREAD_COLUMNS else values
+        if item.name in SPREAD_COLUMNS:  # the original writes 1 where there is no result
+            values = np.nan_to_num(values, nan=1.0).astype(np.float32)
+        wanted[item.name] = values
     return wanted
 
 
