@@ -41,6 +41,7 @@ from purepipe.pipeline.store import LEDGER, Outcome, open_store, outcomes
 from purepipe.pipeline.units import (
     CatalogueTask,
     CCDTask,
+    CellsTask,
     ShapesTask,
     TileTask,
     Unit,
@@ -49,7 +50,10 @@ from purepipe.pipeline.units import (
 from purepipe.simulate import simulate_survey
 
 CCDS = 40
-KINDS = {CCDTask: "ccd", TileTask: "tile", ShapesTask: "shapes", CatalogueTask: "catalogue"}
+KINDS = {
+    CCDTask: "ccd", TileTask: "tile", ShapesTask: "shapes", CellsTask: "cells",
+    CatalogueTask: "catalogue",
+}  # fmt: skip
 
 
 def main() -> None:
