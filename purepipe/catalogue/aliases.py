@@ -1,8 +1,8 @@
 """The one table of column names that differ between the versions of ShapePipe.
 
 The names of version 1, on the left, are those that its make_cat writes; a test compares the whole
-list. Those of version 2 were written with no catalogue and no
-description of that version at hand: none of them is verified.
+list. Those of version 2 were written with no catalogue and no description of that version at hand:
+none of them is verified.
 """
 
 from __future__ import annotations
