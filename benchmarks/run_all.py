@@ -227,7 +227,7 @@ def main() -> None:
         records[name] = measure(BENCHMARKS[name], quick=options.quick, timeout=options.timeout)
         records = {name: records[name] for name in BENCHMARKS if name in records}
         data.write_text(json.dumps(records, indent=1) + "\n")
-    text = table(records)
+    text = table({name: records[name] for name in BENCHMARKS if name in records})
     page.write_text(text)
     print(text)
     if options.write_readme:
