@@ -205,7 +205,8 @@ def _mode(counts: Array, binning: Binning, sums: Array) -> tuple[Number, Number]
     sigma, previous = 10.0 * (levels - 1), 1.0
     # A single level, that of a single pixel, is not iterated: the original adds the mean of the
     # pixels to the value of level zero, which is the mean itself.
-    mean, median = np.float64(zero), 0.0
+    mean: Number = np.float64(zero)
+    median = 0.0
     for _ in range(100):
         if not (sigma >= 0.1 and abs(sigma / previous - 1) > 1e-4):
             break
