@@ -121,7 +121,7 @@ def measure_apertures(
         obj, row, label = objects[source[k]], out[k], source[k] + 2
         seen = (lines[k, 0], lines[k, 1])
         mask = Mask(everything.labels, everything.visible, everything.active, everything.mirror,
-                    lines[k, 2])  # fmt: skip
+                    lines[k, 2], lines[k, 3])  # fmt: skip
         offset = row.local_background
         row.flags = obj.flags
         for i in range(diameters.size):

@@ -89,7 +89,7 @@ def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConf
     """
     count = prints.objects.size
     source = np.empty(count, np.int64)
-    lines = np.empty((count, 3), np.int64)
+    lines = np.empty((count, 4), np.int64)
     survivor = np.arange(count, dtype=np.int64)
     visible = np.full(count + 2, -1, np.int32)
     rows = objects_nb.order_objects(
@@ -103,7 +103,7 @@ def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConf
 
 def _order_settings(
     found: Thresholded, config: DetectConfig
-) -> tuple[int, int, int, int, int, int, bool, float, int]:
+) -> tuple[int, int, int, int, bool, int, int, bool, float, int]:
     height = found.shape[0]
     filtered = config.filter is not None
     mask_height = found.mask.shape[0]
@@ -112,9 +112,9 @@ def _order_settings(
         config.back_thickness + config.buffer_lines // 4 if config.back_photometry == "local" else 0
     )
     margin = max((mask_height - 1) // 2 if filtered else 0, extra) + 1
-    late = mask_height // 2 + 1 if filtered else -height
+    late = mask_height // 2 + 1 if filtered else 1
     reach = wanted_measurements(config).reach(config)
     return (
-        height, config.buffer_lines + extra, margin, late, reach, config.buffer_objects,
+        height, config.buffer_lines + extra, margin, late, filtered, reach, config.buffer_objects,
         config.clean, float(config.clean_efficiency), config.max_area,
     )  # fmt: skip

@@ -71,8 +71,8 @@ class Catalogued:
     source
         For every row of the catalogue, its object.
     lines
-        (rows, 3) range of image lines that the measurement of the row sees, and the last line
-        that was masked by then.
+        (rows, 4) range of image lines that the measurement of the row sees, the last line that
+        was masked by then, and the last column masked on the line after it.
     labels
         (ny, nx) int32: 0 sky, 1 detected but no object, k + 2 object k.
     visible

@@ -18,22 +18,6 @@ Array = NDArray[Any]
 
 
 @kernel
-def _last_column(objects: Array, starts: Array, pixels: Array, width: int, i: int) -> int:
-    """Where the component of object i ends on its last line."""
-    line, parent = objects[i].last_line, objects[i].parent
-    first = i
-    while first > 0 and objects[first - 1].parent == parent:
-        first -= 1
-    column = -1
-    while first < objects.size and objects[first].parent == parent:
-        for p in pixels[starts[first] : starts[first + 1]]:
-            if p // width == line:
-                column = max(column, p % width)
-        first += 1
-    return column
-
-
-@kernel
 def _own_box(pixels: Array, width: int) -> tuple[int, int, int, int]:
     """Columns and lines of pixels, first and last; cleaning may have widened the object's own."""
     x0 = y0 = 1 << 40
@@ -130,10 +114,9 @@ def local_offsets(
         values = np.empty((1, wide * high), np.float32)
         line = objects[i].last_line + 1
         known = (line - behind, width, line - behind)
-        if (
-            behind == 0
-        ):  # the image is masked pixel by pixel, and what is swallowed given back whole
-            known = (line, _last_column(objects, starts, pixels, width, i), line + height)
+        if behind == 0:
+            # The image is masked pixel by pixel, and what is swallowed given back whole.
+            known = (line, objects[i].last_column, line + height)
         n = frame_values(box, plane, mask, survivor, i + 2, thickness, known, values[0])
         if n == 0:
             continue

@@ -100,6 +100,10 @@ def assign_pixels(
             owner, order, a, m, object_starts[done : done + m + 1], pixels, values, thresholds,
             new_pixels, new_values, new_thresholds,
         )  # fmt: skip
+        last_column = -1
+        for p in pixels[a:b]:
+            if p // width == pixels[b - 1] // width:
+                last_column = max(last_column, p % width)
         for j in range(done, done + m):
             obj = objects[j]
             p, q = object_starts[j], object_starts[j + 1]
@@ -113,6 +117,7 @@ def assign_pixels(
             obj.parent = first_parent + k
             obj.first_line = pixels[a] // width
             obj.last_line = pixels[b - 1] // width
+            obj.last_column = last_column
         done += m
 
 
@@ -322,13 +327,13 @@ def order_objects(
 ) -> int:
     """Clean the objects and put them in the order of SExtractor's line buffer.
 
-    `settings` is (height, buffer lines, margin of the filter, lines masked after swallowing,
-    reach of the apertures, most active objects, clean, beta, largest area). `source` and `lines`
-    receive the objects in output order and the lines they see (first, end, last one masked: the
-    masking follows the detection by `late` lines); `visible` (by label) and
+    `settings` is (height, buffer lines, margin of the filter, lines by which the masking follows
+    the detection, filtered, reach of the apertures, most active objects, clean, beta, largest
+    area). `source` and `lines` receive the objects in output order and what they see (first line,
+    end, last line masked, last column masked on the next line); `visible` (by label) and
     `survivor` (by object) record who was swallowed by whom. Returns the number of rows.
     """
-    height, buffer, margin, late, reach, most, clean, beta, max_area = settings
+    height, buffer, margin, late, filtered, reach, most, clean, beta, max_area = settings
     n = objects.size
     low = np.empty(n, np.int64)
     high = np.empty(n, np.int64)
@@ -352,7 +357,10 @@ def order_objects(
                 for i in range(1, count):
                     if high[active[i]] < high[active[place]]:
                         place = i
-                rows = _output(active[place], begin, size, y - late, source, lines, rows)
+                # Without a filter the image is masked pixel by pixel.
+                column = -1 if filtered else obj.last_column
+                limit = (y - late, column)
+                rows = _output(active[place], begin, size, limit, source, lines, rows)
                 count = _remove(active, place, count)
             winner, found = -1, 0
             if clean:
@@ -385,24 +393,30 @@ def order_objects(
             k = 0
         for place in range(count - 1, -1, -1):
             if low[active[place]] <= k:
-                rows = _output(active[place], k, size, done - late, source, lines, rows)
+                rows = _output(active[place], k, size, (done - late, -1), source, lines, rows)
                 count = _remove(active, place, count)
         if height > size:
             begin = k + 1
     while count > 0:
-        rows = _output(active[0], height - size, size, NO_LIMIT, source, lines, rows)
+        rows = _output(active[0], height - size, size, (NO_LIMIT, -1), source, lines, rows)
         count = _remove(active, 0, count)
     return rows
 
 
 @kernel
 def _output(
-    item: int, begin: int, size: int, limit: int, source: Array, lines: Array, rows: int
+    item: int,
+    begin: int,
+    size: int,
+    limit: tuple[int, int],
+    source: Array,
+    lines: Array,
+    rows: int,
 ) -> int:
     source[rows] = item
     lines[rows, 0] = begin
     lines[rows, 1] = begin + size
-    lines[rows, 2] = limit
+    lines[rows, 2], lines[rows, 3] = limit
     return rows + 1
 
 

@@ -33,7 +33,9 @@ def is_unusable(plane: Plane, mask: Mask, label: int, y: int, x: int) -> bool:
 def is_masked(mask: Mask, label: int, y: int, x: int) -> bool:
     """Whether a pixel belongs to another detection."""
     owner = mask.labels[y, x]
-    if not mask.active or owner <= 0 or owner == label or y > mask.limit:
+    if not mask.active or owner <= 0 or owner == label:
+        return False
+    if y > mask.limit and (y > mask.limit + 1 or x > mask.column):
         return False
     visible = mask.visible[owner]
     return bool(y > visible or visible >= mask.limit)

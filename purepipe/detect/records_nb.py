@@ -43,6 +43,7 @@ OBJECT = np.dtype(
         ("parent", "i4"),
         ("first_line", "i4"),  # of the component before deblending
         ("last_line", "i4"),
+        ("last_column", "i4"),  # of the component on its last line
         ("flags", "i2"),
         # isophotal measurements on the measurement image
         ("iso_flux", "f4"),
@@ -110,7 +111,8 @@ class Mask(NamedTuple):
     A pixel of label l > 0 is masked for every object but number l, unless it lies on a line up to
     ``visible[l]``: the pixels of an object swallowed by cleaning are given back to everybody.
     Label 1 is a detected pixel that belongs to no object; object i carries label i + 2. Lines
-    beyond `limit` are not masked yet, and what was swallowed later is not given back yet.
+    beyond `limit` are not masked yet, the next one only up to `column`, and what was swallowed
+    later is not given back yet.
     """
 
     labels: NDArray[np.int32]
@@ -118,3 +120,4 @@ class Mask(NamedTuple):
     active: bool  # MASK_TYPE is not NONE
     mirror: bool  # MASK_TYPE is CORRECT
     limit: int = NO_LIMIT  # last line that was masked when the object was measured
+    column: int = -1

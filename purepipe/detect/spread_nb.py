@@ -291,7 +291,7 @@ def spread_objects(
         out[k, 0] = out[k, 1] = np.nan
         obj, label = objects[source[k]], source[k] + 2
         mask = Mask(everything.labels, everything.visible, everything.active, everything.mirror,
-                    lines[k, 2])  # fmt: skip
+                    lines[k, 2], lines[k, 3])  # fmt: skip
         xc, yc = int(obj.x + 0.5), int(obj.y + 0.5)
         seen = (lines[k, 0], lines[k, 1])
         used = cut_pixels(
