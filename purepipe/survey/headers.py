@@ -87,7 +87,7 @@ class CCD:
         return self.datasec or (1, self.shape[1], 1, self.shape[0])
 
     def exposed(self, size: tuple[int, int, int, int] | None = None) -> CCD:
-        """The CCD with the exposed pixels `size`, as far as its image has them, not those of DATASEC.
+        """The CCD with the exposed pixels `size` instead of DATASEC, as far as its image has them.
 
         Parameters
         ----------
