@@ -120,8 +120,8 @@ def measure_apertures(
     for k in range(first, last):
         obj, row, label = objects[source[k]], out[k], source[k] + 2
         seen = (lines[k, 0], lines[k, 1])
-        mask = Mask(everything.labels, everything.visible, everything.active, everything.mirror,
-                    lines[k, 2], lines[k, 3])  # fmt: skip
+        mask = Mask(everything.labels, everything.returned, everything.active, everything.mirror,
+                    lines[k, 2], lines[k, 3], lines[k, 4])  # fmt: skip
         offset = row.local_background
         row.flags = obj.flags
         for i in range(diameters.size):

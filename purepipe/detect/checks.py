@@ -98,9 +98,9 @@ def _objects(seen: Seen) -> Image:
 
 def _sky(seen: Seen) -> Image:
     """The image with zeros where the masking of neighbours hides pixels."""
-    labels, visible = seen.catalogued.labels, seen.catalogued.visible
+    labels, returned = seen.catalogued.labels, seen.catalogued.returned
     lines = np.arange(labels.shape[0])[:, None]
-    masked = (labels > 0) & (lines > visible[labels])
+    masked = (labels > 0) & (lines > returned[labels, 0])
     if seen.config.mask_type == "none":
         masked[:] = False
     return np.where(masked, np.float32(0), seen.measured.plane.image)

@@ -89,16 +89,16 @@ def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConf
     """
     count = prints.objects.size
     source = np.empty(count, np.int64)
-    lines = np.empty((count, 4), np.int64)
+    lines = np.empty((count, 5), np.int64)
     survivor = np.arange(count, dtype=np.int64)
-    visible = np.full(count + 2, -1, np.int32)
+    returned = np.full((count + 2, 2), -1, np.int32)
     rows = objects_nb.order_objects(
-        prints.objects, _order_settings(found, config), source, lines, visible, survivor
+        prints.objects, _order_settings(found, config), source, lines, returned, survivor
     )
     objects_nb.resolve_survivors(survivor)
     labels: NDArray[np.int32] = np.zeros(found.shape, np.int32)
     components_nb.label_pixels(found.runs, prints.starts, prints.pixels, labels)
-    return Catalogued(prints, source[:rows], lines[:rows], labels, visible, survivor)
+    return Catalogued(prints, source[:rows], lines[:rows], labels, returned, survivor)
 
 
 def _order_settings(

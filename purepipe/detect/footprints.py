@@ -71,12 +71,14 @@ class Catalogued:
     source
         For every row of the catalogue, its object.
     lines
-        (rows, 4) range of image lines that the measurement of the row sees, the last line that
-        was masked by then, and the last column masked on the line after it.
+        (rows, 5) range of image lines that the measurement of the row sees, the last line that
+        was masked by then, the last column masked on the line after it, and the object whose
+        arrival was next.
     labels
         (ny, nx) int32: 0 sky, 1 detected but no object, k + 2 object k.
-    visible
-        Per label, the last line whose pixels are unmasked (objects swallowed by cleaning), or -1.
+    returned
+        (labels, 2) the last line whose pixels are unmasked again (objects swallowed by cleaning),
+        or -1, and the object whose arrival brought it about.
     survivor
         Per object, the one it is part of after cleaning; itself if it was not swallowed, -1 if
         it was dropped.
@@ -86,7 +88,7 @@ class Catalogued:
     source: NDArray[np.int64]
     lines: NDArray[np.int64]
     labels: NDArray[np.int32]
-    visible: NDArray[np.int32]
+    returned: NDArray[np.int32]
     survivor: NDArray[np.int64]
 
 

@@ -198,8 +198,8 @@ def _as_catalogued(prints: Footprints, labels: NDArray[np.int32]) -> Catalogued:
     return Catalogued(
         footprints=prints,
         source=np.arange(count, dtype=np.int64),
-        lines=np.tile(np.array([0, labels.shape[0], NO_LIMIT, -1], np.int64), (count, 1)),
+        lines=np.tile(np.array([0, labels.shape[0], NO_LIMIT, -1, NO_LIMIT], np.int64), (count, 1)),
         labels=np.where(labels > 0, labels + np.int32(1), np.int32(0)),
-        visible=np.full(count + 2, -1, np.int32),
+        returned=np.full((count + 2, 2), -1, np.int32),
         survivor=np.arange(count, dtype=np.int64),
     )

@@ -29,19 +29,15 @@ def _own_box(pixels: Array, width: int) -> tuple[int, int, int, int]:
 
 
 @kernel
-def _is_known(
-    mask: Mask, survivor: Array, label: int, known: tuple[int, int, int], y: int, x: int
-) -> bool:
+def _is_known(mask: Mask, label: int, known: tuple[int, int], y: int, x: int) -> bool:
     """Whether a pixel was masked for an object when it was found; see `frame_values`."""
     owner = mask.labels[y, x]
     if not mask.active or owner <= 0 or owner == label:
         return False
-    line, column, swallowed = known
+    line, column = known
     if y > line or (y == line and x > column):
         return False
-    visible = mask.visible[owner]
-    before = visible < swallowed or (visible == swallowed and survivor[owner - 2] < label - 2)
-    return not (visible >= 0 and before and y <= visible)
+    return bool(y > mask.returned[owner, 0] or mask.returned[owner, 1] >= label - 2)
 
 
 @kernel
@@ -49,18 +45,16 @@ def frame_values(
     box: tuple[int, int, int, int],
     plane: Plane,
     mask: Mask,
-    survivor: Array,
     label: int,
     thickness: int,
-    known: tuple[int, int, int],
+    known: tuple[int, int],
     out: Array,
 ) -> int:
     """Pixels of the frame outside all detections; their number, 0 if the image cuts the frame.
 
     The frame surrounds the box of the object, widened on each side by a quarter of its size. The
     original measures it as soon as the object is found: only detections up to the line and column
-    `known` are, and of what cleaning swallowed later (at its third number) nothing has been
-    given back.
+    `known` are, and of what cleaning swallowed later nothing has been given back.
     """
     height, width = plane.image.shape
     wide, high = (box[1] - box[0] + 1) // 4, (box[3] - box[2] + 1) // 4
@@ -76,7 +70,7 @@ def frame_values(
         for x in range(x0 - thickness, x1 + thickness + 1):
             if within and x0 <= x <= x1:
                 continue
-            if not _is_known(mask, survivor, label, known, y, x):
+            if not _is_known(mask, label, known, y, x):
                 out[n] = plane.image[y, x]
                 n += 1
     return n
@@ -101,7 +95,7 @@ def local_offsets(
     without a filter). Objects that others swallow are measured, too. `out` is zero without a frame.
     """
     thickness, behind = settings
-    height, width = plane.image.shape
+    width = plane.image.shape[1]
     nothing = np.zeros((1, 1), np.float32)
     maps = np.empty((4, 1, 1), np.float32)
     for i in range(first, last):
@@ -113,11 +107,9 @@ def local_offsets(
         high = 3 * (box[3] - box[2] + 1) // 2 + 2 * thickness + 2
         values = np.empty((1, wide * high), np.float32)
         line = objects[i].last_line + 1
-        known = (line - behind, width, line - behind)
-        if behind == 0:
-            # The image is masked pixel by pixel, and what is swallowed given back whole.
-            known = (line, objects[i].last_column, line + height)
-        n = frame_values(box, plane, mask, survivor, i + 2, thickness, known, values[0])
+        # Without a filter the image is masked pixel by pixel.
+        known = (line - behind, width) if behind > 0 else (line, objects[i].last_column)
+        n = frame_values(box, plane, mask, i + 2, thickness, known, values[0])
         if n == 0:
             continue
         mesh_rows(values[:, :n], nothing, NONE, BIG, (n, 1), 0, 1, maps)

@@ -322,7 +322,7 @@ def order_objects(
     settings: Any,
     source: Array,
     lines: Array,
-    visible: Array,
+    returned: Array,
     survivor: Array,
 ) -> int:
     """Clean the objects and put them in the order of SExtractor's line buffer.
@@ -330,8 +330,9 @@ def order_objects(
     `settings` is (height, buffer lines, margin of the filter, lines by which the masking follows
     the detection, filtered, reach of the apertures, most active objects, clean, beta, largest
     area). `source` and `lines` receive the objects in output order and what they see (first line,
-    end, last line masked, last column masked on the next line); `visible` (by label) and
-    `survivor` (by object) record who was swallowed by whom. Returns the number of rows.
+    end, last line masked, last column masked on the next line, newcomer of the time); `returned`
+    (by label) and `survivor` (by object) record who was swallowed by whom. Returns the number of
+    rows.
     """
     height, buffer, margin, late, filtered, reach, most, clean, beta, max_area = settings
     n = objects.size
@@ -359,7 +360,7 @@ def order_objects(
                         place = i
                 # Without a filter the image is masked pixel by pixel.
                 column = -1 if filtered else obj.last_column
-                limit = (y - late, column)
+                limit = (y - late, column, cursor)
                 rows = _output(active[place], begin, size, limit, source, lines, rows)
                 count = _remove(active, place, count)
             winner, found = -1, 0
@@ -368,13 +369,13 @@ def order_objects(
             if winner >= 0:
                 _swallow(objects[active[winner]], obj)
                 survivor[cursor] = active[winner]
-                visible[cursor + 2] = y - late
+                returned[cursor + 2, 0], returned[cursor + 2, 1] = y - late, cursor
             else:
                 for v in range(found - 1, -1, -1):
                     loser = active[victims[v]]
                     _swallow(obj, objects[loser])
                     survivor[loser] = cursor
-                    visible[loser + 2] = y - late
+                    returned[loser + 2, 0], returned[loser + 2, 1] = y - late, cursor
                     count = _remove(active, victims[v], count)
                 # The box includes the objects just swallowed, but none swallowed later.
                 low[cursor], high[cursor] = _line_range(obj, reach)
@@ -393,12 +394,14 @@ def order_objects(
             k = 0
         for place in range(count - 1, -1, -1):
             if low[active[place]] <= k:
-                rows = _output(active[place], k, size, (done - late, -1), source, lines, rows)
+                rows = _output(
+                    active[place], k, size, (done - late, -1, cursor), source, lines, rows
+                )
                 count = _remove(active, place, count)
         if height > size:
             begin = k + 1
     while count > 0:
-        rows = _output(active[0], height - size, size, (NO_LIMIT, -1), source, lines, rows)
+        rows = _output(active[0], height - size, size, (NO_LIMIT, -1, n), source, lines, rows)
         count = _remove(active, 0, count)
     return rows
 
@@ -408,7 +411,7 @@ def _output(
     item: int,
     begin: int,
     size: int,
-    limit: tuple[int, int],
+    limit: tuple[int, int, int],
     source: Array,
     lines: Array,
     rows: int,
@@ -416,7 +419,7 @@ def _output(
     source[rows] = item
     lines[rows, 0] = begin
     lines[rows, 1] = begin + size
-    lines[rows, 2], lines[rows, 3] = limit
+    lines[rows, 2], lines[rows, 3], lines[rows, 4] = limit
     return rows + 1
 
 

@@ -73,7 +73,7 @@ def measure_objects(
     wanted = wanted_measurements(config)
     results = _blank(catalogued, wanted, config)
     mask = Mask(
-        catalogued.labels, catalogued.visible, config.mask_type != "none",
+        catalogued.labels, catalogued.returned, config.mask_type != "none",
         config.mask_type == "correct",
     )  # fmt: skip
     if config.back_photometry == "local":

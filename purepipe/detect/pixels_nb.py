@@ -37,8 +37,7 @@ def is_masked(mask: Mask, label: int, y: int, x: int) -> bool:
         return False
     if y > mask.limit and (y > mask.limit + 1 or x > mask.column):
         return False
-    visible = mask.visible[owner]
-    return bool(y > visible or visible >= mask.limit)
+    return bool(y > mask.returned[owner, 0] or mask.returned[owner, 1] >= mask.moment)
 
 
 @kernel

@@ -109,15 +109,17 @@ class Mask(NamedTuple):
     """Which pixels belong to whom.
 
     A pixel of label l > 0 is masked for every object but number l, unless it lies on a line up to
-    ``visible[l]``: the pixels of an object swallowed by cleaning are given back to everybody.
+    ``returned[l, 0]``: the pixels of an object swallowed by cleaning are given back to everybody
+    when newcomer ``returned[l, 1]`` is compared with the others.
     Label 1 is a detected pixel that belongs to no object; object i carries label i + 2. Lines
-    beyond `limit` are not masked yet, the next one only up to `column`, and what was swallowed
-    later is not given back yet.
+    beyond `limit` are not masked yet, the next one only up to `column`, and what the newcomers
+    from `moment` on have others swallow is not given back yet.
     """
 
     labels: NDArray[np.int32]
-    visible: NDArray[np.int32]
+    returned: NDArray[np.int32]
     active: bool  # MASK_TYPE is not NONE
     mirror: bool  # MASK_TYPE is CORRECT
     limit: int = NO_LIMIT  # last line that was masked when the object was measured
     column: int = -1
+    moment: int = NO_LIMIT

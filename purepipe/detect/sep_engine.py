@@ -39,9 +39,9 @@ def find_objects_sep(
     return Catalogued(
         footprints=footprints,
         source=np.arange(count, dtype=np.int64),
-        lines=np.tile(np.array([0, height, NO_LIMIT, -1], np.int64), (count, 1)),
+        lines=np.tile(np.array([0, height, NO_LIMIT, -1, NO_LIMIT], np.int64), (count, 1)),
         labels=owner,
-        visible=np.full(count + 2, -1, np.int32),
+        returned=np.full((count + 2, 2), -1, np.int32),
         survivor=np.arange(count, dtype=np.int64),
     )
 

@@ -73,7 +73,7 @@ def spread_columns(
     objects = catalogued.footprints.objects
     x, y = (objects[axis][catalogued.source] for axis in ("x", "y"))
     mask = Mask(
-        catalogued.labels, catalogued.visible, config.mask_type != "none",
+        catalogued.labels, catalogued.returned, config.mask_type != "none",
         config.mask_type == "correct",
     )  # fmt: skip
     disc = sampled_disc(psf.fwhm / 16 / psf.sampling)

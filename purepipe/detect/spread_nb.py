@@ -290,8 +290,8 @@ def spread_objects(
     for k in range(first, last):
         out[k, 0] = out[k, 1] = np.nan
         obj, label = objects[source[k]], source[k] + 2
-        mask = Mask(everything.labels, everything.visible, everything.active, everything.mirror,
-                    lines[k, 2], lines[k, 3])  # fmt: skip
+        mask = Mask(everything.labels, everything.returned, everything.active, everything.mirror,
+                    lines[k, 2], lines[k, 3], lines[k, 4])  # fmt: skip
         xc, yc = int(obj.x + 0.5), int(obj.y + 0.5)
         seen = (lines[k, 0], lines[k, 1])
         used = cut_pixels(

@@ -117,7 +117,7 @@ def planes(image, variance=None, gain=0.0):
         image, variance if weighted else np.zeros((1, 1), np.float32), weighted, BIG,
         np.float32(2), np.float32(4), gain, weighted,
     )  # fmt: skip
-    mask = Mask(np.zeros(image.shape, np.int32), np.full(4, -1, np.int32), True, True)
+    mask = Mask(np.zeros(image.shape, np.int32), np.full((4, 2), -1, np.int32), True, True)
     return plane, mask
 
 
@@ -151,7 +151,7 @@ def test_masked_pixels_are_mirrored_or_blank():
     assert flux(mask) == wanted
     assert flux(mask._replace(mirror=False)) == wanted - 8
     assert flux(mask._replace(active=False)) == pytest.approx(wanted + 8 * 499, rel=1e-6)
-    mask.visible[3] = 9  # swallowed: the pixels up to line 9 are given back
+    mask.returned[3] = 9, 0  # swallowed: the pixels up to line 9 are given back
     assert flux(mask) == pytest.approx(wanted + 4 * 499, rel=1e-6)
 
 

@@ -24,7 +24,7 @@ def scene(image, labels, *, mirror=False):
     plane = Plane(
         image, np.zeros((1, 1), np.float32), False, BIG, np.float32(2), np.float32(4), 0.0, False
     )
-    return plane, Mask(labels, np.full(4, -1, np.int32), True, mirror)
+    return plane, Mask(labels, np.full((4, 2), -1, np.int32), True, mirror)
 
 
 def seen(image, labels, place, *, mirror):

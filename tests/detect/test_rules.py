@@ -238,10 +238,10 @@ def test_cleaning_merges_faint_neighbours(seed, count, beta):
     objects = random_objects(np.random.default_rng(seed), count)
     expected = objects.copy()
     active, swallower, first_line = naive_cleaning(expected, beta)
-    source, lines = np.empty(count, np.int64), np.empty((count, 4), np.int64)
-    survivor, visible = np.arange(count), np.full(count + 2, -1, np.int32)
+    source, lines = np.empty(count, np.int64), np.empty((count, 5), np.int64)
+    survivor, returned = np.arange(count), np.full((count + 2, 2), -1, np.int32)
     settings = (41, 1024, 2, 2, True, 0, 3000, True, beta, 0)
-    rows = objects_nb.order_objects(objects, settings, source, lines, visible, survivor)
+    rows = objects_nb.order_objects(objects, settings, source, lines, returned, survivor)
     assert {i: int(w) for i, w in enumerate(survivor) if w != i} == swallower
     for name in ("npix", "flux", "iso_flux", "ymin", "ymax"):
         assert np.array_equal(objects[name][active], expected[name][active])
@@ -258,7 +258,7 @@ def test_cleaning_merges_faint_neighbours(seed, count, beta):
         active.pop()
     assert list(source[:rows]) == order
     assert ((lines[:rows, 0] == 0) & (lines[:rows, 1] == 41)).all()
-    swallowed = visible[np.array([i + 2 for i in swallower], int)]
+    swallowed = returned[np.array([i + 2 for i in swallower], int), 0]
     assert ((swallowed > 0) & (swallowed <= 41)).all()
     assert (lines[:rows, 2] <= NO_LIMIT).all()
 
