@@ -22,11 +22,17 @@ LANCZOS = 4  # zeros of the resampling kernel on either side
 def cut_vignet(
     plane: Plane, mask: Mask, label: int, x: Number, y: Number, lines: tuple[int, int], out: Array
 ) -> None:
-    """Stamp of the image around the object; -1e30 for masked pixels and beyond the image."""
+    """Stamp of the image around the object; -1e30 for masked pixels and beyond the image.
+
+    Nothing but -1e30 where the centre is no longer in the line buffer.
+    """
     h, w = out.shape
-    x0 = int(x + 0.49999) - w // 2
-    y0 = int(y + 0.49999) - h // 2
+    centre_x, centre_y = int(x + 0.49999), int(y + 0.49999)
     width = plane.image.shape[1]
+    if not (lines[0] <= centre_y < lines[1] and 0 <= centre_x < width):
+        out[:] = -BIG
+        return
+    x0, y0 = centre_x - w // 2, centre_y - h // 2
     for j in range(h):
         for i in range(w):
             py, px = y0 + j, x0 + i
