@@ -137,7 +137,7 @@ def _ellipse_flux(
             variance += np.float64(var)
             variance += photon_variance(local, noise2, np.float64(v), np.float64(var))
     if offset != 0:
-        flux -= area * np.float64(offset)
+        flux -= np.float64(np.float32(np.float32(area) * np.float32(offset)))
     if once > 0 and flux > 0:
         variance += flux / once
     # Unlike within 6 axes, exactly a tenth is not crowded here.
