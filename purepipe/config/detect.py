@@ -223,6 +223,10 @@ class DetectConfig:
         3000, "Objects that SExtractor holds at a time; sets the order of the output.", minimum=16,
         original="sex:MEMORY_OBJSTACK",
     )  # fmt: skip
+    buffer_pixels: int | None = option(
+        None, "Pixels of unfinished objects that SExtractor holds at a time; more cut the largest "
+        "(FLAGS 128). None: no limit.", minimum=1000, original="sex:MEMORY_PIXSTACK",
+    )  # fmt: skip
     engine: str = option(
         "exact", "Segmentation as SExtractor does it, to the bit, or by the library sep.",
         choices=("exact", "sep"),

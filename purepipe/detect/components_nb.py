@@ -17,6 +17,8 @@ COMPLETE, INCOMPLETE, OBJECT_STATE = 0, 1, 2
 NO_MARK, START_NEW, START_OLD, END_OPEN, END_CLOSED = 0, 1, 2, 3, 4
 UNKNOWN = -1
 MAX_BRANCHES = 1024
+BORDER, DEBLENDING_OVERFLOW, MEMORY_OVERFLOW = 8, 64, 128
+ENDLESS = 1 << 62  # a pixel stack without limit
 
 
 @kernel
@@ -103,6 +105,91 @@ def list_components(
 
 
 @kernel
+def most_held(runs: Array, parent: Array) -> int:
+    """An upper limit of the number of pixels that unfinished components ever have together.
+
+    A component counts as unfinished until the line after its last one has been scanned.
+    """
+    n = parent.size
+    area = np.zeros(n, np.int64)
+    last = np.zeros(n, np.int64)
+    for i in range(n):
+        area[parent[i]] += runs[i, 2] - runs[i, 1] + 1
+        last[parent[i]] = i
+    most = held = 0
+    waiting = 0  # first run whose component, if it ends there, still counts
+    for i in range(n):
+        held += runs[i, 2] - runs[i, 1] + 1
+        while runs[waiting, 0] < runs[i, 0] - 1:
+            if last[parent[waiting]] == waiting:
+                held -= area[parent[waiting]]
+            waiting += 1
+        most = max(most, held)
+    return most
+
+
+@kernel
+def list_cut_components(
+    runs: Array,
+    values: Array,
+    thresholds: Array,
+    min_area: int,
+    shape: tuple[int, int],
+    capacity: int,
+) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
+    """What `list_components` gives where a scan holds less than `capacity` pixels.
+
+    The other arrays are the order in which the scan has the pixels of each component, as places
+    in its list, the flags of each component, and its last line with the last column there.
+    """
+    height, width = shape
+    n = values.size
+    px, py, ids = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    marks = np.zeros(n, np.int16)
+    place = 0
+    for i in range(runs.shape[0]):
+        y = runs[i, 0]
+        for x in range(runs[i, 1], runs[i, 2] + 1):
+            px[place], py[place], ids[place] = x, y, place
+            if x == 0 or y == 0 or x == width - 1 or y == height - 1:
+                marks[place] = BORDER
+            place += 1
+    out, ends = np.empty(n, np.int32), np.empty(n, np.int64)
+    closings = np.empty((runs.shape[0], 2), np.int64)
+    count = 0
+    if n > 0:
+        count = scan_holding(ids, n, px, py, min_area, out, ends, capacity, marks, closings)
+    starts = np.zeros(count + 1, np.int64)
+    total = ends[count - 1] if count else 0
+    pixels, order = np.empty(total, np.int64), np.empty(total, np.int32)
+    new_values, new_thresholds = np.empty(total, np.float32), np.empty(total, np.float32)
+    flags = np.zeros(count, np.int16)
+    for k in range(count):
+        a, b = starts[k], ends[k]
+        starts[k + 1] = b
+        sorting = np.argsort(out[a:b])
+        for i in range(b - a):
+            p = out[a + sorting[i]]
+            order[a + sorting[i]] = i
+            pixels[a + i] = np.int64(py[p]) * width + px[p]
+            new_values[a + i], new_thresholds[a + i] = values[p], thresholds[p]
+            flags[k] |= marks[p]
+        if not flags[k] & MEMORY_OVERFLOW:
+            flags[k] = 0  # the border is noted where pixels may be lost
+    return starts, pixels, new_values, new_thresholds, order, flags, closings[:count]
+
+
+@kernel
+def last_pixels(starts: Array, pixels: Array, width: int) -> Array:
+    """Last line of every component, and its last column there."""
+    closings = np.empty((starts.size - 1, 2), np.int64)
+    for k in range(starts.size - 1):
+        y, x = divmod(pixels[starts[k + 1] - 1], width)
+        closings[k, 0], closings[k, 1] = y, x
+    return closings
+
+
+@kernel
 def label_pixels(runs: Array, starts: Array, pixels: Array, labels: Array) -> None:
     """Label the pixels of an image of zeros: 1 detected, k + 2 object k."""
     for i in range(runs.shape[0]):
@@ -153,6 +240,29 @@ def scan(
     Lutz (1980), Computer Journal 23, 262: the order in which lists are joined decides the
     pixels' order, on which deblending and cleaning depend.
     """
+    notes, closings = np.empty(0, np.int16), np.empty((0, 2), np.int64)
+    return scan_holding(ids, count, px, py, min_area, out, ends, ENDLESS, notes, closings)
+
+
+@kernel
+def scan_holding(
+    ids: Array,
+    count: int,
+    px: Array,
+    py: Array,
+    min_area: int,
+    out: Array,
+    ends: Array,
+    capacity: int,
+    notes: Array,
+    closings: Array,
+) -> int:
+    """What `scan` gives where unfinished components hold less than `capacity` pixels.
+
+    The one with most pixels loses all but the first whenever room is needed, which gets the flags
+    in `notes` (one per pixel) of those that are lost, and MEMORY_OVERFLOW. `closings`, unless
+    empty, receives the last line of every component and its last column there.
+    """
     x0 = x1 = px[ids[0]]
     for i in range(count):
         x0, x1 = min(x0, px[ids[i]]), max(x1, px[ids[i]])
@@ -162,10 +272,10 @@ def scan(
     # Rows of `stack`, the open objects: first pixel, last pixel, size, start and end column.
     stack = np.empty((width + 4, 5), np.int32)
     # Rows of `store`, by start column: first pixel, last pixel, size.
-    store = np.empty((width + 2, 3), np.int32)
+    store = np.zeros((width + 2, 3), np.int32)
     follow = np.full(count, -1, np.int32)
     top = depth = -1  # of the object stack and of the stack of states
-    cursor = emitted = written = 0
+    cursor = emitted = written = held = 0
     for y in range(py[ids[0]], py[ids[count - 1]] + 2):
         state, inside = COMPLETE, False
         for x in range(width + 1):
@@ -173,6 +283,12 @@ def scan(
             on = cursor < count and py[ids[cursor]] == y and px[ids[cursor]] == x + x0
             if mark == NO_MARK and not on and not inside:
                 continue
+            if on:
+                if held + 2 >= capacity:
+                    # The original overlooks the list that waits in the first column.
+                    waiting = store[1:] if x0 == 0 and x > 0 else store
+                    held -= _cut_largest(stack[: top + 1], waiting, ids, follow, notes)
+                held += 1
             marks[x] = NO_MARK
             if on and not inside:
                 inside = True
@@ -192,6 +308,7 @@ def scan(
                     top = _open(stack, top + 1, store[x, 0], store[x, 1], store[x, 2], UNKNOWN)
                 else:
                     _append(stack, top, store[x, 0], store[x, 1], store[x, 2], follow)
+                store[x, 2] = 0
                 state = OBJECT_STATE
             elif mark == START_OLD:
                 if inside and state == COMPLETE:
@@ -209,8 +326,11 @@ def scan(
                 state, depth = states[depth], depth - 1
                 if not inside and state == COMPLETE:
                     if stack[top, 3] == UNKNOWN:
+                        held -= stack[top, 2]
                         if stack[top, 2] >= min_area:
                             written = _emit(stack[top, 0], ids, follow, out, written)
+                            if closings.size > 0:
+                                closings[emitted, 0], closings[emitted, 1] = y - 1, x + x0 - 1
                             ends[emitted], emitted = written, emitted + 1
                     else:
                         marks[stack[top, 4]] = END_CLOSED
@@ -231,6 +351,34 @@ def scan(
                     _save(stack, top, store)
                     top -= 1
     return emitted
+
+
+@kernel
+def _cut_largest(stack: Array, store: Array, ids: Array, follow: Array, notes: Array) -> int:
+    """Leave only the first pixel of the longest list, of equal ones the first; return the loss.
+
+    Lists that wait for their line come before those being scanned.
+    """
+    longest, kind, place = 0, 0, 0
+    for x in range(store.shape[0]):
+        if store[x, 2] > longest:
+            longest, kind, place = store[x, 2], 0, x
+    for i in range(stack.shape[0]):
+        if stack[i, 2] > longest:
+            longest, kind, place = stack[i, 2], 1, i
+    if longest == 0:
+        return 0
+    record = stack[place] if kind else store[place]
+    first = record[0]
+    lost = MEMORY_OVERFLOW
+    i = follow[first]
+    while i >= 0:
+        lost |= notes[ids[i]]
+        i = follow[i]
+    notes[ids[first]] |= lost
+    follow[first] = -1
+    record[1], record[2] = first, 1
+    return int(longest - 1)
 
 
 @kernel
@@ -293,21 +441,23 @@ def deblend(
     out: Array,
     ends: Array,
     tops: Array,
+    ordered: bool,
 ) -> tuple[int, bool]:
     """Objects within one component, by multi-thresholding.
 
     `px`, `py`, `values` (filtered) and `thresholds` describe the pixels in reading order. `one`
-    receives the pixels of the component in scan order; if it is split, `out` receives those of
-    the cores of its objects, which stop at `ends`, and `tops` the level of each core.
-    Returns the number of objects and whether deblending gave up.
+    receives the pixels in scan order unless it is `ordered`; if the component is split, `out`
+    receives those of the cores of its objects, which stop at `ends`, and `tops` the level of each
+    core. Returns the number of objects and whether deblending gave up.
 
     Bertin & Arnouts (1996), A&AS 117, 393, section 4.
     """
     n = px.size
-    everything = np.empty(n, np.int32)
-    for i in range(n):
-        everything[i] = i
-    scan(everything, n, px, py, 1, one, ends)
+    if not ordered:
+        everything = np.empty(n, np.int32)
+        for i in range(n):
+            everything[i] = i
+        scan(everything, n, px, py, 1, one, ends)
     base, peak, total = thresholds[0], values[0], 0.0
     for i in range(n):
         base, peak = min(base, thresholds[i]), max(peak, values[i])
@@ -503,9 +653,14 @@ def deblend_components(
     ends: Array,
     tops: Array,
     counts: Array,
-    gave_up: Array,
+    flags: Array,
+    ordered: bool,
 ) -> None:
-    """Deblend components `first` to `last`; see `deblend`. Each writes into its own slices."""
+    """Deblend components `first` to `last`; see `deblend`. Each writes into its own slices.
+
+    DEBLENDING_OVERFLOW is added to the `flags` of components for which it gave up; those with
+    MEMORY_OVERFLOW stay whole.
+    """
     for k in range(first, last):
         a, b = starts[k], starts[k + 1]
         n = b - a
@@ -514,7 +669,12 @@ def deblend_components(
         for i in range(n):
             y, x = divmod(pixels[a + i], width)
             px[i], py[i] = x, y
-        counts[k], gave_up[k] = deblend(
+        if flags[k] & MEMORY_OVERFLOW:
+            counts[k] = 1
+            continue
+        counts[k], gave_up = deblend(
             px, py, values[a:b], thresholds[a:b], levels, contrast, min_area, one[a:b], out[a:b],
-            ends[a:b], tops[a:b],
+            ends[a:b], tops[a:b], ordered,
         )  # fmt: skip
+        if gave_up:
+            flags[k] |= DEBLENDING_OVERFLOW

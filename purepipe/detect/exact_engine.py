@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from purepipe.detect.columns import wanted_measurements
 from purepipe.detect.footprints import Catalogued, Footprints, Thresholded
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import OBJECT
+
+log = logging.getLogger(__name__)
 
 
 def _words(count: int) -> NDArray[np.int64]:
@@ -50,20 +54,17 @@ def find_footprints(
     """
     after = after or Continuation()
     width = found.shape[1]
-    parent = components_nb.join_runs(found.runs)
-    starts, pixels, values, thresholds = components_nb.list_components(
-        found.runs, found.values, found.thresholds, parent, config.min_area, width
-    )
+    starts, pixels, values, thresholds, one, flags, closings, ordered = _components(found, config)
     count, size = starts.size - 1, pixels.size
-    one, cores = np.empty(size, np.int32), np.empty(size, np.int32)
+    cores = np.empty(size, np.int32)
     ends, tops = np.empty(size, np.int64), np.empty(size, np.float32)
-    counts, gave_up = np.empty(count, np.int64), np.empty(count, np.bool_)
+    counts = np.empty(count, np.int64)
 
     def some(first: int, last: int) -> None:
         components_nb.deblend_components(
             starts, pixels, values, thresholds, width, config.deblend_levels,
             config.deblend_contrast, config.min_area, first, last, one, cores, ends, tops, counts,
-            gave_up,
+            flags, ordered,
         )  # fmt: skip
 
     in_threads(some, count, threads)
@@ -73,13 +74,37 @@ def find_footprints(
         np.empty_like(values), np.empty_like(thresholds),
     )  # fmt: skip
     objects_nb.assign_pixels(
-        starts, pixels, values, thresholds, one, cores, ends, tops, counts, gave_up,
+        starts, pixels, values, thresholds, one, cores, ends, tops, counts, flags, closings,
         prepared.plane.image, prepared.plane.weighted, found.common, prints.objects, prints.starts,
         prints.pixels, prints.values, prints.thresholds, after.random,
         int(after.components[0]) + 1,
     )  # fmt: skip
     after.components[0] += count
     return prints
+
+
+def _components(found: Thresholded, config: DetectConfig) -> tuple[Any, ...]:
+    """Pixels of the components, their scan order, flags, last lines, whether the order is known."""
+    parent = components_nb.join_runs(found.runs)
+    limit = config.buffer_pixels
+    if limit is not None and components_nb.most_held(found.runs, parent) + 1 >= limit:
+        cut = components_nb.list_cut_components(
+            found.runs, found.values, found.thresholds, config.min_area, found.shape, limit
+        )
+        flagged = np.count_nonzero(cut[5] & components_nb.MEMORY_OVERFLOW)
+        if flagged:
+            log.warning(
+                "pixel stack overflow: %d components lost pixels (FLAGS 128), and what was left of "
+                "others may be too small; raise MEMORY_PIXSTACK above %d", flagged, limit,
+            )  # fmt: skip
+        return *cut, True
+    starts, pixels, values, thresholds = components_nb.list_components(
+        found.runs, found.values, found.thresholds, parent, config.min_area, found.shape[1]
+    )
+    one: NDArray[np.int32] = np.empty(pixels.size, np.int32)
+    flags: NDArray[np.int16] = np.zeros(starts.size - 1, np.int16)
+    closings = components_nb.last_pixels(starts, pixels, found.shape[1])
+    return starts, pixels, values, thresholds, one, flags, closings, False
 
 
 def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConfig) -> Catalogued:

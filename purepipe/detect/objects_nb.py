@@ -19,7 +19,6 @@ Record = Any  # one element of a structured array
 PI = 3.1415926535898
 DEBLENDED = 2
 INCOMPLETE_BUFFER = 32
-GAVE_UP = 64
 KEPT_FLAGS = ~3  # merging drops CROWDED and BLENDED
 F4 = np.float32
 
@@ -61,7 +60,8 @@ def assign_pixels(
     ends: Array,
     tops: Array,
     counts: Array,
-    gave_up: Array,
+    flags: Array,
+    closings: Array,
     image: Array,
     weighted: bool,
     common: Number,
@@ -78,7 +78,7 @@ def assign_pixels(
     Pixels outside the cores of a split component fall to one of its objects at random, with
     probabilities from Gaussians fitted to the cores. The random stream runs through all
     components, so this loop cannot be divided; `state` holds it (35 words, zeros before the first
-    image). Components are numbered from `first_parent`.
+    image). Components are numbered from `first_parent` and give their `flags` to their objects.
     """
     width = image.shape[1]
     if state[34] == 0:
@@ -100,10 +100,6 @@ def assign_pixels(
             owner, order, a, m, object_starts[done : done + m + 1], pixels, values, thresholds,
             new_pixels, new_values, new_thresholds,
         )  # fmt: skip
-        last_column = -1
-        for p in pixels[a:b]:
-            if p // width == pixels[b - 1] // width:
-                last_column = max(last_column, p % width)
         for j in range(done, done + m):
             obj = objects[j]
             p, q = object_starts[j], object_starts[j + 1]
@@ -112,12 +108,10 @@ def assign_pixels(
             )
             if m == 1:
                 set_border_flag(obj, image.shape)
-            if gave_up[k]:
-                obj.flags |= GAVE_UP
+            obj.flags |= flags[k]
             obj.parent = first_parent + k
             obj.first_line = pixels[a] // width
-            obj.last_line = pixels[b - 1] // width
-            obj.last_column = last_column
+            obj.last_line, obj.last_column = closings[k]
         done += m
 
 

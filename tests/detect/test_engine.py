@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from purepipe.config import DetectConfig
 from purepipe.detect import extract, pixel_flags_nb
@@ -88,6 +89,7 @@ SINGLE: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure]] = {
     ),
     "softest cleaning": ({"CLEAN_PARAM": 10}, {"clean_efficiency": 10.0}, ONE),
     "hardest cleaning": ({"CLEAN_PARAM": 0.1}, {"clean_efficiency": 0.1}, ONE),
+    "few pixels held": ({"MEMORY_PIXSTACK": 1000}, {"buffer_pixels": 1000}, ONE),
     "few objects held": ({"MEMORY_OBJSTACK": 16}, {"buffer_objects": 16}, ONE),
     "rms of the background": (
         {"WEIGHT_TYPE": "BACKGROUND"}, {"weight_type": "background"}, ONE,
@@ -182,6 +184,50 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None
         {**MAPS, "INTERP_TYPE": "VAR_ONLY"}, {"interpolate_image": False}, ONE, TWO,
     ),
 }  # fmt: skip
+
+
+def waves(width, seed):
+    """Components of all shapes, many open at a time, also along the border."""
+    noise = np.random.default_rng(seed).normal(0, 1, FIELD.image.shape)
+    smooth = ndimage.gaussian_filter(noise, width)
+    return (10 * smooth / smooth.std()).astype(np.float32)
+
+
+OPEN: dict[str, Any] = {
+    "threshold_type": "absolute", "threshold": 5.0, "analysis_threshold": 5.0, "back_value": 0.0,
+    "back_type": "manual", "min_area": 2, "filter": None, "columns": COLUMNS,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stack", "width", "levels", "clean"),
+    [
+        (1000, 1, 32, True), (1000, 2, 1, False), (1500, 2, 32, True), (1000, 4, 32, True),
+        (2000, 4, 1, True), (1300, 6, 32, False),
+    ],
+)  # fmt: skip
+@pytest.mark.binaries
+@pytest.mark.skipif(PROGRAM is None, reason="source-extractor is not installed")
+def test_full_stack_of_pixels_to_the_bit(stack, width, levels, clean, tmp_path, caplog):
+    image = waves(width, stack)
+    keys = {
+        "WEIGHT_TYPE": "NONE", "BACK_TYPE": "MANUAL", "BACK_VALUE": 0, "THRESH_TYPE": "ABSOLUTE",
+        "DETECT_THRESH": 5, "ANALYSIS_THRESH": 5, "FILTER": "N", "DETECT_MINAREA": 2,
+        "DEBLEND_NTHRESH": levels, "DEBLEND_MINCONT": 0.001, "CLEAN": "Y" if clean else "N",
+        "MEMORY_PIXSTACK": stack,
+    }  # fmt: skip
+    images = {"image": image, "flag": np.zeros(image.shape, np.int16)}
+    original, checks = run_original(
+        tmp_path, images, keys, COLUMNS, checks=("SEGMENTATION", "-OBJECTS")
+    )
+    config = DetectConfig.exposure(**OPEN, deblend_levels=levels, clean=clean, buffer_pixels=stack)
+    exposure = BARE.replace(image=image, flags=np.zeros(image.shape, np.int32))
+    ours = extract(exposure, config, checks=tuple(checks))
+    assert_same(ours.table, original, COLUMNS, exact=True)
+    for name, expected in checks.items():
+        np.testing.assert_array_equal(ours.checks[name], expected, err_msg=name)
+    assert (np.asarray(ours.table["FLAGS"]) & 128).any()
+    assert "pixel stack overflow" in caplog.text
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=live) for name in PAIRS])

@@ -388,6 +388,41 @@ def test_rows_of_large_meshes_are_sampled():
     assert background.rms == pytest.approx(2, rel=0.02)  # the clipping takes 1.5 %
 
 
+def held(on, capacity, min_area=1):
+    runs = naive_runs(on)
+    ones = np.ones(int(on.sum()), np.float32)
+    return components_nb.list_cut_components(runs, ones, ones, min_area, on.shape, capacity)
+
+
+@quick
+@given(masks)
+def test_components_are_the_same_with_a_stack_that_holds_all_pixels(on):
+    starts, pixels, *_, order, flags, closings = held(on, int(on.sum()) + 2)
+    expected_starts, expected = components(on)
+    assert not flags.any()
+    # Both are in reading order; those completed on one line may come in another order.
+    lists = {tuple(pixels[a:b]) for a, b in itertools.pairwise(starts)}
+    assert lists == {tuple(expected[a:b]) for a, b in itertools.pairwise(expected_starts)}
+    np.testing.assert_array_equal(closings, components_nb.last_pixels(starts, pixels, on.shape[1]))
+    assert components_nb.most_held(naive_runs(on), components_nb.join_runs(naive_runs(on))) >= max(
+        np.diff(starts), default=0
+    )
+    assert sorted(order) == sorted(i for n in np.diff(starts) for i in range(n))
+
+
+def test_a_full_stack_leaves_the_first_pixel_of_the_largest_component():
+    on = np.zeros((12, 20), bool)
+    on[1:9, 2:12] = on[0:3, 15:17] = True  # 80 pixels, and 6 on the border
+    starts, pixels, *_, flags, _ = held(on, 60)
+    assert np.diff(starts).tolist() == [6, 80 - 58 + 1]  # the small one is complete by then
+    assert flags.tolist() == [0, 128]
+    assert pixels[6] == 22
+    assert pixels[-1] == 8 * 20 + 11
+    starts, _, *_, flags, _ = held(on, 10)
+    assert (flags & 128).all()
+    assert (flags & 8).any()
+
+
 def test_deblending_splits_two_peaks_and_keeps_every_pixel():
     yy, xx = np.mgrid[:20, :30]
     image = sum(200 * np.exp(-((xx - x) ** 2 + (yy - 10) ** 2) / 8) for x in (9, 19)).astype(
@@ -402,12 +437,12 @@ def test_deblending_splits_two_peaks_and_keeps_every_pixel():
     def deblend(levels, contrast):
         one, out = np.empty(n, np.int32), np.empty(n, np.int32)
         ends, tops = np.empty(n, np.int64), np.empty(n, np.float32)
-        counts, gave_up = np.empty(1, np.int64), np.empty(1, bool)
+        counts, flags = np.empty(1, np.int64), np.zeros(1, np.int16)
         components_nb.deblend_components(
             starts, pixels, values, thresholds, 30, levels, contrast, 5, 0, 1, one, out, ends,
-            tops, counts, gave_up,
+            tops, counts, flags, False,
         )  # fmt: skip
-        assert not gave_up[0]
+        assert not flags[0]
         assert sorted(one) == list(range(n))
         return counts[0], out, ends
 
