@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import kernel, lean_kernel
 from purepipe.detect.ellipse_nb import measure_auto, measure_petro
 from purepipe.detect.growth_nb import growth_curve, radius_of_flux
 from purepipe.detect.pixels_nb import (
@@ -53,6 +53,23 @@ def aperture_flux(
 
     `offset` is the local background, taken off once for the whole area.
     """
+    squares = np.empty((2, 5), np.float32)
+    return _circle_flux(plane, mask, label, x, y, r, lines, areas, offset, squares)
+
+
+@lean_kernel
+def _circle_flux(
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    x: Number,
+    y: Number,
+    r: Number,
+    lines: tuple[int, int],
+    areas: Array,
+    offset: Number,
+    squares: Array,
+) -> tuple[Number, Number, bool]:
     mx, my, r = np.float32(x), np.float32(y), np.float32(r)
     width = plane.image.shape[1]
     x0, x1, y0, y1, cut = circle_box(mx, my, r, width, lines)
@@ -63,7 +80,6 @@ def aperture_flux(
     image, noises, labels = plane.image, plane.variance, mask.labels
     weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
     local, once = local_gain(plane), global_gain(plane)
-    squares = np.empty((2, 5), np.float32)
     flux = variance = area = 0.0
     for py in range(y0, y1):
         for px in range(x0, x1):

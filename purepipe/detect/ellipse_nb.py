@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import kernel, lean_kernel
 from purepipe.detect.pixels_nb import (
     APERTURE_CUT,
     CROWDED,
@@ -28,7 +28,7 @@ Number = Any  # single and double precision meet on purpose
 Record = Any  # one element of a structured array
 
 
-@kernel
+@lean_kernel
 def _ellipse_box(
     obj: Record, k: float, width: int, lines: tuple[int, int]
 ) -> tuple[int, int, int, int, bool]:
@@ -38,12 +38,12 @@ def _ellipse_box(
     return cut_box(np.float32(obj.x), np.float32(obj.y), ext_x, ext_y, width, lines)
 
 
-@kernel
+@lean_kernel
 def _radius2(cxx: Number, cyy: Number, cxy: Number, dx: Number, dy: Number) -> Number:
     return np.float32(cxx * dx * dx + cyy * dy * dy + cxy * dx * dy)
 
 
-@kernel
+@lean_kernel
 def _aperture_shape(
     obj: Record, k: float, smallest: float
 ) -> tuple[Number, Number, Number, Number, bool]:
@@ -53,13 +53,13 @@ def _aperture_shape(
     return F1, F1, F0, np.float32(smallest), True
 
 
-@kernel
+@lean_kernel
 def _is_crowded(unusable: int, area: int) -> bool:
     # The quotient in single precision: exactly a tenth is crowded.
     return bool(np.float64(np.float32(unusable) / np.float32(area)) > 0.1)
 
 
-@kernel
+@lean_kernel
 def _kron_moment(
     obj: Record, detection: Plane, mask: Mask, label: int, smallest: float, lines: tuple[int, int]
 ) -> tuple[float, float, bool, bool]:
@@ -94,7 +94,7 @@ def _kron_moment(
     return moment, total, _is_crowded(unusable, area), cut
 
 
-@kernel
+@lean_kernel
 def _ellipse_flux(
     obj: Record,
     plane: Plane,
@@ -144,7 +144,7 @@ def _ellipse_flux(
     return flux, variance, 10 * unusable > area, cut, circle
 
 
-@kernel
+@lean_kernel
 def _scaled_ellipse(
     obj: Record,
     plane: Plane,
@@ -198,7 +198,7 @@ def measure_auto(
     )
 
 
-@kernel
+@lean_kernel
 def _ring_means(
     detection: Plane,
     mask: Mask,
@@ -237,7 +237,7 @@ def _ring_means(
     return ring / in_ring if in_ring else 0.0, disk / in_disk if in_disk else 0.0, crowded
 
 
-@kernel
+@lean_kernel
 def _petro_radius(
     obj: Record, detection: Plane, mask: Mask, label: int, least: float, lines: tuple[int, int]
 ) -> tuple[float, bool, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import kernel, lean_kernel
 from purepipe.detect.pixels_nb import circle_box, fetch
 from purepipe.detect.records_nb import Mask, Plane
 
@@ -28,6 +28,20 @@ def growth_curve(
     curve: Array,
 ) -> tuple[float, bool]:
     """Cumulative flux in 64 rings; returns the limiting radius and whether it was cut."""
+    return _growth_curve(obj, plane, mask, label, least, lines, np.empty(25), curve)
+
+
+@lean_kernel
+def _growth_curve(
+    obj: Record,
+    plane: Plane,
+    mask: Mask,
+    label: int,
+    least: float,
+    lines: tuple[int, int],
+    rings: Array,
+    curve: Array,
+) -> tuple[float, bool]:
     mx, my = obj.x, obj.y
     limit = max(6.0 * obj.a, np.float64(least))
     step = limit / curve.size
@@ -37,8 +51,8 @@ def growth_curve(
     centre2 = (2 * mx + 0.49999, 2 * my + 0.49999)
     image, noises, labels = plane.image, plane.variance, mask.labels
     weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
-    rings = np.empty(25)
-    curve[:] = 0
+    for i in range(curve.size):
+        curve[i] = 0
     for py in range(y0, y1):
         for px in range(x0, x1):
             dx, dy = px - mx, py - my
@@ -57,7 +71,7 @@ def growth_curve(
     return limit, cut
 
 
-@kernel
+@lean_kernel
 def _add_to_rings(
     curve: Array, dx: Number, dy: Number, r: Number, v: Number, step: float, rings: Array
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import kernel, lean_kernel
 from purepipe.detect.records_nb import Mask, Plane
 
 Array = NDArray[Any]
@@ -21,7 +21,7 @@ F0, F1 = np.float32(0), np.float32(1)
 RIM = np.float32(0.75)
 
 
-@kernel
+@lean_kernel
 def is_unusable(plane: Plane, mask: Mask, label: int, y: int, x: int) -> bool:
     """Whether a pixel is bad or belongs to another detection."""
     if is_masked(mask, label, y, x):
@@ -29,7 +29,7 @@ def is_unusable(plane: Plane, mask: Mask, label: int, y: int, x: int) -> bool:
     return bool(plane.weighted and plane.variance[y, x] >= plane.bad_level)
 
 
-@kernel
+@lean_kernel
 def is_masked(mask: Mask, label: int, y: int, x: int) -> bool:
     """Whether a pixel belongs to another detection."""
     owner = mask.labels[y, x]
@@ -40,7 +40,7 @@ def is_masked(mask: Mask, label: int, y: int, x: int) -> bool:
     return bool(y > mask.returned[owner, 0] or mask.returned[owner, 1] >= mask.moment)
 
 
-@kernel
+@lean_kernel
 def fetch(
     plane: Plane,
     mask: Mask,
@@ -71,25 +71,25 @@ def fetch(
     return plane.image[y2, x2], plane.variance[y2, x2]
 
 
-@kernel
+@lean_kernel
 def local_gain(plane: Plane) -> float:
     """Gain of the photon noise that follows the weight map; 0 if it does not."""
     return plane.gain if plane.weighted and plane.weight_gain else 0.0
 
 
-@kernel
+@lean_kernel
 def global_gain(plane: Plane) -> float:
     """Gain of the photon noise that is added once per aperture; 0 if it follows the weights."""
     return 0.0 if plane.weighted and plane.weight_gain else plane.gain
 
 
-@kernel
+@lean_kernel
 def photon_variance(gain: float, noise2: Number, v: Number, var: Number) -> float:
     """Photon noise of a pixel, scaled by its variance; none without a gain."""
     return v / gain * var / noise2 if gain > 0 and v > 0 else 0.0
 
 
-@kernel
+@lean_kernel
 def circle_box(
     mx: Number, my: Number, r: Number, width: int, lines: tuple[int, int]
 ) -> tuple[int, int, int, int, bool]:
@@ -100,7 +100,7 @@ def circle_box(
     return max(x0, 0), min(x1, width), max(y0, lines[0]), min(y1, lines[1]), cut
 
 
-@kernel
+@lean_kernel
 def cut_box(
     mx: Number, my: Number, ext_x: float, ext_y: float, width: int, lines: tuple[int, int]
 ) -> tuple[int, int, int, int, bool]:
@@ -122,7 +122,7 @@ def area_steps(n: int) -> Array:
     return areas
 
 
-@kernel
+@lean_kernel
 def _sorted_squares(d: Number, out: Array) -> None:
     """Squares of the subpixel offsets along one axis, in ascending order."""
     n = out.size
@@ -141,7 +141,7 @@ def _sorted_squares(d: Number, out: Array) -> None:
         out[j] = value
 
 
-@kernel
+@lean_kernel
 def covered_area(dx: Number, dy: Number, r2: Number, areas: Array, squares: Array) -> Number:
     """Part of a pixel within a circle, from the centres of its subpixels, in single precision.
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import kernel, lean_kernel
 from purepipe.detect.pixels_nb import global_gain, is_unusable, local_gain, photon_variance
 from purepipe.detect.records_nb import Mask, Plane
 
@@ -115,7 +115,7 @@ def draw(grid: Array, step: float, dx: float, dy: float, out: Array) -> None:
                     out[j, i] += weight * middle[row, i]
 
 
-@kernel
+@lean_kernel
 def cut_pixels(
     plane: Plane, mask: Mask, label: int, x0: int, y0: int, lines: tuple[int, int],
     brightest: float, values: Array, variances: Array,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import kernel, lean_kernel
 from purepipe.detect.pixels_nb import (
     APERTURE_CUT,
     F0,
@@ -27,7 +27,7 @@ Number = Any  # single and double precision meet on purpose
 Record = Any  # one element of a structured array
 
 
-@kernel
+@lean_kernel
 def _window_pass(
     plane: Plane,
     mask: Mask,
@@ -37,6 +37,7 @@ def _window_pass(
     sigma: Number,
     lines: tuple[int, int],
     areas: Array,
+    squares: Array,
     kept: Array,
 ) -> tuple[float, float, float, int, bool]:
     """Sums of w v, w v dx and w v dy under the window at (x, y).
@@ -46,7 +47,6 @@ def _window_pass(
     """
     image, noises, labels = plane.image, plane.variance, mask.labels
     weighted, bad, noise2 = plane.weighted, plane.bad_level, plane.noise2
-    squares = np.empty((2, 11), np.float32)
     r = np.float32(4) * sigma
     q = np.float32(1.0 / (2.0 * sigma * sigma))
     r2 = np.float32(r * r)
@@ -79,7 +79,7 @@ def _window_pass(
     return total, sum_x, sum_y, n, cut
 
 
-@kernel
+@lean_kernel
 def _window_sums(plane: Plane, kept: Array, n: int, sums: Array) -> None:
     """Second moments and their errors over the pixels of the last pass."""
     # Inverse gains: the original multiplies here, and divides in the other apertures.
@@ -121,6 +121,7 @@ def measure_window(
     sigma = np.float32(np.float64(half_light) * 2.0 / 2.35)
     side = int(8 * sigma + 4)
     kept = np.empty((5, side * side), np.float32)
+    squares = np.empty((2, 11), np.float32)
     x, y = obj.x, obj.y
     total = shift_x = shift_y = 0.0
     passes = n = 0
@@ -128,7 +129,7 @@ def measure_window(
     while passes < 16 and not converged:
         passes += 1
         total, sum_x, sum_y, n, at_edge = _window_pass(
-            plane, mask, label, x, y, sigma, lines, areas, kept
+            plane, mask, label, x, y, sigma, lines, areas, squares, kept
         )
         cut |= at_edge
         if not total > 0:
@@ -152,7 +153,7 @@ def measure_window(
     _window_moments(obj, total, sums, shift_x, shift_y, out)
 
 
-@kernel
+@lean_kernel
 def _window_moments(
     obj: Record, total: float, sums: Array, shift_x: float, shift_y: float, out: Record
 ) -> None:
@@ -188,7 +189,7 @@ def _window_moments(
     out.win_errx2, out.win_erry2, out.win_errxy = ex, ey, exy
 
 
-@kernel
+@lean_kernel
 def _is_far(obj: Record, out: Record) -> bool:
     """Whether the window went more than a pixel along both axes, and out of the ellipse."""
     dx, dy = out.win_x - obj.x, out.win_y - obj.y
@@ -197,7 +198,7 @@ def _is_far(obj: Record, out: Record) -> bool:
     return bool(obj.cxx * dx * dx + obj.cyy * dy * dy + obj.cxy * dx * dy > 1)
 
 
-@kernel
+@lean_kernel
 def _revert(obj: Record, out: Record, flags: int) -> None:
     out.win_flags = flags
     out.win_x, out.win_y = obj.x, obj.y
