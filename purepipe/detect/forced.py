@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.detect import DetectConfig
-from purepipe.detect.columns import requested_columns
+from purepipe.detect.columns import SPREAD_COLUMNS, requested_columns
 from purepipe.detect.extract import (
     Detection,
     catalogue_numbers,
@@ -33,7 +33,7 @@ from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure
 
 # Columns that need more than the image and the footprints.
-_NOT_FORCED = ("CLASS_STAR", "VECTOR_ASSOC", "NUMBER_ASSOC")
+_NOT_FORCED = ("CLASS_STAR", "VECTOR_ASSOC", "NUMBER_ASSOC", *SPREAD_COLUMNS)
 
 
 def detect_sources(

@@ -85,8 +85,9 @@ def test_what_is_given_is_checked(where, message, exposure, config):
 
 
 def test_columns_that_need_more_are_refused(exposure):
-    with pytest.raises(ConfigError, match=r"do not have this column.*CLASS_STAR"):
-        measure(exposure, np.zeros(SHAPE, int), DetectConfig(columns=("CLASS_STAR",)))
+    for name in ("CLASS_STAR", "SPREAD_MODEL", "SPREADERR_MODEL"):
+        with pytest.raises(ConfigError, match=rf"do not have this column.*{name}"):
+            measure(exposure, np.zeros(SHAPE, int), DetectConfig(columns=(name,)))
     other = exposure_of(make_field((90, 80), 0, seed=1, holes=False))
     with pytest.raises(DataError, match="differ in size"):
         measure(exposure, np.zeros(SHAPE, int), detection=other)
