@@ -11,6 +11,7 @@ from typing import Any
 
 from purepipe.config import MaskConfig, SurveyConfig, from_mapping
 from purepipe.config.survey import InputConfig
+from purepipe.detect.columns import SPREAD_COLUMNS, requested_columns
 from purepipe.errors import ConfigError, NothingToDo, PurepipeError
 from purepipe.io.config_file import read_toml
 from purepipe.io.exposures import check_ccd_files
@@ -106,9 +107,11 @@ def make_plan(
     Raises
     ------
     ConfigError
-        The star catalogue of the configuration does not exist.
+        The star catalogue of the configuration does not exist, or a column of its catalogues is
+        unknown or needs more than a run has.
     """
     inputs = config.inputs
+    _check_columns(config)
     stars = Path(inputs.stars) if inputs.stars else None
     if stars is not None and not stars.is_file():
         raise ConfigError(
@@ -208,6 +211,28 @@ def find_files(pattern: str, number: str) -> dict[str, Path]:
             if match:
                 found[match.group(1)] = file
     return dict(sorted(found.items()))
+
+
+def _check_columns(config: SurveyConfig) -> None:
+    """Refuse columns that no unit could measure, instead of in every unit."""
+    spread = "Leave it out: the final catalogue of a tile has the spread model anyway."
+    remedies = dict.fromkeys(SPREAD_COLUMNS, spread) | dict.fromkeys(
+        ("CLASS_STAR", "VECTOR_ASSOC", "NUMBER_ASSOC"),
+        "Leave it out, or ask `purepipe sex` or `purepipe.detect.extract` for it.",
+    )
+    for name, detect in (("ccd", config.ccd.detect), ("tile", config.tile.detect)):
+        key = f"{name}.detect.columns"
+        try:
+            requests = requested_columns(detect)
+        except ConfigError as error:
+            error.key = key
+            raise
+        for request in requests:
+            if request.name in remedies:
+                raise ConfigError(
+                    "the detection of a run does not have this column", key=key,
+                    got=request.name, remedy=remedies[request.name],
+                )  # fmt: skip
 
 
 def _refuse_star_masks(config: SurveyConfig) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from purepipe.errors import InputFileError, StoreError
+from purepipe.errors import ConfigError, InputFileError, StoreError
 from purepipe.io.paths import inside, safe_name
 from purepipe.pipeline import load_survey, make_plan
 from purepipe.pipeline.store import Outcome, forget_others, open_store, record
@@ -55,3 +55,21 @@ def test_a_tampered_ledger_removes_nothing_outside(tmp_path):
         forget_others(store, [])
     store.close()
     assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("SPREAD_MODEL", "SPREAD_MODEL.*has the spread model anyway"),
+        ("CLASS_STAR", "CLASS_STAR.*`purepipe sex`"),
+        ("FLUX_AUTOO", r"FLUX_AUTOO"),
+    ],
+)
+@pytest.mark.parametrize("part", ["ccd", "tile"])
+def test_columns_that_no_unit_could_measure_are_refused_at_once(survey, part, column, message):
+    config = load_survey(survey)
+    step = getattr(config, part)
+    asked = replace(step, detect=replace(step.detect, columns=("NUMBER", column)))
+    with pytest.raises(ConfigError, match=message) as raised:
+        make_plan(replace(config, **{part: asked}))
+    assert raised.value.key == f"{part}.detect.columns"
