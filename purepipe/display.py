@@ -112,7 +112,8 @@ def png(
 ) -> tuple[str, int, int]:
     """A painted figure as base64 PNG, with its width and height in pixels.
 
-    Drawn without any global state of matplotlib.
+    The settings of matplotlib are replaced while it is drawn and put back afterwards; they belong
+    to the whole process, so two threads must not draw at once. No figure of pyplot is made.
 
     Parameters
     ----------
@@ -187,14 +188,26 @@ def show_image(ax: Axes, image: NDArray[Any], *, step: int | None = None) -> Non
     image
         (ny, nx).
     step
-        Blocks of step x step pixels are averaged; by default as many as the axes cannot show.
+        Blocks of step x step pixels are averaged, without those that are not finite; by default as
+        many as the axes cannot show.
     """
     step = step or thinning(ax, (image.shape[0], image.shape[1]))
     ny, nx = (size // step for size in image.shape)
-    blocks = image[: ny * step, : nx * step].reshape(ny, step, nx, step).mean(axis=(1, 3))
+    blocks = _block_means(image[: ny * step, : nx * step], step)
     low, high = display_range(blocks)
     show_pixels(ax, blocks, step, cmap="gray_r", vmin=low, vmax=high)
     ax.set(xlabel="x (pixel, 0-based)", ylabel="y (pixel, 0-based)")
+
+
+def _block_means(image: NDArray[Any], step: int) -> NDArray[np.float64]:
+    """Means of the finite pixels of blocks; NaN where there is none."""
+    ny, nx = (size // step for size in image.shape)
+    pixels = image.reshape(ny, step, nx, step)
+    good = np.isfinite(pixels)
+    totals = np.where(good, pixels, 0).sum(axis=(1, 3), dtype=np.float64)
+    counts = good.sum(axis=(1, 3))
+    means: NDArray[np.float64] = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+    return means
 
 
 def show_flagged(ax: Axes, flags: NDArray[np.int32], *, step: int | None = None) -> None:

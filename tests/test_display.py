@@ -180,6 +180,15 @@ def test_images_without_data_can_be_shown():
     show_stamps(ax, np.full((2, 4, 4), np.nan))
 
 
+def test_a_pixel_without_data_does_not_blank_its_block():
+    image = np.arange(16.0).reshape(4, 4)
+    image[0, 0], image[2:, 2:] = np.nan, np.inf
+    ax = Figure().subplots()
+    show_image(ax, image, step=2)
+    shown = np.ma.filled(ax.get_images()[0].get_array(), np.nan)
+    np.testing.assert_array_equal(shown, [[10 / 3, 4.5], [10.5, np.nan]])
+
+
 def test_new_axes_without_a_caller(monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     from matplotlib import pyplot as plt
