@@ -348,6 +348,8 @@ def report(
     """Write the HTML report of a run, and pages about CCDs that it leads to."""
     from purepipe.report import write_ccd_pages, write_report
 
+    if ccd and all_ccds:
+        raise ConfigError("choose one", key="--ccd, --all-ccds", got="both")
     if ccd or all_ccds:
         for path in write_ccd_pages(run, None if all_ccds else ccd):
             print(f"page: {path}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from purepipe.errors import DataError, PurepipeError, nearest
+from purepipe.errors import DataError, PurepipeError, StoreError, nearest
 from purepipe.io.atomic import write_text
 from purepipe.io.background import read_background
 from purepipe.io.psf_file import read_psf
@@ -73,10 +73,20 @@ def write_ccd_pages(root: Path, names: Iterable[str] | None = None) -> list[Path
     paths = []
     for name in chosen:
         path = ccd_page(record.root, name)
-        path.parent.mkdir(exist_ok=True)
+        _make_folder(path.parent)
         write_text(path, _page(record, known[name], outcomes[name]))
         paths.append(path)
     return paths
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder of the pages cannot be made: {error.strerror or error}", file=folder,
+            remedy="Move away what has its name, or make the run's folder writable.",
+        ) from error  # fmt: skip
 
 
 def _page(record: Record, ccd: CCDRecord, outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from purepipe.errors import DataError
+from purepipe.errors import DataError, StoreError
 from purepipe.report import write_ccd_pages, write_report
 
 from . import fabricated
@@ -70,3 +70,21 @@ def test_command_writes_page_and_report(root):
     assert result.exit_code == 0
     assert "1000002-1.html" in result.output.replace("\n", "")
     assert "report.html" in result.output
+
+
+def test_pages_without_a_folder_are_a_clear_error(tmp_path):
+    run = fabricated.write_run(tmp_path / "run")
+    (run / "report").write_text("")
+    with pytest.raises(StoreError, match=r"folder of the pages cannot be made.*File exists"):
+        write_ccd_pages(run, ["1000001-0"])
+
+
+def test_one_ccd_and_all_ccds_are_not_asked_for_together(root):
+    from typer.testing import CliRunner
+
+    from purepipe.cli import app
+    from purepipe.errors import ConfigError
+
+    result = CliRunner().invoke(app, ["report", str(root), "--ccd", "1000002-1", "--all-ccds"])
+    assert isinstance(result.exception, ConfigError)
+    assert "--ccd, --all-ccds" in str(result.exception)
