@@ -150,7 +150,7 @@ def read_job(arguments: Sequence[str]) -> Job:
         columns=columns,
         measured=opened[-1],
         sought=opened[0] if len(opened) == 2 else None,
-        weights=_weights(settings, dual=len(opened) == 2),
+        weights=_weights(settings),
         flags=_flags(settings, columns),
         catalogue=_catalogue(settings),
         checks=_checks(settings),
@@ -258,7 +258,7 @@ def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
     return tuple(rows.values())
 
 
-def _weights(settings: Settings, *, dual: bool) -> tuple[WeightFile, WeightFile]:
+def _weights(settings: Settings) -> tuple[WeightFile, WeightFile]:
     words = [word.upper() for word in settings.texts("WEIGHT_TYPE")] or ["NONE"]
     for word in words:
         if word not in WEIGHTS:
