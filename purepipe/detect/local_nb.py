@@ -142,7 +142,9 @@ def take_off_fluxes(
         if offset == 0:
             continue
         removed = np.float32(inside.size * offset)
-        obj.iso_flux = np.float32(obj.iso_flux - removed)
+        # Off the sum in double precision; merged objects add up numbers in single precision.
+        after = np.float64(np.float32(before - np.float64(removed)))
+        obj.iso_flux = np.float32(obj.iso_flux + (after - np.float64(np.float32(before))))
         if gain > 0:
             photons = (max(before - np.float64(removed), 0.0) - max(before, 0.0)) / gain
             obj.iso_variance = np.float32(obj.iso_variance + photons)

@@ -66,8 +66,9 @@ def shift_vignet(
 ) -> None:
     """Stamp resampled (Lanczos, 8 x 8 pixels) so that the object is at the centre of a pixel.
 
-    Beyond the image it is dark. Pixels that would need a masked one are -1e30; there the original
-    has numbers of up to 1e30 of either sign.
+    Beyond the image it is dark, and all of it where the centre is no longer in the line buffer.
+    Pixels that would need a masked one are -1e30; there the original has numbers of up to 1e30 of
+    either sign.
     """
     h, w = out.shape
     xc, yc = int(x + 0.49999), int(y + 0.49999)
@@ -75,6 +76,9 @@ def shift_vignet(
     _lanczos_weights(np.float64(np.float32(x)) - xc, along)
     _lanczos_weights(np.float64(np.float32(y)) - yc, across)
     width = plane.image.shape[1]
+    if not (lines[0] <= yc < lines[1] and 0 <= xc < width):
+        out[:] = 0
+        return
     x0, y0 = xc - w // 2 - LANCZOS, yc - h // 2 - LANCZOS
     for j in range(h):
         for i in range(w):
