@@ -10,17 +10,21 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from purepipe.errors import PurepipeError
 from purepipe.pipeline.keys import code_version
 from purepipe.pipeline.store import Outcome
 
 GRACE = 10.0  # seconds after which a worker that does not heed the limit is ended
+WATCHER = "purepipe time limit"  # name of the threads that watch the time of others
+
+T = TypeVar("T")
 
 
 class UnitTimeoutError(PurepipeError):
@@ -33,67 +37,82 @@ class _Alarm(BaseException):
     """Not an `Exception`, so that no step takes it for a fault of its own."""
 
 
-@contextmanager
-def time_limit(seconds: float | None) -> Iterator[None]:
-    """End the block with an error after `seconds`.
+def within(seconds: float | None, job: Callable[[], T]) -> T:
+    """What ``job()`` gives, unless it takes longer than `seconds`.
 
-    The alarm strikes between two steps of Python. Compiled code that never returns is ended with
-    its process a moment later, if that is a worker process of ours; in a thread it goes on.
+    One alarm strikes between two steps of Python. Compiled code that never returns is ended with
+    its process a moment later, if that is a worker process of ours; in a thread it goes on, as
+    does a job whose library swallows the alarm in a callback.
 
     Raises
     ------
     UnitTimeoutError
-        The block took longer.
+        The job took longer.
     """
     if seconds is None:
-        yield
-        return
+        return job()
     main = threading.current_thread() is threading.main_thread()
+    # No context managers: an alarm may strike at the entry of their own methods, which then
+    # neither clean up nor translate it.
+    arm, disarm = (_process_alarm if main else _thread_alarm)(seconds)
     try:
-        with _alarm_of_process(seconds) if main else _alarm_of_thread(seconds):
-            yield
+        try:
+            arm()
+            return job()
+        finally:
+            try:
+                disarm()
+            except _Alarm:  # the only one that there is, so this time nothing strikes
+                disarm()
     except _Alarm:
         raise timeout_error(seconds) from None
 
 
-@contextmanager
-def _alarm_of_process(seconds: float) -> Iterator[None]:
-    """An alarm by a signal, which reaches the main thread only."""
+def _process_alarm(seconds: float) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Arm and disarm an alarm by a signal, which reaches the main thread only."""
     worker = multiprocessing.parent_process() is not None
-    previous = signal.signal(signal.SIGALRM, _strike)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    if worker:
-        faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
-    try:
-        yield
-    finally:
+    previous = signal.getsignal(signal.SIGALRM)
+
+    def arm() -> None:
+        signal.signal(signal.SIGALRM, _strike)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        if worker:
+            faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=2)
+
+    def disarm() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
         if worker:
             faulthandler.cancel_dump_traceback_later()
 
+    return arm, disarm
 
-@contextmanager
-def _alarm_of_thread(seconds: float) -> Iterator[None]:
-    """An alarm for a thread of an executor, a Dask worker's among them: an exception sent to it."""
-    own, guard, over = ctypes.c_ulong(threading.get_ident()), threading.Lock(), threading.Event()
+
+def _thread_alarm(seconds: float) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Arm and disarm an exception sent to this thread: an executor's, a Dask worker's among them.
+
+    The watcher strikes once at most and has ended when `disarm` returns, which may be repeated.
+    """
+    own = ctypes.c_ulong(threading.get_ident())
+    # Written in C, so that no alarm can strike with its lock held.
+    over: SimpleQueue[None] = SimpleQueue()
 
     def watch() -> None:
-        pause = seconds
-        while not over.wait(pause):
-            with guard:
-                if not over.is_set():
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(own, ctypes.py_object(_Alarm))
-            pause = GRACE  # a library's callback may have swallowed it
+        try:
+            over.get(timeout=seconds)
+        except Empty:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(own, ctypes.py_object(_Alarm))
 
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        with guard:
-            over.set()
-            # One that was sent and has not arrived must not strike the thread's next unit.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(own, None)
+    watcher = threading.Thread(target=watch, daemon=True, name=WATCHER)
+
+    def disarm() -> None:
+        over.put(None)
+        if watcher.ident is not None:  # None if there was no room for another thread
+            watcher.join()
+        # One that was sent and has not arrived must not strike the thread's next unit.
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(own, None)
+
+    return watcher.start, disarm
 
 
 def timeout_error(seconds: float) -> UnitTimeoutError:

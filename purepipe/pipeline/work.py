@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
 from purepipe.pipeline.cells import join_cells, measure_cells, write_cells
 from purepipe.pipeline.keys import file_identity, fingerprint
-from purepipe.pipeline.limits import collected_log, one_thread, time_limit, write_log
+from purepipe.pipeline.limits import collected_log, one_thread, within, write_log
 from purepipe.pipeline.products import write_products
 from purepipe.pipeline.store import Outcome, StepRecord
 from purepipe.pipeline.units import (
@@ -98,6 +98,11 @@ class Recorder:
         return path
 
 
+def _do(task: Task, context: WorkContext, recorder: Recorder) -> None:
+    clear(task, context.root)
+    _WORK[type(task)](task, context, recorder)
+
+
 def execute(unit: Unit, context: WorkContext) -> Outcome:
     """Run one unit and say how it ended; never raises for what is wrong with its data."""
     start = time.perf_counter()
@@ -105,9 +110,7 @@ def execute(unit: Unit, context: WorkContext) -> Outcome:
     trace = ""
     with collected_log() as messages, one_thread():
         try:
-            with time_limit(context.config.run.timeout):
-                clear(unit.task, context.root)
-                _WORK[type(unit.task)](unit.task, context, recorder)
+            within(context.config.run.timeout, partial(_do, unit.task, context, recorder))
             status = "nothing to do" if recorder.notes else "done"
             message = " ".join([*recorder.notes, *recorder.remarks])
         except StoreError as error:
