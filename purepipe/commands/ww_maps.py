@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,8 @@ def _combine(
                 write_weight(weight)
             write_flags(flags)
         counts.areas = areas(area, counts.n_pixels, job.config)
+        if counts.areas is not None and not weight_wanted:
+            counts.areas = replace(counts.areas, weight=np.nan)  # no weight was combined
         _set_areas(headers, counts.areas, job.config)
     return counts
 
@@ -195,7 +197,8 @@ def _header(source: Header, kind: str) -> Header:
 def _set_areas(headers: dict[str, Header], found: Areas | None, config: CombineConfig) -> None:
     for kind, cards in area_cards(found, config).items():
         for keyword, value, comment in cards:
-            headers[kind][keyword] = (value, comment)
+            if not np.isnan(value):  # which a header cannot hold
+                headers[kind][keyword] = (value, comment)
 
 
 def _rows(counts: _Counts, names: dict[str, Path | None], number: int) -> list[dict[str, Any]]:

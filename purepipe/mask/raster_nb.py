@@ -261,7 +261,8 @@ def _all_bits(block: NDArray[Any]) -> int:
 
 @kernel
 def _count_sharing(block: NDArray[Any], value: np.int32) -> int:
-    bits, number = block.dtype.type(value), block.dtype.type(0)
+    # A block may have more pixels than 8 bits can count.
+    bits, number = block.dtype.type(value), np.int32(0)
     for i in range(block.size):
-        number = block.dtype.type(number + (block.dtype.type(block[i] & bits) != 0))
+        number = np.int32(number + (block.dtype.type(block[i] & bits) != 0))
     return int(number)

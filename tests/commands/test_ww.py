@@ -14,6 +14,7 @@ from astropy.io import fits
 from astropy.io.votable import parse
 
 from purepipe import __version__
+from purepipe.commands import ww_maps
 from purepipe.commands.ww import main
 from purepipe.errors import InputFileError, StoreError
 from purepipe.io.images import read_image
@@ -226,6 +227,18 @@ def test_words_of_the_original(capsys):
     Path("default.ww").write_text("WEIGHT_NIN 3\n")
     assert main(names) == 2
     assert "default.ww line 1 WEIGHT_NIN: unknown keyword. Did you mean" in capsys.readouterr().err
+
+
+def test_no_area_by_weight_without_a_combined_weight(monkeypatch):
+    make_maps(np.random.default_rng(0), 1, 1)
+    found = []
+    monkeypatch.setattr(ww_maps, "_rows", lambda counts, *_: found.append(counts.areas) or [])
+    args = ["-WEIGHT_NAMES", "w0.fits", "-FLAG_NAMES", "f0.fits", "-GETAREA", "Y"]
+    assert main([*args, "-OUTWEIGHT_NAME", ""]) == 0
+    assert main(args) == 0
+    assert np.isnan(found[0].weight)
+    assert found[1].weight > 0
+    assert found[0].flags == found[1].flags == fits.getheader("flag.fits")["EFF_AREA"]
 
 
 BAD = {

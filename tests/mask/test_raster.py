@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from purepipe.errors import ConfigError, DataError
 from purepipe.mask.raster import rasterise
+from purepipe.mask.raster_nb import count_values
 
 CASES = json.loads((Path(__file__).parents[1] / "reference/mask/raster_cases.json").read_text())
 
@@ -168,3 +169,10 @@ def test_union_is_the_or_of_each(polygons, rule):
     np.testing.assert_array_equal(together, np.bitwise_or.reduce(alone))
     parity = rasterise(polygons, (50, 50), rule=rule, overlap="even-odd")
     np.testing.assert_array_equal(parity, np.bitwise_xor.reduce(alone))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_bits_of_a_full_block_are_counted(dtype):
+    mask = np.full((2, 300), 3, dtype)
+    mask[0, 0] = 0
+    assert count_values(mask, np.array([1, 3, 4], np.int32)).tolist() == [599, 599, 0]
