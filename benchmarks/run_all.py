@@ -187,6 +187,8 @@ def circumstances(records: Mapping[str, Mapping[str, Any]]) -> str:
     for kind in ("skipped", "failed"):
         left = [f"{name} ({r[kind]})" for name, r in records.items() if kind in r]
         words += [f"{kind.capitalize()}: {'; '.join(left)}."] if left else []
+    left = [name for name in BENCHMARKS if name not in records]
+    words += [f"Not run: {', '.join(left)}."] if left else []
     return "\n".join(words)
 
 
