@@ -22,7 +22,7 @@ from purepipe.errors import InputFileError, MissingPackageError, StoreError
 from purepipe.io.atomic import write_text
 from purepipe.io.config_file import read_toml, write_toml
 from purepipe.io.tables import read_table, write_table
-from purepipe.mask.healpix import pixel_numbers, pixels_in_cone
+from purepipe.mask.healpix import LARGEST_NSIDE, pixel_numbers, pixels_in_cone
 from purepipe.mask.stars import star_column
 
 PathName = str | os.PathLike[str]
@@ -124,12 +124,7 @@ def read_star_cells(folder: PathName, ra: float, dec: float, radius: float) -> T
         The folder is not a complete divided catalogue, or a table in it is damaged.
     """
     folder = Path(folder)
-    nside = read_toml(folder / _INDEX).get("nside") if (folder / _INDEX).is_file() else None
-    if not isinstance(nside, int):
-        raise InputFileError(
-            "this is no divided star catalogue, or an incomplete one", file=folder,
-            remedy="Make it by `purepipe stars --split CATALOGUE --out FOLDER`.",
-        )  # fmt: skip
+    nside = _resolution(folder)
     parts = [
         read_table(path)
         for number in pixels_in_cone(nside, ra, dec, radius).tolist()
@@ -138,6 +133,31 @@ def read_star_cells(folder: PathName, ra: float, dec: float, radius: float) -> T
     for part in parts:
         part.meta.clear()
     return vstack(parts) if parts else Table({name: np.empty(0) for name in _NAMES})
+
+
+def _resolution(folder: Path) -> int:
+    """The nside of a divided catalogue."""
+    index = folder / _INDEX
+    entries = read_toml(index) if index.is_file() else {}
+    if not entries:
+        raise InputFileError(
+            "this is no divided star catalogue, or an incomplete one", file=folder,
+            remedy="Make it by `purepipe stars --split CATALOGUE --out FOLDER`.",
+        )  # fmt: skip
+    if "nside" not in entries:
+        raise InputFileError(
+            "this divided star catalogue is of an earlier version of purepipe", file=index,
+            remedy="Divide it again by `purepipe stars --split CATALOGUE --out FOLDER`.",
+        )  # fmt: skip
+    nside = entries["nside"]
+    powers = [1 << k for k in range(LARGEST_NSIDE.bit_length())]
+    if isinstance(nside, bool) or nside not in powers:
+        raise InputFileError(
+            "the resolution of this divided star catalogue is damaged", file=index, key="nside",
+            got=nside, allowed=f"a power of two from 1 to {LARGEST_NSIDE}",
+            remedy="Divide it again by `purepipe stars --split CATALOGUE --out FOLDER`.",
+        )  # fmt: skip
+    return int(nside)
 
 
 def query_stars(

@@ -248,8 +248,12 @@ def test_divided_catalogues_that_cannot_be_made(tmp_path):
     with pytest.raises(InputFileError, match="or an incomplete one"):
         read_star_cells(tmp_path / "new", 0, 0, 1)
     (tmp_path / "new" / "cells.toml").write_text("size = 2.0\n")
-    with pytest.raises(InputFileError, match="this is no divided star catalogue"):
+    with pytest.raises(InputFileError, match=r"of an earlier version of purepipe.*Divide it again"):
         read_star_cells(tmp_path / "new", 0, 0, 1)
+    (tmp_path / "new" / "cells.toml").write_text("nside = 33\n")
+    with pytest.raises(InputFileError, match=r"resolution of this.*damaged.*got 33") as raised:
+        read_star_cells(tmp_path / "new", 0, 0, 1)
+    assert raised.value.file == str(tmp_path / "new" / "cells.toml")
     with pytest.raises(ConfigError, match=r"not a resolution of cells.*got 33"):
         write_star_cells(tmp_path / "other", [sky()], nside=33)
     assert not (tmp_path / "other").exists()
