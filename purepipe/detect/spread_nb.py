@@ -215,6 +215,8 @@ def fit_point(
 ) -> tuple[float, float]:  # fmt: skip
     """Offset of the point source that fits best from the middle pixel; NaN if there is none.
 
+    A fit that has not come to rest after `MOST_STEPS` steps counts where it is, since the original
+    has values for such objects, too.
     `start` is an offset and a flux, `drawn` scratch of three images.
     """
     x, y, flux = start
