@@ -117,7 +117,8 @@ def epoch_reader(task: TileTask, context: WorkContext) -> Iterator[ReadEpochs]:
     """
     inputs, psf_config = context.config.inputs, context.config.tile.psf
     size = context.config.tile.shapes.stamp_size
-    ccds = tile_ccds(task)
+    area = context.config.tile.epochs.ccd_size
+    ccds = [ccd.exposed(area) for ccd in tile_ccds(task)]
     with ExitStack() as stack:
         held: dict[Path, FitsFile] = {}
 
@@ -160,7 +161,7 @@ def epoch_reader(task: TileTask, context: WorkContext) -> Iterator[ReadEpochs]:
             weight = part(unit.weight, unit.weight_hdu, window, ccd.shape)
             bad = inverse_variance(weight, inputs.weight_kind) == 0
             bad |= part(folder / "mask.fits", None, window, ccd.shape) != 0
-            bad |= _unexposed(ccd, context.config.tile.epochs.ccd_size or ccd.area, window)
+            bad |= _unexposed(ccd.area, window)
             level = background(folder).rows(y0, y1)[:, x0:x1]
             image = (pixels.astype(np.float32) - level) * np.float32(ccd.flux_scale)
             return CellEpoch(
@@ -205,7 +206,7 @@ def _window(
 
 
 def _unexposed(
-    ccd: CCD, area: tuple[int, int, int, int], window: tuple[int, int, int, int]
+    area: tuple[int, int, int, int], window: tuple[int, int, int, int]
 ) -> NDArray[np.bool_]:
     """Pixels of a window beyond the exposed area (1-based, ends included)."""
     y0, y1, x0, x1 = window
