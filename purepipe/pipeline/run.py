@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,13 @@ from purepipe.pipeline.capsule import provenance, write_capsule
 from purepipe.pipeline.cost import fit_costs
 from purepipe.pipeline.executors import capacity, make_executor
 from purepipe.pipeline.guards import guard_lines
-from purepipe.pipeline.keys import code_version, content_hash, file_identity
+from purepipe.pipeline.keys import (
+    code_version,
+    content_hash,
+    file_identity,
+    fingerprint,
+    settings_of,
+)
 from purepipe.pipeline.locks import Shard
 from purepipe.pipeline.plan import Plan, make_plan, require_units
 from purepipe.pipeline.progress import Progress, Silent
@@ -38,6 +43,7 @@ from purepipe.pipeline.store import (
     set_facts,
 )
 from purepipe.pipeline.units import TileTask, WorkContext, cell_units
+from purepipe.pipeline.verify import forget_inputs
 
 
 @dataclass(frozen=True)
@@ -160,8 +166,12 @@ def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:
     ended = sorted([*plan.problems, *schedule.ended.values()], key=lambda o: o.name)
     objects = _merge(schedule, ended)
     guards = guard_lines(ended, config.run)
-    write_capsule(store, config, ended, _inputs(plan))
-    set_facts(store, {"guards": list(guards), "objects": objects, "finished": store.campaign})
+    inputs = _inputs(plan, config)
+    if shard is None:
+        forget_inputs(store, inputs)
+    capsule = fingerprint(write_capsule(store, config, ended, inputs), whole=True)
+    facts = {"guards": list(guards), "objects": objects, "finished": store.campaign}
+    set_facts(store, {**facts, "capsule": capsule})
     return RunSummary(config.out, tuple(ended), schedule.skipped, objects, guards)
 
 
@@ -173,7 +183,7 @@ def _merge(schedule: Schedule, ended: list[Outcome]) -> int:
     earlier = fact(store, "merged")
     if merged.is_file() and earlier is not None:
         objects = int(earlier[2])
-        if earlier == [key, file_identity(merged), objects, file_identity(detections)]:
+        if earlier[:-1] == [key, file_identity(merged), objects, file_identity(detections)]:
             return objects
     rows = sum(
         step.n_out
@@ -184,11 +194,15 @@ def _merge(schedule: Schedule, ended: list[Outcome]) -> int:
     merge_detections(store.root, ended, meta=provenance, most=most)
     if rows > most:
         merged.unlink(missing_ok=True)  # of an earlier run
-        return rows
-    objects = merge_catalogues(store.root, ended, meta=provenance)
-    if objects:
-        identities = [file_identity(path) for path in (merged, detections)]
-        set_facts(store, {"merged": [key, identities[0], objects, identities[1]]})
+        objects = rows
+    else:
+        objects = merge_catalogues(store.root, ended, meta=provenance)
+    identities = [file_identity(path) for path in (merged, detections)]
+    content = {
+        name: fingerprint(store.root / name, whole=True)
+        for name in (MERGED, DETECTIONS) if (store.root / name).is_file()
+    }  # fmt: skip
+    set_facts(store, {"merged": [key, identities[0], objects, identities[1], content]})
     return objects
 
 
@@ -220,9 +234,10 @@ def _require_equal(own: dict[str, Any], theirs: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _inputs(plan: Plan) -> Iterable[Path]:
+def _inputs(plan: Plan, config: SurveyConfig) -> list[Path]:
     """Every file that the units of a plan read."""
-    found: set[Path] = set()
+    settings = settings_of(config)
+    found = {path for path in (*settings.masks_ccd, *settings.masks_tile) if path is not None}
     for unit in plan.units:
         for name in ("image", "weight", "flag", "stars"):
             path = getattr(unit.task, name, None)

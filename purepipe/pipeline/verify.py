@@ -9,7 +9,7 @@ from pathlib import Path
 
 from purepipe.io.paths import inside
 from purepipe.pipeline.keys import file_identity, fingerprint
-from purepipe.pipeline.store import Store, digests, open_store, transaction
+from purepipe.pipeline.store import Store, digests, fact, open_store, transaction
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Verification:
 def verify_run(root: Path) -> Verification:
     """Read all products and inputs of the run in a folder, and name those that have changed.
 
-    Products are compared byte by byte through their hashes; inputs above 4 MiB by samples.
+    Products, merged catalogues and the capsule are compared byte by byte through their hashes;
+    inputs above 4 MiB by samples.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def verify_run(root: Path) -> Verification:
     """
     store = open_store(root, create=False)
     try:
-        products = digests(store)
+        products = {**digests(store), "merged": _of_all_tiles(store)}
         inputs = store.ledger.execute("SELECT path, digest FROM input ORDER BY path").fetchall()
     finally:
         store.close()
@@ -56,6 +57,13 @@ def verify_run(root: Path) -> Verification:
         if digest != "missing" and (what := _difference(Path(path), digest, whole=False))
     ]
     return Verification(sum(map(len, products.values())) + len(inputs), tuple(lines))
+
+
+def _of_all_tiles(store: Store) -> dict[str, str]:
+    """File -> hash of its content, of what the last run to its end made of all units."""
+    merged, capsule = fact(store, "merged"), fact(store, "capsule")
+    found = dict(merged[4]) if merged is not None and len(merged) > 4 else {}
+    return found if capsule is None else {**found, "capsule.json": capsule}
 
 
 def verification_lines(found: Verification) -> list[str]:
@@ -90,3 +98,13 @@ def input_digests(store: Store, paths: Iterable[Path]) -> dict[str, str]:
         with transaction(store) as ledger:
             ledger.executemany("INSERT OR REPLACE INTO input VALUES (?,?,?)", fresh)
     return found
+
+
+def forget_inputs(store: Store, kept: Iterable[Path]) -> None:
+    """Drop the inputs that no unit of the present plan reads."""
+    names = {str(path) for path in kept}
+    known = [row[0] for row in store.ledger.execute("SELECT path FROM input")]
+    gone = [(name,) for name in known if name not in names]
+    if gone:
+        with transaction(store) as ledger:
+            ledger.executemany("DELETE FROM input WHERE path = ?", gone)
