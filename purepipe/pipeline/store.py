@@ -13,7 +13,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -543,7 +543,12 @@ def _as_written(store: Store, product: str, path: Path) -> bool:
     ).fetchone()
     if row is None or path.stat().st_mtime_ns == row[0]:
         return True
-    return bool(fingerprint(path, whole=True) == row[1])
+    changed = path.stat().st_mtime_ns
+    if fingerprint(path, whole=True) != row[1]:
+        return False
+    with suppress(sqlite3.OperationalError):  # without it the content is compared again
+        store.ledger.execute("UPDATE written SET mtime=? WHERE product=?", (changed, product))
+    return True
 
 
 def digests(store: Store) -> dict[str, dict[str, str]]:

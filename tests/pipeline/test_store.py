@@ -1,5 +1,7 @@
 import json
+import os
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -135,3 +137,22 @@ def test_products_of_forgotten_units_go_with_them(store):
     assert (store.root / "a.fits").exists()
     stores.forget_others(store, [])
     assert not (store.root / "a.fits").exists()
+
+
+def test_a_touched_product_is_compared_once(store, monkeypatch):
+    done = outcome(store)
+    product = store.root / "a.fits"
+    digest = keys.fingerprint(product, whole=True)
+    written = {"a.fits": product.stat().st_mtime_ns}
+    record(store, replace(done, digests={"a.fits": digest}, times=written))
+    os.utime(product, ns=(1, 1))
+    reads = []
+
+    def counted(path, *, whole):
+        reads.append(path)
+        return keys.fingerprint(path, whole=whole)
+
+    monkeypatch.setattr(stores, "fingerprint", counted)
+    for _ in range(2):
+        assert stores.still_valid(store, "ccd 1-0", "k1")[0] == done
+    assert reads == [product]
