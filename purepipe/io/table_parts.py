@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
-from purepipe.errors import DataError
+from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.bintable import header_to_meta, stored_rows
 from purepipe.io.images import header_at, quiet
@@ -67,7 +67,7 @@ def table_outline(path: PathName) -> TableOutline:
     Raises
     ------
     InputFileError
-        The file is missing, of another format, or has no table.
+        The file is missing, of another format, or has no table, or a column has no name.
     """
     if is_parquet(path):
         table = read_table(path)
@@ -76,7 +76,12 @@ def table_outline(path: PathName) -> TableOutline:
     header = header_at(Path(path), select_table(path))
     types, undefined = {}, {}
     for number in range(1, int(header["TFIELDS"]) + 1):
-        name = str(header[f"TTYPE{number}"])
+        name = str(header.get(f"TTYPE{number}", "")).strip()
+        if not name:
+            raise InputFileError(
+                f"column {number} of the table has no name", file=path, key=f"TTYPE{number}",
+                remedy="Write the catalogue anew with a name for each column.",
+            )  # fmt: skip
         types[name] = _type(header, number)
         if f"TNULL{number}" in header:
             undefined[name] = int(header[f"TNULL{number}"])

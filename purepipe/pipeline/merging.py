@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 
+_KINDS = {"i": "integers", "u": "integers", "f": "real numbers", "U": "texts", "b": "truth values"}
+
+
 @dataclass(frozen=True)
 class Merged:
     """What became of the objects of tiles that were joined.
@@ -74,6 +77,7 @@ def merge_files(
     if not paths:
         raise DataError("no catalogue to merge", remedy="Name the final catalogues of the tiles.")
     outlines = _outlines(paths, most)
+    _require_equal_kinds(paths, outlines)
     homes = TileHomes(tuple(
         area_from_meta(outline.meta) or area_of_table(read_table(path))
         for path, outline in zip(paths, outlines, strict=True)
@@ -94,6 +98,7 @@ def merge_files(
     with open_table(out, template) as add:
         for index, path in enumerate(paths):
             table = part(first if index == 0 else read_table(path), index, numbers)
+            _require_equal_shapes(path, table, first)
             own = np.asarray(table["PRIMARY"]) == 1
             primary += int(np.count_nonzero(own))
             table = change(table[own] if primary_only else table)
@@ -119,6 +124,34 @@ def _outlines(paths: Sequence[Path], most: int | None) -> list[TableOutline]:
                 " enough.",
             )  # fmt: skip
     return outlines
+
+
+def _require_equal_kinds(paths: Sequence[Path], outlines: Sequence[TableOutline]) -> None:
+    """Refuse columns that no type holds without change; a real number is no identifier."""
+    for path, outline in zip(paths, outlines, strict=True):
+        for name, dtype in outline.types.items():
+            kind, expected = (_KINDS.get(t.kind, t.kind) for t in (
+                dtype, outlines[0].types.get(name, dtype)
+            ))  # fmt: skip
+            if kind != expected:
+                raise DataError(
+                    "the types of a column differ between the catalogues", file=path, key=name,
+                    got=kind, allowed=f"{expected}, as in {paths[0].name}",
+                    remedy="Make the catalogues with one configuration.",
+                )  # fmt: skip
+
+
+def _require_equal_shapes(path: Path, table: Table, first: Table) -> None:
+    """Refuse columns whose values have another shape than those of the first catalogue."""
+    for name in table.colnames:
+        if name not in first.colnames:
+            continue
+        shape, expected = (np.asarray(t[name]).shape[1:] for t in (table, first))
+        if shape != expected:
+            raise DataError(
+                "the shapes of a column differ between the catalogues", file=path, key=name,
+                got=shape, allowed=expected, remedy="Make the catalogues with one configuration.",
+            )  # fmt: skip
 
 
 def _without_rows(table: Table, outlines: Sequence[TableOutline]) -> Table:

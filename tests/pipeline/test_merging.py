@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from purepipe.catalogue import build_table
-from purepipe.errors import ConfigError, DataError
+from purepipe.errors import ConfigError, DataError, InputFileError
 from purepipe.io import read_table, write_table
 from purepipe.pipeline.merging import merge_files
 from purepipe.survey import area_meta, merge_tiles
@@ -74,3 +74,40 @@ def test_what_cannot_be_joined_leaves_nothing(tiles, tmp_path):
     with pytest.raises(DataError, match=r"the columns .* differ.*also EXTRA"):
         merge_files([tiles[1], tmp_path / "other.fits"], out)
     assert list(out.parent.iterdir()) == []
+
+
+def changed_column(path, new, name, values):
+    table = read_table(path)
+    table[name] = values(len(table))
+    write_table(new, table)
+    return new
+
+
+def test_integers_and_real_numbers_do_not_mix(tiles, tmp_path):
+    other = changed_column(tiles[3], tmp_path / "real.fits", "NUMBER", lambda n: np.arange(n) + 0.5)
+    with pytest.raises(DataError, match=r"real\.fits.*NUMBER.*types.*real numbers.*integers"):
+        merge_files([tiles[1], other], tmp_path / "all.fits")
+    text = changed_column(tiles[3], tmp_path / "text.fits", "NUMBER", lambda n: np.full(n, "a"))
+    with pytest.raises(DataError, match=r"text\.fits.*NUMBER.*types.*texts.*integers"):
+        merge_files([tiles[1], text], tmp_path / "all.fits")
+    wide = changed_column(
+        tiles[3], tmp_path / "wide.fits", "NUMBER", lambda n: 2**53 + 1 + np.arange(n)
+    )
+    merge_files([tiles[1], wide], tmp_path / "all.fits")
+    assert np.max(read_table(tmp_path / "all.fits")["NUMBER"]) == 2**53 + 150
+
+
+def test_columns_have_one_shape(tiles, tmp_path):
+    one = changed_column(tiles[1], tmp_path / "one.fits", "PAIR", lambda n: np.zeros((n, 2)))
+    other = changed_column(tiles[3], tmp_path / "other.fits", "PAIR", lambda n: np.zeros((n, 3)))
+    with pytest.raises(DataError, match=r"other\.fits.*PAIR.*shapes.*\(3,\).*\(2,\)"):
+        merge_files([one, other], tmp_path / "all.fits")
+    assert not (tmp_path / "all.fits").exists()
+
+
+def test_a_column_without_a_name_is_refused(tiles, tmp_path):
+    content = tiles[1].read_bytes()
+    path = tmp_path / "nameless.fits"
+    path.write_bytes(content.replace(b"TTYPE3  =", b"COMMENT  ", 1))
+    with pytest.raises(InputFileError, match=r"nameless\.fits.*TTYPE3.*column 3 .* has no name"):
+        merge_files([path], tmp_path / "all.fits")
