@@ -49,7 +49,9 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.")]
 
 def main() -> None:
     """Entry point: errors become one message on standard error and an exit code."""
-    run_program(sys.argv[1:])
+    status = run_program(sys.argv[1:])
+    if status is not None:
+        sys.exit(status)
     try:
         app()
     except PurepipeError as error:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import os
-import sys
-import threading
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -29,19 +25,12 @@ TOOLS = {
 }
 
 
-def run_program(arguments: Sequence[str]) -> None:
-    """Run the command that the first argument names and end the process; return if it is another.
+def run_program(arguments: Sequence[str]) -> int | None:
+    """Exit status of the command that the first argument names; None if it is no such command.
 
     This module and the commands import what they need only, for quick starts.
     """
     if not arguments or arguments[0] not in {**ORIGINALS, **TOOLS}:
-        return
-    command = import_module(f"purepipe.commands.{arguments[0]}")
-    status = command.main(list(arguments[1:]))
-    if threading.active_count() > 1:
-        sys.exit(status)
-    # Freeing the machine code of kernels, piece by piece, takes a fifth of a second of CPU time.
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+        return None
+    status: int = import_module(f"purepipe.commands.{arguments[0]}").main(list(arguments[1:]))
+    return status

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from purepipe import __version__
+from purepipe.commands.console import standard_output
 from purepipe.commands.sex_header import image_cards, run_cards
 from purepipe.commands.sex_job import Job
 from purepipe.io.sex_fits import write_sex_fits
@@ -59,7 +59,8 @@ def write_catalogue(job: Job, found: Sequence[Found]) -> None:
     elif kind == "PARQUET":
         _write_parquet(name, found)
     elif name.upper() in ("STDOUT", "PIPE"):
-        sys.stdout.writelines(text_lines(kind, tables))
+        with standard_output() as stream:
+            stream.writelines(text_lines(kind, tables))
     else:
         write_sex_text(name, kind, tables)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from purepipe import flags
+from purepipe import cli, flags
 from purepipe.catalogue.table import all_columns, column
 from purepipe.commands.columns import flag_family, main
 
@@ -64,3 +68,37 @@ def test_unknown_names(capsys):
 def test_bits_that_nothing_stands_for(capsys):
     assert main(["FLAGS", "--value", "0x1001"]) == 0
     assert "4097 = 1 + 4096 (unknown):" in capsys.readouterr().out
+
+
+def by_shell(redirection):
+    line = f'"$0" -P -m purepipe columns FLAGS {redirection}'
+    return subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_standard_output_that_is_full():
+    done = by_shell(">/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("purepipe columns: standard output: cannot be written (got [Err")
+    assert done.stderr.count("\n") == 1
+
+
+def test_standard_streams_that_are_closed():
+    done = by_shell(">&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = by_shell("--nonsense >&- 2>&-")
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_a_command_in_this_process_does_not_end_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["purepipe", "columns", "FLAGS"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("FLAGS  [")
