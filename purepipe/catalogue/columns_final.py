@@ -10,8 +10,8 @@ COLUMNS: tuple[Column, ...] = (
         "SPREAD_MODEL",
         "f8",
         "",
-        "Spread model: with the local PSF in detection, in the final catalogue with a Gaussian PSF of"
-        " the mean width over the epochs.",
+        "Spread model: with the local PSF in detection, in the final catalogue with a Gaussian PSF"
+        " of the mean width over the epochs.",
         "Desai et al. 2012, ApJ 757, 83; Gaussian form of ShapePipe, Farrens et al. 2022",
     ),
     Column("SPREADERR_MODEL", "f8", "", "Error of SPREAD_MODEL.", "Desai et al. 2012, ApJ 757, 83"),
