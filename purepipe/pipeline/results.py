@@ -13,6 +13,7 @@ import numpy as np
 from purepipe.config import SurveyConfig, from_mapping
 from purepipe.display import axes_or_new, card
 from purepipe.errors import StoreError
+from purepipe.io.table_parts import table_outline
 from purepipe.io.tables import read_table, write_tables
 from purepipe.pipeline.merging import merge_files
 from purepipe.pipeline.shear import mean_shear
@@ -160,18 +161,13 @@ def merge_detections(
 ) -> int:
     """Write the merged metadetections and cells of all tiles, and give the number of rows.
 
-    Where there are none, or more peaks than `most`, none are written; those of an earlier run go.
+    Where there are none, or more than `most`, none are written; those of an earlier run go.
     """
     from astropy.table import vstack
 
-    ended = list(ended)
     paths = _products(root, ended, "metadetect/")
     (root / DETECTIONS).unlink(missing_ok=True)
-    peaks = sum(
-        step.n_in for o in ended if o.kind == "catalogue" for step in o.steps
-        if step.step == "metadetect"
-    )  # fmt: skip
-    if not paths or peaks > most:
+    if not paths or sum(table_outline(path).rows for path in paths) > most:
         return 0
     tables = [read_table(path) for path in paths]
     merged = merge_tiles(tables, meta={**(meta or {}), "MDTSTEP": tables[0].meta["MDTSTEP"]})
