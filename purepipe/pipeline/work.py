@@ -267,8 +267,7 @@ def run_cells(task: CellsTask, context: WorkContext, recorder: Recorder) -> None
     """Detection and measurement on the sheared images of one row of a tile's cells."""
     with recorder.step("metadetect", "cells") as counts:
         cells = measure_cells(task, context)
-        # Beyond the exposures there is nothing to lose.
-        counts.n_in = sum(cell.summary["MDET_OFFERED"] > 0 for cell in cells)
+        counts.n_in = len(cells)
         counts.n_out = sum(cell.summary["MDET_FLAGS"] == 0 for cell in cells)
         counts.facts = {"detections": sum(cell.summary["MDET_DETECTIONS"] for cell in cells)}
         write_cells(recorder.product(task.product), cells, task.tile, context)
