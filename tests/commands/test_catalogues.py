@@ -74,9 +74,12 @@ def test_merge_of_what_is_wrong(run, tmp_path, capsys):
         return status, capsys.readouterr().err
 
     first = run / "catalogue/final_cat-000-000.fits"
-    assert says(tmp_path) == (1, f"purepipe merge: {tmp_path}: no catalogue of a tile in this"
-                              " folder. Name a run's folder after its end, or the catalogues"
-                              " themselves.\n")  # fmt: skip
+    assert says(tmp_path) == (
+        1,
+        f"purepipe merge: {tmp_path}: no catalogue of a tile in this folder (allowed:"
+        " catalogue/final_cat-*.fits). Name a run's folder after its end, or the catalogues"
+        " themselves.\n",
+    )
     assert "a tile comes twice" in says(first, first)[1]
     status, message = says(first, "--names", "v7")
     assert (status, "unknown names of columns" in message) == (2, True)

