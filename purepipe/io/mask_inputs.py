@@ -95,14 +95,7 @@ def _refused(path: PathName) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        LookupError,
-        ValueError,
-        TypeError,
-    ) as error:
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
         raise InputFileError(
             f"this is no healsparse map: {str(error).splitlines()[0]}", file=path,
             remedy=_REMEDY,

@@ -3,8 +3,7 @@
 Only main processes write the ledger; workers write products, each under a temporary name first. A
 unit is valid when its key (inputs, configuration, code) is unchanged and all its products are as it
 wrote them: of the same size, and of the same content where the time of change differs. Before a
-unit starts, its earlier entry is struck out and the attempt is noted, in one transaction: whatever
-kills the run, no product is taken for that of another key.
+unit starts, its earlier entry is struck out and the attempt is noted, in one transaction.
 """
 
 from __future__ import annotations
