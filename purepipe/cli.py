@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,22 +27,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _flag(name: str, short: str | None = None, *, help: str) -> Any:
+    """An option without a value, and shown without one."""
+    names = (name,) if short is None else (name, short)
+    return typer.Option(*names, help=help, metavar="", show_default=False)
+
+
 Workers = Annotated[
     int | None, typer.Option("--workers", "-j", help="Worker processes; default: all cores.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress display.")]
+Quiet = Annotated[bool, _flag("--quiet", "-q", help="No progress display.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Tell every unit, and why it is done again.")
+    bool, _flag("--verbose", "-v", help="Tell every unit, and why it is done again.")
 ]
-Threads = Annotated[
-    bool, typer.Option("--threads", help="Threads of this process instead of processes.")
-]
+Threads = Annotated[bool, _flag("--threads", help="Threads of this process instead of processes.")]
 Dask = Annotated[
     str | None,
     typer.Option(help="Workers of a Dask cluster: address of its scheduler, or scheduler file."),
 ]
 MPI = Annotated[
-    bool, typer.Option("--mpi", help="Ranks of mpiexec -n N python -m mpi4py.futures -m purepipe.")
+    bool, _flag("--mpi", help="Ranks of mpiexec -n N python -m mpi4py.futures -m purepipe.")
 ]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.")]
 
@@ -96,7 +101,7 @@ def _executor(dask: str | None, mpi: bool, threads: bool) -> Executor | None:
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, _flag("--version", help="Show the version.")] = False,
 ) -> None:
     if version:
         from purepipe import __version__
@@ -132,12 +137,12 @@ def run(
         typer.Option(help="i/n: this process is the i-th of n that work on the same folder."),
     ] = None,
     report: Annotated[
-        bool, typer.Option("--report/--no-report", help="Write the HTML report; shards do not.")
+        bool, _flag("--report/--no-report", help="Write the HTML report; shards do not.")
     ] = True,
     quiet: Quiet = False,
     verbose: Verbose = False,
     lenient: Annotated[
-        bool, typer.Option("--lenient", help="Pass over unknown keys of a pipeline file.")
+        bool, _flag("--lenient", help="Pass over unknown keys of a pipeline file.")
     ] = False,
     named: Annotated[
         Path | None, typer.Option("-c", "--config", help="The same, as shapepipe_run takes it.")
@@ -198,9 +203,7 @@ def check(
             " .conv, .nnw."
         ),
     ],
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Name what is honoured, too.")
-    ] = False,
+    verbose: Annotated[bool, _flag("--verbose", "-v", help="Name what is honoured, too.")] = False,
 ) -> None:
     """Name every mistake in configuration files, and what is ignored or done otherwise."""
     from purepipe.shapepipe.check import check as check_all
@@ -284,7 +287,7 @@ def plan(
 def status(
     run: RunFolder,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read all products and inputs, and name the changed.")
+        bool, _flag("--verify", help="Read all products and inputs, and name the changed.")
     ] = False,
 ) -> None:
     """Show what is done, what failed and the time left; works while the run goes on.
@@ -345,7 +348,7 @@ def report(
     ccd: Annotated[
         list[str] | None, typer.Option(help="Also write a page about this CCD; may be repeated.")
     ] = None,
-    all_ccds: Annotated[bool, typer.Option("--all-ccds", help="Pages about all CCDs.")] = False,
+    all_ccds: Annotated[bool, _flag("--all-ccds", help="Pages about all CCDs.")] = False,
 ) -> None:
     """Write the HTML report of a run, and pages about CCDs that it leads to."""
     from purepipe.report import write_ccd_pages, write_report
@@ -379,9 +382,9 @@ def explain(
 
 @app.command()
 def selftest(
-    warm: Annotated[bool, typer.Option("--warm", help="Compile all kernels now.")] = False,
+    warm: Annotated[bool, _flag("--warm", help="Compile all kernels now.")] = False,
     shear: Annotated[
-        bool, typer.Option("--shear", help="Measure the shear bias on simulated galaxies.")
+        bool, _flag("--shear", help="Measure the shear bias on simulated galaxies.")
     ] = False,
 ) -> None:
     """Check this installation."""
