@@ -34,6 +34,8 @@ _KINDS = {
     ("RA---TAN-SIP", "DEC--TAN-SIP"): "SIP",
 }
 _HIGHEST = 7  # degree of TPV
+# Where the search for an undistorted position ends, pixels.
+_TOLERANCE = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +132,61 @@ def sky_of(projection: Gnomonic, x: Values, y: Values) -> tuple[Values, Values]:
     lon = projection.crval[0] + np.degrees(np.arctan2(xi, along))
     lon = np.where(lon < 0, lon + 360, np.where(lon >= 360, lon - 360, lon))
     return lon, np.degrees(np.arctan2(up, np.hypot(xi, along)))
+
+
+def pixels_of(projection: Gnomonic, ra: Values, dec: Values) -> tuple[Values, Values]:
+    """0-based pixel positions of (n,) right ascensions and declinations, degrees.
+
+    NaN for positions 90 degrees or more from the reference point, which have none, and where the
+    distortion cannot be inverted: it folds between the image and there. Every position is found
+    by itself, to 1e-10 pixels but for rounding errors.
+    """
+    xi, eta = _on_plane(projection, ra, dec)
+    (a, b), (c, d) = projection.matrix.tolist()
+    determinant = a * d - b * c
+    if projection.tpv is not None:
+        first, second = projection.tpv
+        step = _TOLERANCE * abs(determinant) ** 0.5
+        xi, eta = _undistorted(xi, eta, np.stack([first, second.T]), projection.radial, step)
+    u, v = (d * xi - b * eta) / determinant, (a * eta - c * xi) / determinant
+    if projection.sip is not None:
+        plane = projection.sip.copy()
+        plane[0, 1, 0] += 1
+        plane[1, 0, 1] += 1
+        u, v = _undistorted(u, v, plane, np.zeros((2, 0)), _TOLERANCE)
+    return u + (projection.crpix[0] - 1), v + (projection.crpix[1] - 1)
+
+
+def _on_plane(projection: Gnomonic, ra: Values, dec: Values) -> tuple[Values, Values]:
+    """Coordinates in the plane of projection, degrees; NaN for the other half of the sky."""
+    ra0, dec0 = projection.crval
+    turn, d, d0 = np.radians(ra - ra0), np.radians(dec), float(np.radians(dec0))
+    # From differences of the angles, so that small offsets have small errors.
+    north, cos = np.radians(dec - dec0), np.cos(d)
+    bulge = 2 * cos * np.sin(turn / 2) ** 2
+    depth = np.cos(north) - np.cos(d0) * bulge
+    scale = np.degrees(1 / np.where(depth > 0, depth, np.nan))
+    return cos * np.sin(turn) * scale, (np.sin(north) + np.sin(d0) * bulge) * scale
+
+
+def _undistorted(
+    x: Values, y: Values, plane: Values, radial: Values, tolerance: float
+) -> tuple[Values, Values]:
+    """The points that a distortion, as of `gnomonic_nb.distorted`, moves to some others."""
+    from purepipe.gnomonic_nb import undistort
+
+    linear = np.array([plane[:, 1, 0], plane[:, 0, 1]]).T
+    if abs(np.linalg.det(linear)) < 1e-10:
+        return np.full_like(x, np.nan), np.full_like(y, np.nan)
+    inverse = np.linalg.inv(linear)
+    used = [int(p + q) for _, p, q in np.argwhere(plane)]
+    plane = np.tensordot(inverse, plane, 1)[:, : max(used) + 1, : max(used) + 1]
+    radial = inverse @ radial if radial.any() else radial[:, :0]
+    # Written out: a product of matrices has last bits that depend on the number of positions.
+    (a, b), (c, d) = inverse.tolist()
+    x, y = a * x + b * y, c * x + d * y
+    undistort(x, y, np.ascontiguousarray(plane), np.ascontiguousarray(radial), tolerance)
+    return x, y
 
 
 def _powers(r: Values, coefficients: Values) -> Values:

@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError
-from purepipe.gnomonic import CARD, Gnomonic, projected, read_gnomonic, sky_of
+from purepipe.gnomonic import CARD, Gnomonic, pixels_of, projected, read_gnomonic, sky_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
 
 ARCSEC = 3600.0
+# Of the search for positions that a distortion moves: steps, and the length of the last, pixels.
+_MOST_STEPS = 20
+_TOLERANCE = 1e-8
 _COMMENTARY = ("HISTORY ", "COMMENT ", " " * 8)
 
 
@@ -142,27 +145,37 @@ class WCS:
         """0-based pixel positions of sky positions (degrees).
 
         Positions on the other side of the sky, or so far away that the distortion cannot be
-        inverted, give NaN.
+        inverted, give NaN. None depends, to the last bit, on which others are asked for.
         """
-        from astropy.wcs import NoConvergence
-
+        ra, dec = np.asarray(ra, np.float64), np.asarray(dec, np.float64)
         with np.errstate(all="ignore"):
-            try:
-                x, y = self._astropy.all_world2pix(_flat(ra), _flat(dec), 0, tolerance=1e-6)
-            except NoConvergence as error:
-                x, y = error.best_solution.T.copy()
-                bad = np.zeros(len(x), bool)
-                for rows in (error.divergent, error.slow_conv):
-                    if rows is not None:
-                        bad[rows] = True
-                x[bad] = y[bad] = np.nan
-            x, y = np.asarray(x), np.asarray(y)
-            back_ra, back_dec = self.pixel_to_sky(x, y)
-            # A gnomonic projection maps the far hemisphere onto the near one.
-            gap = _separation(_flat(ra), _flat(dec), back_ra, back_dec)
-            far = ~(gap < 1e-4)
+            if self._gnomonic is not None:
+                x, y = pixels_of(self._gnomonic, _flat(ra), _flat(dec))
+            else:
+                x, y = self._searched(_flat(ra), _flat(dec))
+        return x.reshape(ra.shape), y.reshape(ra.shape)
+
+    def _searched(
+        self, ra: NDArray[np.float64], dec: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixel positions by astropy, and by Newton's method where it knows of a distortion."""
+        x, y = (np.array(v) for v in self._astropy.wcs_world2pix(ra, dec, 0))
+        # Every position by itself: astropy's own search goes on until all have been found.
+        wanted = np.flatnonzero(np.isfinite(x + y) & self._astropy.has_distortion)
+        for _ in range(_MOST_STEPS if len(wanted) else 0):
+            sky = self.pixel_to_sky(x[wanted], y[wanted])
+            u, v = _tangent_offset(*sky, ra[wanted], dec[wanted])
+            (a, b), (c, d) = np.moveaxis(self.jacobian(x[wanted], y[wanted]), 0, -1)
+            dx, dy = (d * u - b * v) / (a * d - b * c), (a * v - c * u) / (a * d - b * c)
+            x[wanted] += dx
+            y[wanted] += dy
+            wanted = wanted[~(np.hypot(dx, dy) < _TOLERANCE)]
+        x[wanted] = y[wanted] = np.nan
+        back_ra, back_dec = self.pixel_to_sky(x, y)
+        # A projection may map the far hemisphere onto the near one.
+        far = ~(_separation(ra, dec, back_ra, back_dec) < 1e-4)
         x[far] = y[far] = np.nan
-        return x.reshape(np.shape(ra)), y.reshape(np.shape(ra))
+        return x, y
 
     def jacobian(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Local Jacobian d(u, v)/d(x, y) at 0-based pixel positions.

@@ -10,7 +10,7 @@ from astropy.wcs import WCS as AstropyWCS  # noqa: N811
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from purepipe.gnomonic import projected, read_gnomonic, sky_of
+from purepipe.gnomonic import pixels_of, projected, read_gnomonic, sky_of
 from purepipe.wcs import WCS
 from tests.test_wcs import CASES, SCALE, make_header
 
@@ -37,6 +37,9 @@ def compare(header):
     assert angle(ra, dec, *oracle.all_pix2world(X, Y, 0)) < 2e-13
     assert ((ra >= 0) & (ra < 360)).all()
     assert found.equinox == pytest.approx(WCS.from_header(header).equinox)
+    x, y = pixels_of(found, ra, dec)
+    # A right ascension near 360 is known to half a unit in the last place, 1e-10 arcsec.
+    np.testing.assert_allclose([x, y], [X, Y], rtol=0, atol=1e-9)
     plane = np.tensordot(oracle.pixel_scale_matrix, [X + 1, Y + 1] - oracle.wcs.crpix[:, None], 1)
     np.testing.assert_allclose(projected(found, X, Y), plane, atol=1e-15)
 
@@ -66,6 +69,83 @@ def test_random_headers_are_astropys(ra, dec, turn, flip, terms, distortion):
         for name, term in zip(names, terms, strict=True):
             header[name] = term * 0.01
     compare(header)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.get("distortion") != "pv"], ids=str)
+def test_pixels_are_astropys_far_outside(case):
+    header = make_header(**case)
+    x, y = np.random.default_rng(3).uniform(-6000, 7000, (2, 400))
+    oracle = AstropyWCS(header)
+    ra, dec = oracle.all_pix2world(x, y, 0)
+    theirs = oracle.all_world2pix(ra, dec, 0, tolerance=1e-11, maxiter=100)
+    # Their way there and back is out by up to 2e-9 pixels.
+    np.testing.assert_allclose(pixels_of(read_gnomonic(text_of(header)), ra, dec), theirs,
+                               rtol=0, atol=3e-9)  # fmt: skip
+
+
+def radial_header(kind, strength):
+    """A distortion r (1 + strength r^2), r in units of 1000 pixels."""
+    header = make_header(distortion=kind)
+    if kind == "sip":
+        header["A_ORDER"] = header["B_ORDER"] = 3
+        names, terms = ("A_3_0", "A_1_2", "B_0_3", "B_2_1"), ("A_2_0", "A_1_1", "B_0_2")
+        unit = 1e-6
+    else:
+        names, terms = ("PV1_7", "PV1_9", "PV2_7", "PV2_9"), ("PV1_4", "PV2_5")
+        unit = 1e-6 / SCALE**2
+    header.update(dict.fromkeys(terms, 0.0) | dict.fromkeys(names, strength * unit))
+    return read_gnomonic(text_of(header))
+
+
+@pytest.mark.parametrize("kind", ["sip", "tpv"])
+@pytest.mark.parametrize("strength", [-0.1, 0.1])
+def test_there_is_one_answer_up_to_the_fold_and_none_beyond(kind, strength):
+    found = radial_header(kind, strength)
+    r = np.linspace(0, 6000, 61)  # r - 0.1 r^3 turns back at 1826 pixels, where it is 1217
+    phi = np.linspace(0, 40, 61)
+    x, y = 479 + r * np.cos(phi), 409 + r * np.sin(phi)
+    before = np.full(r.shape, strength > 0) | (r < 1826)
+    again = np.array(pixels_of(found, *sky_of(found, x, y)))
+    np.testing.assert_allclose(again[:, before], [x[before], y[before]], rtol=0, atol=1e-8)
+    plain = read_gnomonic(text_of(make_header()))
+    goal = r * (1 + strength * (r / 1000) ** 2)
+    again = np.array(
+        pixels_of(found, *sky_of(plain, 479 + goal * np.cos(phi), 409 + goal * np.sin(phi)))
+    )
+    assert np.isnan(again[:, np.abs(goal) > 1218]).all() == (strength < 0)
+    inverted = np.hypot(*(again - [[479], [409]]))
+    assert not (inverted[strength < 0] > 1826).any()
+
+
+def test_half_of_the_sky_has_no_pixels():
+    found = read_gnomonic(text_of(make_header(ra=0.0, dec=60.0, distortion="tpv")))
+    ra = np.array([0.0, 180.0, 180.0, 0.0, 0.0, np.nan, np.inf, 90.0])
+    dec = np.array([60.0, -60.0, 29.0, -31.0, -29.0, 0.0, 0.0, -1e-9])
+    plain = read_gnomonic(text_of(make_header(ra=0.0, dec=60.0)))
+    with np.errstate(invalid="ignore"):
+        x, y = pixels_of(plain, ra, dec)
+        assert (np.isfinite(x) == [True, False, False, False, True, False, False, False]).all()
+        assert (np.isfinite(y) == np.isfinite(x)).all()
+        assert not np.isfinite(np.array(pixels_of(found, ra, dec)))[:, ~np.isfinite(x)].any()
+
+
+def test_a_distortion_that_cannot_be_inverted_gives_no_pixels():
+    header = make_header(distortion="tpv")
+    header["PV1_1"] = 0.0
+    found = read_gnomonic(text_of(header))
+    assert np.isnan(pixels_of(found, np.array([150.0]), np.array([32.0]))).all()
+
+
+@pytest.mark.parametrize("kind", [None, "sip", "tpv"])
+def test_every_position_is_found_by_itself(kind):
+    header = make_header(distortion=kind, angle=0.4)
+    if kind == "tpv":
+        header["PV1_2"], header["PV1_39"] = 0.1, 0.01
+    found = read_gnomonic(text_of(header))
+    ra, dec = sky_of(found, X, Y)
+    together = np.array(pixels_of(found, ra, dec))
+    alone = [pixels_of(found, ra[i : i + 1], dec[i : i + 1]) for i in range(len(ra))]
+    np.testing.assert_array_equal(together, np.array(alone)[:, :, 0].T)
 
 
 def test_steps_and_rotation_instead_of_a_matrix():

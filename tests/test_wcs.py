@@ -57,6 +57,34 @@ def test_there_and_back(case):
     np.testing.assert_allclose(y1, y, atol=2e-6)
 
 
+# Left to astropy: another projection, other axes, and distortions that it inverts by a search.
+OTHERS = [
+    {"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN"},
+    {"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"},
+    {"CTYPE1": "RA---ZPN", "CTYPE2": "DEC--ZPN", "PV2_1": 1.0, "PV2_3": 50.0},
+    {"LONPOLE": 170.0, "CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 2,
+     "B_ORDER": 2, "A_2_0": 3e-6, "A_1_1": -2e-6, "B_0_2": 4e-6},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", OTHERS, ids=str)
+def test_other_projections_there_and_back(changes):
+    header = make_header()
+    header.update(changes)
+    wcs = WCS.from_header(header)
+    x, y = (a.ravel() for a in np.meshgrid(np.linspace(-500, 1500, 9), np.linspace(0, 799, 7)))
+    ra, dec = wcs.pixel_to_sky(x, y)
+    found = np.array(wcs.sky_to_pixel(ra, dec))
+    # wcslib inverts ZPN to 1e-7 pixels.
+    np.testing.assert_allclose(found, [x, y], rtol=0, atol=1e-6)
+    # To the last bit whatever else is asked for. ZPN has the other side of the sky, far away.
+    ra[::2], dec[::2] = (ra[::2] + 180) % 360, -dec[::2]
+    again = np.array(wcs.sky_to_pixel(ra, dec))
+    assert not (np.abs(again[:, ::2]) < 1e6).any()
+    np.testing.assert_array_equal(again[:, 1::2], found[:, 1::2])
+    assert wcs.sky_to_pixel([], [])[0].shape == (0,)
+
+
 @pytest.mark.parametrize("case", CASES[:5], ids=str)
 def test_jacobian_equals_galsim(case):
     header = make_header(**case)

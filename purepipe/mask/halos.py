@@ -13,7 +13,7 @@ from purepipe.errors import ConfigError
 from purepipe.exposure import Exposure
 from purepipe.mask import rules
 from purepipe.mask.sky import require_wcs
-from purepipe.mask.stars import select_stars, star_column
+from purepipe.mask.stars import near_image, select_stars, star_column
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -63,15 +63,23 @@ def outline_stars(
         )  # fmt: skip
     wcs = require_wcs(wcs, shape, "the polygons of stars", name)
     ra, dec, mag = _usable_stars(stars, config, name)
+    models = {kind: star_model(kind, item) for kind, item in asked}
+    reach = {
+        kind: rules.polygon_reach(
+            models[kind], mag[mag < item.mag_limit], scale=item.scale, mag_pivot=item.mag_pivot
+        )
+        for kind, item in asked
+    }
+    bright = np.flatnonzero(mag < max(item.mag_limit for _, item in asked))
+    rows, x, y = select_stars(ra[bright], dec[bright], wcs, max(reach.values()))
+    mag = mag[bright[rows]]
     polygons = {}
     for kind, item in asked:
-        model = star_model(kind, item)
-        sizes = {"scale": item.scale, "mag_pivot": item.mag_pivot}
-        bright = mag < item.mag_limit
-        reach = rules.polygon_reach(model, mag[bright], **sizes)
-        rows, x, y = select_stars(ra[bright], dec[bright], wcs, reach)
-        invert = config.compat == "shapepipe"
-        polygons[kind] = rules.star_polygons(x, y, mag[bright][rows], model, invert=invert, **sizes)
+        use = (mag < item.mag_limit) & near_image(x, y, shape, reach[kind])
+        polygons[kind] = rules.star_polygons(
+            x[use], y[use], mag[use], models[kind], scale=item.scale, mag_pivot=item.mag_pivot,
+            invert=config.compat == "shapepipe",
+        )  # fmt: skip
     return polygons
 
 

@@ -51,7 +51,6 @@ def select_stars(
     ra: NDArray[np.float64], dec: NDArray[np.float64], wcs: WCS, margin_pix: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """Rows, and 0-based x and y, of the stars on an image or at most `margin_pix` outside it."""
-    ny, nx = wcs.shape
     ra0, dec0, radius = field_cone(wcs)
     # A cheap cone first; twice the margin leaves room for distortion outside the image.
     cone = radius + 2 * margin_pix * wcs.pixel_scale / 3600
@@ -59,9 +58,17 @@ def select_stars(
     if not len(rows):
         return rows, np.empty(0), np.empty(0)
     x, y = project(wcs, ra[rows], dec[rows])
-    near = (x >= -0.5 - margin_pix) & (x <= nx - 0.5 + margin_pix)
-    near &= (y >= -0.5 - margin_pix) & (y <= ny - 0.5 + margin_pix)
+    near = near_image(x, y, wcs.shape, margin_pix)
     return rows[near], x[near], y[near]
+
+
+def near_image(
+    x: NDArray[np.float64], y: NDArray[np.float64], shape: tuple[int, int], margin_pix: float
+) -> NDArray[np.bool_]:
+    """True for 0-based positions on an image or at most `margin_pix` outside it."""
+    near = (x >= -0.5 - margin_pix) & (x <= shape[1] - 0.5 + margin_pix)
+    near &= (y >= -0.5 - margin_pix) & (y <= shape[0] - 0.5 + margin_pix)
+    return near
 
 
 def star_column(table: Table, name: str) -> NDArray[np.float64]:

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from purepipe.config.survey import EpochConfig
 from purepipe.errors import DataError
 from purepipe.survey.headers import CCD, unit_vectors
-from purepipe.survey.projection import invert, tangent_plane
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -162,13 +161,12 @@ def _on_ccd(
         ccd = ccd.exposed(config.ccd_size)
     elif config.ccd_size is not None:  # as it is, also beyond the image
         ccd = replace(ccd, datasec=config.ccd_size)
-    area, (centre, radius) = ccd.area, ccd.sky_circle
+    centre, radius = ccd.sky_circle
     near = np.flatnonzero(vectors @ centre >= np.cos(radius) - 1e-12)
     if len(near) == 0:
         return near, np.zeros(0), np.zeros(0), np.zeros(0)
-    plane = tangent_plane(vectors[near], centre)
-    inside, x, y = invert(ccd.wcs, ra[near], dec[near], plane, centre, area)
-    left, right, bottom, top = area
+    x, y = ccd.wcs.sky_to_pixel(ra[near], dec[near])
+    left, right, bottom, top = ccd.area
     if config.edges == "shapepipe":
         # The original compares 0-based positions with the 1-based numbers, strictly.
         low = np.minimum(x - left, y - bottom)
@@ -179,7 +177,7 @@ def _on_ccd(
         high = np.minimum(right - 0.5 - x, top - 0.5 - y)
         on = (low >= 0) & (high > 0)
         depth = np.minimum(low, high)
-    return near[inside][on], x[on], y[on], depth[on]
+    return near[on], x[on], y[on], depth[on]
 
 
 def _deepest(
