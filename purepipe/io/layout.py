@@ -24,7 +24,7 @@ HDUName = int | str
 # Structural keywords and the extension name; everything else is left to the FITS library.
 _WANTED = (
     "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "EXTNAME", "NEXTEND",
-    "ZIMAGE", "ZNAXIS", "TFIELDS",
+    "ZIMAGE", "ZNAXIS", "TFIELDS", "BSCALE", "BZERO",
 )  # fmt: skip
 
 
@@ -46,6 +46,10 @@ class HDULayout:
         Positions in the file, bytes.
     data_size
         Bytes of data, without the padding.
+    bitpix
+        Type of the numbers in the file: bits, negative for floating point.
+    scaled
+        Whether the numbers are to be multiplied by BSCALE or shifted by BZERO.
     """
 
     index: int
@@ -55,6 +59,8 @@ class HDULayout:
     header_start: int
     data_start: int
     data_size: int
+    bitpix: int
+    scaled: bool
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
@@ -225,6 +231,14 @@ def _integer(cards: dict[str, str], key: str, default: int) -> int:
         return default
 
 
+def _number(cards: dict[str, str], key: str, default: float) -> float:
+    """A number; NaN, which equals nothing, where it cannot be read."""
+    try:
+        return float(cards.get(key, default))
+    except ValueError:
+        return math.nan
+
+
 def _describe(cards: dict[str, str], index: int, start: int, data_start: int) -> HDULayout:
     axes = [_integer(cards, f"NAXIS{i + 1}", 0) for i in range(_integer(cards, "NAXIS", 0))]
     random_groups = cards.get("GROUPS") == "T" and bool(axes) and axes[0] == 0
@@ -242,5 +256,7 @@ def _describe(cards: dict[str, str], index: int, start: int, data_start: int) ->
     elif not axes or 0 in axes:
         kind = "empty"
     return HDULayout(
-        index, cards.get("EXTNAME", ""), kind, tuple(reversed(axes)), start, data_start, size
-    )
+        index, cards.get("EXTNAME", ""), kind, tuple(reversed(axes)), start, data_start, size,
+        _integer(cards, "BITPIX", 8),
+        _number(cards, "BSCALE", 1.0) != 1.0 or _number(cards, "BZERO", 0.0) != 0.0,
+    )  # fmt: skip

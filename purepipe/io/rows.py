@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,21 @@ class ImageRows:
     ----------
     shape
         (ny, nx).
-    header
-        Of its HDU.
     read
         ``read(first, last)`` gives the rows [first, last) in the byte order of the file. The array
         is only valid until the next call.
+    read_header
+        Gives the header of its HDU.
     """
 
     shape: tuple[int, int]
-    header: fits.Header
     read: Callable[[int, int], NDArray[Any]]
+    read_header: Callable[[], fits.Header]
+
+    @cached_property
+    def header(self) -> fits.Header:
+        """Header of the HDU, read when it is first asked for."""
+        return self.read_header()
 
     @property
     def wcs(self) -> WCS | None:
@@ -74,18 +79,13 @@ def open_rows(path: str | os.PathLike[str], hdu: HDUName | None = None) -> Itera
     path = Path(path)
     item = select_image(fits_layout(path), hdu, path)
     shape = item.image_shape or (0, 0)
-    header = header_at(path, item)
-    if item.kind != "image" or _is_scaled(header) or _is_zipped(path):
+    if item.kind != "image" or item.scaled or item.bitpix not in _STORED or _is_zipped(path):
         pixels, header = read_pixels(path, item)
-        yield ImageRows(shape, header, lambda first, last: pixels[first:last])
+        yield ImageRows(shape, lambda first, last: pixels[first:last], lambda: header)
         return
     with FileIO(path) as stream:
-        dtype = np.dtype(_STORED[int(header["BITPIX"])])
-        yield ImageRows(shape, header, _reader(stream, path, item, dtype))
-
-
-def _is_scaled(header: fits.Header) -> bool:
-    return bool(header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0)
+        read = _reader(stream, path, item, np.dtype(_STORED[item.bitpix]))
+        yield ImageRows(shape, read, partial(header_at, path, item))
 
 
 def _is_zipped(path: Path) -> bool:

@@ -269,3 +269,27 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
             stream.truncate(2880 + 100 * 800)
         with pytest.raises(InputFileError, match="shorter while it was read"):
             rows.read(90, 120)
+
+
+@pytest.mark.parametrize("card", ["BZERO   = 3.2768D4", "BSCALE  = 2.0", "BZERO   = 1.0"])
+def test_rows_of_scaled_numbers_are_those_of_the_library(tmp_path, card):
+    from purepipe.io.rows import open_rows
+
+    path = tmp_path / "scaled.fits"
+    header = fits.Header({"FILLER": " " * 60})
+    fits.writeto(path, np.arange(60, dtype=np.int16).reshape(6, 10), header)
+    raw = path.read_bytes()
+    place = raw.index(b"FILLER")
+    path.write_bytes(raw[:place] + card.ljust(80).encode() + raw[place + 80 :])
+    with open_rows(path) as rows:
+        np.testing.assert_array_equal(rows.read(2, 4), fits.getdata(path)[2:4])
+
+
+def test_an_unknown_type_of_numbers_is_refused(tmp_path):
+    from purepipe.io.rows import open_rows
+
+    path = tmp_path / "odd.fits"
+    fits.writeto(path, np.ones((30, 20), np.float32))
+    path.write_bytes(path.read_bytes().replace(b"                 -32", b"                 -24", 1))
+    with pytest.raises(InputFileError, match=r"odd\.fits"), open_rows(path) as rows:
+        rows.read(0, 1)
