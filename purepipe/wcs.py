@@ -65,6 +65,8 @@ class WCS:
         if shape is None:
             shape = (_size(lines, "NAXIS2"), _size(lines, "NAXIS1"))
         wcs = cls("".join(line for line in lines if not line.startswith(_COMMENTARY)), shape)
+        if not any(line.startswith("CTYPE1 ") for line in lines):
+            raise DataError("the header has no celestial coordinates")  # without asking astropy
         if wcs._gnomonic is None:
             _ = wcs._astropy  # a header without coordinates is refused here, not later
         return wcs

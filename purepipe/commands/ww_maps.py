@@ -132,7 +132,7 @@ def _rows_of(job: Job, rows: ImageRows, first: int, last: int) -> NDArray[Any]:
 
 
 def _plan(job: Job, frame: ImageRows, number: int) -> CombinePlan:
-    wcs = frame.wcs
+    wcs = frame.wcs if job.regions else None
     regions = [
         read_regions(path, extension=number, wcs=wcs, polygons_only=job.compat)
         for path in job.regions
