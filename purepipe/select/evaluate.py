@@ -23,6 +23,7 @@ from purepipe.select.language import (
     Negative,
     Number,
     Place,
+    parse,
     parse_condition,
 )
 from purepipe.select.mode import half_sample_mode, mode
@@ -44,26 +45,39 @@ _OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class Scope:
-    """What names mean: the table's columns, the masks, and the inherited rows.
+    """What names mean: columns, masks, and the inherited rows.
 
     Attributes
     ----------
-    table
-        The catalogue.
+    columns
+        Values by name, one per row.
+    size
+        Number of rows.
     masks
         Name to rows of the whole table, boolean.
     rows
         Rows to which a column without a mask is restricted; None for all.
+    unknown
+        What to say of a name that is no column.
     """
 
-    table: Table
+    columns: Mapping[str, Any]
+    size: int
     masks: Mapping[str, Bools] = field(default_factory=dict)
     rows: Bools | None = None
+    unknown: str = "unknown column"
 
     @property
     def length(self) -> int:
         """Number of rows of a column without a mask."""
-        return len(self.table) if self.rows is None else int(np.count_nonzero(self.rows))
+        return self.size if self.rows is None else int(np.count_nonzero(self.rows))
+
+
+def table_scope(
+    table: Table, masks: Mapping[str, Bools] | None = None, rows: Bools | None = None
+) -> Scope:
+    """The scope of a table's columns."""
+    return Scope(table.columns, len(table), masks or {}, rows)
 
 
 def select(table: Table, condition: str, *, masks: Mapping[str, ArrayLike] | None = None) -> Bools:
@@ -103,13 +117,28 @@ def select(table: Table, condition: str, *, masks: Mapping[str, ArrayLike] | Non
         if mask.shape != (len(table),):
             raise DataError("a mask must have one value per row", key=name, got=mask.shape,
                             allowed=f"({len(table)},)")  # fmt: skip
-    return rows_where(_parsed(condition), Scope(table, rows))
+    return rows_where(_parsed_condition(condition), table_scope(table, rows))
 
 
-@functools.lru_cache(maxsize=256)
-def _parsed(condition: str) -> Condition:
-    """The same condition is often asked of one CCD after the other."""
-    return parse_condition(condition)
+# The same condition is often asked of one CCD, or one metacalibration type, after the other.
+_parsed = functools.lru_cache(maxsize=256)(parse)
+_parsed_condition = functools.lru_cache(maxsize=256)(parse_condition)
+
+
+def values_of(text: str, scope: Scope, *, source: str | None = None) -> Any:
+    """What `text` is in each row: true or false for a condition, else a number.
+
+    `source` says in errors where the text comes from.
+
+    Raises
+    ------
+    ConfigError
+        Syntax, or an unknown column, mask or function, with its place and the nearest name.
+    """
+    node = _parsed(text, place=Place(file=source))
+    if isinstance(node, Comparison | Logical):
+        return rows_where(node, scope)
+    return np.broadcast_to(value_of(node, scope), (scope.length,))
 
 
 def rows_where(condition: Condition, scope: Scope) -> Bools:
@@ -135,6 +164,8 @@ def value_of(expression: Expression, scope: Scope) -> Any:
 def _condition(node: Condition, scope: Scope) -> Any:
     if isinstance(node, Logical):
         terms = [_condition(term, scope) for term in node.terms]
+        if node.operator == "not":
+            return np.logical_not(terms[0])
         join = np.logical_and if node.operator == "and" else np.logical_or
         return functools.reduce(lambda a, b: _apply(node, join, a, b), terms)
     left, right = _value(node.left, scope), _value(node.right, scope)
@@ -180,12 +211,12 @@ def _apply(
 
 
 def _column(node: Column, scope: Scope) -> Any:
-    names = scope.table.colnames
-    if node.name not in names:
+    if node.name not in scope.columns:
         if node.mask is None and node.name.lower() in ("nan", "inf", "infinity"):
             return float(node.name)
-        raise _error(node, "unknown column", got=node.name, remedy=did_you_mean(node.name, names))
-    values = _plain(scope.table[node.name])
+        raise _error(node, scope.unknown, got=node.name,
+                     remedy=did_you_mean(node.name, scope.columns))  # fmt: skip
+    values = _plain(scope.columns[node.name])
     if values.ndim != 1 or values.dtype.kind not in "fiub":
         raise _error(node, "a column of one number per row is needed", got=node.name)
     if node.mask is not None:
@@ -262,7 +293,7 @@ def _nan_or(reduction: Callable[[NDArray[Any]], Any]) -> Callable[[NDArray[Any]]
 
 _ELEMENTWISE: Mapping[str, Callable[..., Any]] = {
     "sqrt": np.sqrt, "log": np.log, "log10": np.log10, "exp": np.exp, "abs": np.abs,
-    "pow": _power,
+    "pow": _power, "hypot": np.hypot,
 }  # fmt: skip
 _REDUCTIONS: Mapping[str, Callable[[NDArray[Any]], Any]] = {
     "mean": np.mean, "median": np.median, "std": np.std, "var": np.var, "mode": mode,

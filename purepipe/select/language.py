@@ -1,15 +1,17 @@
 """The selection language: expressions and conditions on table columns, parsed into plain data.
 
 A superset of SETools' mini-language, without its gaps: precedence, parentheses, unary minus,
-nested functions, ``and`` / ``or``. Text becomes frozen nodes that know their place; nothing is
-ever evaluated as Python.
+nested functions, powers, chains of comparisons, ``and`` / ``or`` / ``not``. Text becomes frozen
+nodes that know their place; nothing is ever evaluated as Python.
 
     condition  := both ('or' both)*
-    both       := comparison ('and' comparison)*
-    comparison := sum [('<' | '>' | '<=' | '>=' | '==' | '!=') sum]
+    both       := negated ('and' negated)*
+    negated    := 'not'* comparison
+    comparison := sum (('<' | '>' | '<=' | '>=' | '==' | '!=') sum)*
     sum        := product (('+' | '-') product)*
     product    := signed (('*' | '/') signed)*
-    signed     := ('-' | '+')* primary
+    signed     := ('-' | '+')* power
+    power      := primary ['**' signed]
     primary    := number | COLUMN ['{' mask '}'] | function '(' sum (',' sum)* ')'
                 | '(' condition ')'
 """
@@ -17,6 +19,8 @@ ever evaluated as Python.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -32,6 +36,7 @@ FUNCTIONS = {
     "mean": (1, 1), "median": (1, 1), "mode": (1, 1), "mode_hsm": (1, 1), "std": (1, 1),
     "var": (1, 1), "sigma_mad": (1, 1), "min": (1, 1), "max": (1, 1), "len": (1, 1),
     "sqrt": (1, 1), "log": (1, 1), "log10": (1, 1), "exp": (1, 1), "abs": (1, 1), "pow": (2, 2),
+    "hypot": (2, 2),
     "homogen": (2, 3),
 }  # fmt: skip
 
@@ -103,7 +108,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Logical:
-    """Conditions joined by ``and``, or by ``or``."""
+    """Conditions joined by ``and``, or by ``or``; one behind ``not``."""
 
     operator: str
     terms: tuple[Condition, ...]
@@ -147,10 +152,10 @@ _TOKEN = re.compile(
     r"""(?P<blank>\s+)
     |(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
     |(?P<name>[A-Za-z_][A-Za-z0-9_.]*)
-    |(?P<operator><\s*=|>\s*=|=\s*=|!\s*=|[-+*/(),{}<>=])""",
+    |(?P<operator><\s*=|>\s*=|=\s*=|!\s*=|\*\*|[-+*/(),{}<>=])""",
     re.VERBOSE | re.ASCII,
 )
-_WORDS = ("and", "or")
+_WORDS = ("and", "or", "not")
 
 
 def parse_expression(text: str, *, place: Place = Place()) -> Expression:
@@ -168,7 +173,7 @@ def parse_expression(text: str, *, place: Place = Place()) -> Expression:
     ConfigError
         With the line, the column, and the nearest valid name.
     """
-    node = _parse(text, place)
+    node = parse(text, place=place)
     if isinstance(node, Comparison | Logical):
         raise _error(node.place, "a number is needed here, not a comparison", got=text.strip())
     return node
@@ -179,13 +184,14 @@ def parse_condition(text: str, *, place: Place = Place()) -> Condition:
 
     Parameters and errors are those of `parse_expression`.
     """
-    node = _parse(text, place)
+    node = parse(text, place=place)
     if isinstance(node, Comparison | Logical):
         return node
     raise _error(place, "a comparison is needed", got=text.strip(), allowed=" ".join(COMPARISONS))
 
 
-def _parse(text: str, place: Place) -> Node:
+def parse(text: str, *, place: Place = Place()) -> Node:
+    """The expression or condition that `text` spells; parameters and errors as there."""
     if len(text) > MAX_LENGTH:
         raise _error(place, "the expression is too long", got=f"{len(text)} characters",
                      allowed=f"at most {MAX_LENGTH}")  # fmt: skip
@@ -224,42 +230,64 @@ def _require_end(cursor: _Cursor) -> None:
         return
     if token.text == "=":
         raise _error(token.place, "a single = compares nothing", remedy="Write == for equality.")
-    if token.text in COMPARISONS:
-        raise _error(token.place, "comparisons cannot be chained", got=token.text,
-                     remedy="Join two comparisons by 'and', or write two lines.")  # fmt: skip
     raise _error(token.place, "an operator is needed here", got=repr(token.text))
 
 
 def _condition(cursor: _Cursor) -> Node:
+    with _deeper(cursor):
+        return _joined(cursor, "or")
+
+
+@contextmanager
+def _deeper(cursor: _Cursor) -> Iterator[None]:
+    """One level of nesting more while the body parses."""
     cursor.depth += 1
     if cursor.depth > MAX_DEPTH:
         raise _error(cursor.next.place, "the expression is nested too deeply",
                      allowed=f"at most {MAX_DEPTH} levels")  # fmt: skip
-    node = _joined(cursor, "or")
+    yield
     cursor.depth -= 1
-    return node
 
 
 def _joined(cursor: _Cursor, word: str) -> Node:
     """Terms joined by `word`; the terms of ``or`` are terms joined by ``and``."""
-    first = _joined(cursor, "and") if word == "or" else _comparison(cursor)
+    first = _joined(cursor, "and") if word == "or" else _negated(cursor)
     if not cursor.at(word):
         return first
     terms = [_as_condition(first)]
     while cursor.at(word):
         cursor.take()
-        term = _joined(cursor, "and") if word == "or" else _comparison(cursor)
+        term = _joined(cursor, "and") if word == "or" else _negated(cursor)
         terms.append(_as_condition(term))
     return Logical(word, tuple(terms), first.place)
 
 
+def _negated(cursor: _Cursor) -> Node:
+    """A comparison, or what ``not`` makes of it."""
+    place = cursor.next.place
+    count = 0
+    while cursor.at("not"):
+        cursor.take()
+        count += 1
+    node = _comparison(cursor)
+    if count == 0:
+        return node
+    condition = _as_condition(node)
+    return Logical("not", (condition,), place) if count % 2 else condition
+
+
 def _comparison(cursor: _Cursor) -> Node:
+    """A sum, or sums compared; ``a < b < c`` is ``a < b and b < c``."""
     left = _chain(cursor, ("+", "-"))
-    if not cursor.at(*COMPARISONS):
+    compared = []
+    while cursor.at(*COMPARISONS):
+        operator = cursor.take()
+        right = _as_expression(_chain(cursor, ("+", "-")))
+        compared.append(Comparison(operator.text, _as_expression(left), right, operator.place))
+        left = right
+    if not compared:
         return left
-    operator = cursor.take()
-    right = _chain(cursor, ("+", "-"))
-    return Comparison(operator.text, _as_expression(left), _as_expression(right), operator.place)
+    return compared[0] if len(compared) == 1 else Logical("and", tuple(compared), left.place)
 
 
 def _chain(cursor: _Cursor, operators: tuple[str, str]) -> Node:
@@ -283,11 +311,22 @@ def _signed(cursor: _Cursor) -> Node:
     while cursor.at("-", "+"):
         signed = True
         negative ^= cursor.take().text == "-"
-    node = _primary(cursor)
+    node = _power(cursor)
     if not signed:
         return node
     operand = _as_expression(node)
     return Negative(operand, place) if negative else operand
+
+
+def _power(cursor: _Cursor) -> Node:
+    """A primary, or a power of it; 2**3**2 is 2**9."""
+    base = _primary(cursor)
+    if not cursor.at("**"):
+        return base
+    place = cursor.take().place
+    with _deeper(cursor):
+        exponent = _signed(cursor)
+    return Call("pow", (_as_expression(base), _as_expression(exponent)), place)
 
 
 def _primary(cursor: _Cursor) -> Node:
@@ -353,7 +392,7 @@ def _as_expression(node: Node) -> Expression:
 def _as_condition(node: Node) -> Condition:
     if isinstance(node, Comparison | Logical):
         return node
-    raise _error(node.place, "a comparison is needed on each side of 'and' and 'or'")
+    raise _error(node.place, "'and', 'or' and 'not' join comparisons")
 
 
 def _error(place: Place, message: str, **details: object) -> ConfigError:

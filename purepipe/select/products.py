@@ -16,7 +16,7 @@ import numpy as np
 
 from purepipe.errors import ConfigError
 from purepipe.rng import generator
-from purepipe.select.evaluate import Scope, rows_where, unknown_mask, value_of
+from purepipe.select.evaluate import Scope, rows_where, table_scope, unknown_mask, value_of
 from purepipe.select.language import Place
 from purepipe.select.recipe import (
     CatalogueRecipe,
@@ -151,7 +151,7 @@ def apply_recipe(
     for item in recipe.masks:
         masks[item.name] = evaluate_mask(item, table, rows)
         rows[item.name] = masks[item.name].rows
-    scope = Scope(table, rows)
+    scope = table_scope(table, rows)
     splits = tuple(draw_split(item, scope, seed=seed, unit=unit) for item in recipe.splits)
     notes = [f"empty mask {mask.report()}" for mask in masks.values() if not mask.rows.any()]
     notes += [
@@ -178,7 +178,7 @@ def evaluate_mask(recipe: MaskRecipe, table: Table, masks: Mapping[str, Bools]) 
         inherited = _named(masks, name, place)
         start &= inherited
         counts.append((f"{{{name}}}", int(inherited.sum()), int(start.sum())))
-    scope = Scope(table, masks, start if recipe.inherits else None)
+    scope = table_scope(table, masks, start if recipe.inherits else None)
     rows = start.copy()
     for text, condition in recipe.conditions:
         met = np.zeros(n, dtype=np.bool_)
@@ -190,7 +190,7 @@ def evaluate_mask(recipe: MaskRecipe, table: Table, masks: Mapping[str, Bools]) 
 
 def draw_split(recipe: SplitRecipe, scope: Scope, *, seed: int, unit: str) -> Split:
     """A random split of the rows that are in all masks of the recipe."""
-    kept = np.ones(len(scope.table), dtype=np.bool_)
+    kept = np.ones(scope.size, dtype=np.bool_)
     for name, place in recipe.masks:
         kept &= _named(scope.masks, name, place)
     rows = np.flatnonzero(kept)

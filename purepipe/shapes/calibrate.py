@@ -7,10 +7,7 @@ applied to the quantities that were measured on each sheared image.
 
 from __future__ import annotations
 
-import ast
-import operator
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from purepipe.display import axes_or_new, brief, card
 from purepipe.errors import ConfigError, DataError, NothingToDo, did_you_mean
 from purepipe.rng import generator
+from purepipe.shapes.cuts import Cut, TypeView, cut_weights
 from purepipe.shapes.measure import TYPE_NAMES, half_light_radius
 from purepipe.shapes.metacal import R50_OF_SIGMA
 from purepipe.shapes.metacal_result import MetacalResult
@@ -40,42 +38,6 @@ _COLUMNS: dict[str, tuple[str, int | None]] = {
     "T_psfo": ("T_PSFo", None),
 }  # fmt: skip
 _DEFAULT_STEP = 0.01
-
-
-class TypeView(Mapping[str, Any]):
-    """The quantities of one metacalibration type, by name: ``view["s2n"]`` or ``view.s2n``.
-
-    Names: g1, g2, g1_err, g2_err, T, T_err (half-light radii, arcsec), T_trace, Tpsf, s2n, flux,
-    flux_err, mag, mag_err, flags, g1_psfo, g2_psfo, T_psfo, and every X for which the table has the
-    five columns X_1M, X_1P, X_2M, X_2P, X_NOSHEAR.
-    """
-
-    def __init__(self, columns: Mapping[str, Any], name: str) -> None:
-        self._columns = dict(columns)
-        self.type = name
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self._columns:
-            raise ConfigError(
-                "a cut can only use quantities measured for all five types", key="cut",
-                got=repr(key), allowed=", ".join(sorted(self._columns)),
-                remedy="Select on columns that do not depend on shear before calibrating.",
-            )  # fmt: skip
-        return self._columns[key]
-
-    def __getattr__(self, key: str) -> Any:
-        if key.startswith("_"):
-            raise AttributeError(key)
-        return self[key]
-
-    def __iter__(self) -> Any:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
-
-
-Cut = str | Callable[[TypeView], Any] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +141,9 @@ def calibrate(
         five types are left out. Or the detections of metadetection, with rows of each type
         (`calibrate_detections`).
     cut
-        Expression of per-type quantities (``"s2n > 10 and T/Tpsf > 0.5"``), or a function of a
-        `TypeView` that returns booleans. It is applied to every type with that type's quantities.
+        Condition on per-type quantities (``"s2n > 10 and T/Tpsf > 0.5"``) in the language of
+        `select`, or a function of a `TypeView` that returns booleans. It is applied to every type
+        with that type's quantities.
     weights
         Like `cut`, returning non-negative weights.
     resampling
@@ -333,108 +296,6 @@ def _view_of_result(result: MetacalResult, kind: int) -> TypeView:
         "flux": pars[:, 5], "flux_err": errors[:, 5], "flags": result.flags[:, kind],
     }  # fmt: skip
     return TypeView(columns, TYPE_NAMES[kind])
-
-
-def cut_weights(view: TypeView, cut: Cut, weights: Cut, good: NDArray[np.bool_]) -> Floats:
-    """Weight of every object in one type; zero for those that the cut leaves out."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        passed = _evaluate(cut, view, len(good), "cut")
-        weight = _evaluate(weights, view, len(good), "weights").astype(np.float64)
-    if passed.dtype != np.bool_:
-        raise ConfigError(
-            "a cut must be true or false", key="cut", got=f"{passed.dtype} values",
-            remedy="Compare the quantity with a number.",
-        )  # fmt: skip
-    weight = np.where(good & passed, weight, 0.0)
-    if not (np.isfinite(weight) & (weight >= 0)).all():
-        raise ConfigError(
-            "weights must be finite and not negative", key="weights", got=f"type {view.type}"
-        )
-    return weight
-
-
-def _evaluate(expression: Cut, view: TypeView, number: int, key: str) -> NDArray[Any]:
-    if expression is None:
-        return np.ones(number, np.bool_)
-    value = evaluate_expression(expression, view, key) if isinstance(expression, str) else (
-        expression(view)
-    )  # fmt: skip
-    array = np.asarray(value)
-    if array.shape != (number,):
-        raise ConfigError(
-            "a cut must give one value per object, for each of the five types", key=key,
-            got=f"shape {array.shape} for type {view.type}", allowed=f"shape ({number},)",
-        )  # fmt: skip
-    return array
-
-
-_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
-    ast.Div: operator.truediv, ast.Pow: operator.pow, ast.USub: operator.neg,
-    ast.Not: np.logical_not, ast.And: np.logical_and, ast.Or: np.logical_or,
-    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
-    ast.Eq: operator.eq, ast.NotEq: operator.ne,
-}  # fmt: skip
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": np.abs, "sqrt": np.sqrt, "log10": np.log10, "hypot": np.hypot,
-}  # fmt: skip
-_LONGEST = 2000
-
-
-def evaluate_expression(text: str, view: Mapping[str, Any], key: str = "cut") -> Any:
-    """The value of an arithmetic or logical expression of per-type quantities.
-
-    Numbers, names, ``+ - * / **``, comparisons (also chained), ``and or not``, parentheses, and the
-    functions abs, sqrt, log10, hypot.
-
-    Raises
-    ------
-    ConfigError
-        The text is no such expression.
-    """
-    problem = ConfigError(
-        "not an expression of per-type quantities", key=key, got=repr(text[:80]),
-        allowed="numbers, names, + - * / ** < <= > >= == != and or not, "
-        + ", ".join(sorted(_FUNCTIONS)),
-    )  # fmt: skip
-    if len(text) > _LONGEST:
-        raise problem
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # dubious spelling is no expression either
-            tree = ast.parse(text.strip(), mode="eval")
-        return _value(tree.body, view, problem)
-    except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
-        raise problem from None
-
-
-def _value(node: ast.AST, view: Mapping[str, Any], problem: ConfigError) -> Any:
-    if isinstance(node, ast.Name):
-        return view[node.id]
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return float(node.value)  # type: ignore[arg-type]
-    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = _value(node.left, view, problem), _value(node.right, view, problem)
-        return _OPERATORS[type(node.op)](left, right)
-    if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_value(node.operand, view, problem))
-    if isinstance(node, ast.BoolOp):
-        result = _value(node.values[0], view, problem)
-        for operand in node.values[1:]:
-            result = _OPERATORS[type(node.op)](result, _value(operand, view, problem))
-        return result
-    if isinstance(node, ast.Compare) and all(type(op) in _OPERATORS for op in node.ops):
-        terms = [_value(term, view, problem) for term in (node.left, *node.comparators)]
-        result = True
-        for op, left, right in zip(node.ops, terms[:-1], terms[1:], strict=True):
-            result = np.logical_and(result, _OPERATORS[type(op)](left, right))
-        return result
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        name = node.func.id
-        if len(node.args) != {"hypot": 2}.get(name, 1) or name not in _FUNCTIONS:
-            raise problem
-        return _FUNCTIONS[name](*(_value(argument, view, problem) for argument in node.args))
-    raise problem
 
 
 def _contributions(views: list[TypeView], chosen: list[Floats], step: float) -> Floats:

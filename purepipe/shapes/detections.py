@@ -18,16 +18,10 @@ from purepipe.catalogue.table import column
 from purepipe.config.metadetect import MetadetectConfig
 from purepipe.errors import DataError, NothingToDo
 from purepipe.flags import MetadetectFlag
-from purepipe.shapes.calibrate import (
-    Cut,
-    ShearEstimate,
-    TypeView,
-    cut_weights,
-    group_labels,
-    resample,
-)
+from purepipe.shapes.calibrate import ShearEstimate, group_labels, resample
 from purepipe.shapes.cell_epochs import Cell, CellArea
 from purepipe.shapes.cells import FWHM_OF_SIGMA, cell_images, cell_transfer
+from purepipe.shapes.cuts import Cut, TypeView, cut_weights
 from purepipe.shapes.measure import TYPE_NAMES
 from purepipe.shapes.metadetect import CellCatalogue, catalogues_of, shear_of_sums, usable_area
 
@@ -176,7 +170,7 @@ def calibrate_detections(
         One row for each detection and type, as `detections_table` makes it. Flagged rows are left
         out.
     cut
-        Expression of the quantities of a detection (``"s2n > 10 and size_ratio > 1.2"``), or a
+        Condition on the quantities of a detection (``"s2n > 10 and size_ratio > 1.2"``), or a
         function of a `TypeView`; the rows of each type are cut by their own quantities: s2n, flux,
         size_ratio, sharpness, prominence, weight, g1, g2.
     weights
