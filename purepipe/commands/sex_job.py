@@ -180,7 +180,8 @@ def _inputs(job: Job) -> list[Path]:
     """Every file that is read, beside the configuration file."""
     settings = job.settings
     images = [job.measured, job.sought, *(item.file for item in job.weights), *job.flags]
-    keys = ["PARAMETERS_NAME", "FILTER_NAME"]
+    keys = ["PARAMETERS_NAME"]
+    keys += ["FILTER_NAME"] if settings.flag("FILTER") else []
     keys += ["STARNNW_NAME"] if job.network is not None else []
     keys += ["ASSOC_NAME"] if job.entries is not None else []
     keys += ["PSF_NAME"] if job.psf is not None else []

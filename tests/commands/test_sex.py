@@ -367,6 +367,12 @@ def test_errors(capsys, arguments, status, message):
     assert re.search(message, capsys.readouterr().err)
 
 
+def test_a_filter_that_is_off_needs_no_file(folder):
+    Path("default.conv").unlink(missing_ok=True)
+    run("image.fits", "-c", "default.sex", "-FILTER", "N", "-FILTER_NAME", "no.conv")
+    assert rows()
+
+
 def test_outputs_are_checked_before_the_work():
     with pytest.raises(ConfigError, match="the output folder does not exist"):
         read_job(["image.fits", "-CATALOG_NAME", "no/out.cat"])
