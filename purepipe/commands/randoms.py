@@ -86,7 +86,9 @@ def tile_masks(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     found = []
     for path in paths:
         if not path.is_dir():
-            found.append((path, number_of(path, TILE_SCHEME)))
+            folder = path.resolve().parent
+            of_run = path.name == "mask.fits" and folder.parent.name == "tile"
+            found.append((path, folder.name if of_run else number_of(path, TILE_SCHEME)))
             continue
         inside = sorted((path / "tile").glob("*/mask.fits"))
         if not inside:

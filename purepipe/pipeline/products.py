@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.catalogue.columns_shapes import TYPES
 from purepipe.io.ldac import write_ldac
 from purepipe.io.stamp_store import EMPTY, StampStore, stamp_writer
 from purepipe.io.tables import write_table, write_tables
@@ -30,6 +29,7 @@ from purepipe.pipeline import objects as block
 from purepipe.pipeline.units import CatalogueTask, WorkContext
 from purepipe.psf import attach_psfs, psf_at
 from purepipe.psf.columns import epoch_psf_columns
+from purepipe.shapes import shapes_hdus
 from purepipe.survey import Epochs, EpochStamps, named, unit_name, with_sentinels
 
 if TYPE_CHECKING:
@@ -37,19 +37,6 @@ if TYPE_CHECKING:
 
 MakePath = Callable[[str], Path]
 _STORES = ("image_vignet", "weight_vignet", "flag_vignet", "background_vignet")
-# Names of an ngmix table -> columns of the final catalogue; pairs are divided.
-_NGMIX_TYPE = (
-    ("g1_psfo_ngmix", "NGMIX_ELL_PSFo_{}", 0), ("g2_psfo_ngmix", "NGMIX_ELL_PSFo_{}", 1),
-    ("T_psfo_ngmix", "NGMIX_T_PSFo_{}", None), ("g1_err_psfo_ngmix", "NGMIX_ELL_ERR_PSFo", 0),
-    ("g2_err_psfo_ngmix", "NGMIX_ELL_ERR_PSFo", 1), ("T_err_psfo_ngmix", "NGMIX_T_ERR_PSFo", None),
-    ("g1", "NGMIX_ELL_{}", 0), ("g1_err", "NGMIX_ELL_ERR_{}", 0), ("g2", "NGMIX_ELL_{}", 1),
-    ("g2_err", "NGMIX_ELL_ERR_{}", 1), ("T", "NGMIX_T_{}", None),
-    ("T_err", "NGMIX_T_ERR_{}", None), ("Tpsf", "NGMIX_Tpsf_{}", None),
-    ("flux", "NGMIX_FLUX_{}", None), ("flux_err", "NGMIX_FLUX_ERR_{}", None),
-    ("s2n", "NGMIX_SNR_{}", None), ("mag", "NGMIX_MAG_{}", None),
-    ("mag_err", "NGMIX_MAG_ERR_{}", None), ("flags", "NGMIX_FLAGS_{}", None),
-    ("mcal_flags", "NGMIX_MCAL_FLAGS", None),
-)  # fmt: skip
 
 
 def write_products(
@@ -64,7 +51,7 @@ def write_products(
         return paths[-1]
 
     if "ngmix" in wanted:
-        tables = ngmix_tables(final)
+        tables = shapes_hdus(final)
         for table in tables.values():
             table.meta.update(context.provenance)
         write_tables(make(f"ngmix-{tile}.fits"), tables)
@@ -93,31 +80,6 @@ def _original_catalogue(final: Table, psfs: Path | None) -> Table:
         # Before purepipe's own columns.
         table.add_columns(columns, [table.colnames.index("NGMIX_MCAL_FLAGS") + 1] * len(columns))
     return table
-
-
-def ngmix_tables(final: Table) -> dict[str, Table]:
-    """The tables 1M, 1P, 2M, 2P, NOSHEAR of the original's shape catalogue.
-
-    Objects that were measured on no epoch are left out, as there. Two kinds of columns of the
-    original are missing: ntry_fit, and g1_psf, g2_psf, the shape of the round PSF of the images.
-    """
-    from astropy.table import Table as AstropyTable
-
-    part = final[np.asarray(final["NGMIX_N_EPOCH"]) > 0]
-    tables = {}
-    for kind in TYPES:
-        table = AstropyTable()
-        table["id"] = np.asarray(part["NUMBER"], dtype=np.int32)
-        table["n_epoch_model"] = np.asarray(part["NGMIX_N_EPOCH"], dtype=np.int64)
-        table["moments_fail"] = np.asarray(part["NGMIX_MOM_FAIL"], dtype=np.float64)
-        for name, source, component in _NGMIX_TYPE:
-            column = part[source.format(kind)]
-            values: NDArray[Any] = np.asarray(column)
-            values = values if component is None else values[:, component]
-            table[name] = values.astype(np.int64 if values.dtype.kind == "i" else np.float64)
-            table[name].unit = column.unit
-        tables[kind] = table
-    return tables
 
 
 def _spread_table(final: Table) -> Table:

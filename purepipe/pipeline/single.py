@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,8 +11,10 @@ import numpy as np
 
 from purepipe.catalogue import assemble_catalogue
 from purepipe.errors import DataError
+from purepipe.io.images import read_header
 from purepipe.io.ldac import read_ldac
 from purepipe.pipeline import objects as block
+from purepipe.pipeline.keys import code_version
 from purepipe.pipeline.plan import make_plan
 from purepipe.pipeline.results import Run
 from purepipe.pipeline.store import kept_headers, open_store
@@ -22,7 +25,11 @@ from purepipe.shapes.measure import prepare_epochs
 from purepipe.survey import EpochStamps
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from astropy.table import Table
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +62,8 @@ def measure_one(run: Run, number: int, *, tile: str | None = None) -> Table:
 
     Returns
     -------
-    One row, bit for bit that of ``catalogue/final_cat-<tile>.fits``.
+    One row, bit for bit that of ``catalogue/final_cat-<tile>.fits``. The log warns when another
+    version of purepipe made the run, whose numbers may differ in their last digits.
 
     Raises
     ------
@@ -113,7 +121,18 @@ def _task(run: Run, number: int, tile: str | None) -> tuple[ShapesTask, WorkCont
                         allowed=", ".join(list(tiles)[:10]) or "none")  # fmt: skip
     task = tiles[tile]
     row = _row(run, task, number)
+    _warn_of_other_version(run.root / task.folder / "objects.fits")
     return ShapesTask(task, 0, row, row + 1), WorkContext(run.root, run.config)
+
+
+def _warn_of_other_version(path: Path) -> None:
+    made_by = read_header(path, 0).get("PIPEVERS")
+    if made_by != code_version():
+        log.warning(
+            "%s was made by purepipe %s, this is %s: numbers measured now may differ from those"
+            " of the catalogue in their last digits",
+            path, made_by, code_version(),
+        )  # fmt: skip
 
 
 def _row(run: Run, task: TileTask, number: int) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from purepipe.catalogue import assemble_catalogue
+from purepipe.catalogue import assemble_catalogue, build_table
 from purepipe.config import MaskConfig, PSFInterpolationConfig
 from purepipe.config.survey import InputConfig
 from purepipe.detect import extract
@@ -51,7 +51,7 @@ from purepipe.pipeline.units import (
 from purepipe.psf import PSFModel, attach_psfs, fit_psf, psf_summary, validate_psf
 from purepipe.select import find_stars
 from purepipe.shapes import measure_shapes
-from purepipe.survey import area_meta, epoch_tables, tile_area
+from purepipe.survey import area_meta, epoch_tables, repeated_exposures, tile_area
 from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
@@ -211,11 +211,13 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
         counts.n_in = counts.n_out = len(objects)
     with recorder.step("epochs", "objects", len(objects)) as counts:
         epochs = block.objects_epochs(objects, task, config.epochs)
-        objects["N_EPOCH"] = epochs.n_epoch.astype(np.int32)
+        seen = build_table({"N_EPOCH": epochs.n_epoch}, rows=len(objects))
+        objects["N_EPOCH"] = seen["N_EPOCH"]
         counts.n_out = int(np.count_nonzero(epochs.n_epoch))
         counts.facts = {"missing exposures": list(task.missing)}
+        cards = card_text(read_header(task.image, None))  # its HISTORY names the exposures
         write_ldac(
-            recorder.product(f"{task.folder}/objects.fits"), objects, _cards(task),
+            recorder.product(f"{task.folder}/objects.fits"), objects, cards,
             epochs=epoch_tables(epochs), provenance=context.provenance,
         )  # fmt: skip
     if not task.ccds:
@@ -226,6 +228,12 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
             f" used: {', '.join(task.missing)}."
         )
     recorder.remarks += block.silent_headers(task, config.epochs)
+    repeated = repeated_exposures(cards, config.epochs)
+    if repeated:
+        recorder.remarks.append(
+            f"{task.image.name}: its HISTORY names exposures more than once, which count once:"
+            f" {', '.join(repeated)}."
+        )
 
 
 def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> None:
@@ -354,11 +362,6 @@ def _keywords(inputs: InputConfig) -> HeaderKeywords:
         saturation=inputs.saturation_keys,
         flux_scale=inputs.flux_scale_keys,
     )
-
-
-def _cards(task: TileTask) -> str:
-    """The header of the tile, with the HISTORY that names its exposures."""
-    return card_text(read_header(task.image, None))
 
 
 def _remark_defaults(exposure: Exposure, inputs: InputConfig, recorder: Recorder) -> None:

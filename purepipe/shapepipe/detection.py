@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from purepipe.catalogue import build_table
 from purepipe.config import DetectConfig, EpochConfig
 from purepipe.detect import extract
 from purepipe.detect.checks import CHECKS
@@ -23,7 +24,7 @@ from purepipe.shapepipe.config import SextractorConfig
 from purepipe.shapepipe.headers import read_wcs_log
 from purepipe.shapepipe.job import Job, Record, prefixed
 from purepipe.shapepipe.originals import detect_settings
-from purepipe.survey import epoch_tables, exposures_of_tile, find_epochs
+from purepipe.survey import epoch_tables, exposures_of_tile, find_epochs, repeated_exposures
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -164,6 +165,12 @@ def _with_epochs(
             f"{image.name}: exposures of its HISTORY are not in {config.wcs_log.name}:"
             f" {', '.join(missing)}."
         )
+    repeated = repeated_exposures(header)
+    if repeated:
+        record.note(
+            f"{image.name}: its HISTORY names exposures more than once, which count once:"
+            f" {', '.join(repeated)}."
+        )
     ccds = [ccd for name in names if name in log for ccd in log[name]]
     for name in config.world_position:
         if name not in table.colnames:
@@ -174,5 +181,5 @@ def _with_epochs(
     ra, dec = (np.asarray(table[name], dtype=np.float64) for name in config.world_position)
     epochs = find_epochs(ra, dec, ccds, EpochConfig(ccd_size=config.ccd_size))
     table = table.copy(copy_data=False)
-    table["N_EPOCH"] = epochs.n_epoch.astype(np.int32)
+    table["N_EPOCH"] = build_table({"N_EPOCH": epochs.n_epoch}, rows=len(table))["N_EPOCH"]
     return table, epoch_tables(epochs, table["NUMBER"])

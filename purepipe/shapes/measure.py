@@ -343,7 +343,7 @@ def shapes_hdus(table: Table) -> dict[str, Table]:
     Returns
     -------
     Tables 1M, 1P, 2M, 2P and NOSHEAR with lower-case columns and the same rows in all: the objects
-    that had an epoch. Integers are int64, all else float64.
+    that had an epoch. id is int32, other integers are int64, all else float64.
 
     Notes
     -----
@@ -356,7 +356,7 @@ def shapes_hdus(table: Table) -> dict[str, Table]:
     hdus = {}
     for name in ("1M", "1P", "2M", "2P", "NOSHEAR"):
         hdu = Table()
-        hdu["id"] = np.asarray(measured["NUMBER"], np.int64)
+        hdu["id"] = np.asarray(measured["NUMBER"], np.int32)
         hdu["n_epoch_model"] = np.asarray(measured["NGMIX_N_EPOCH"], np.int64)
         hdu["moments_fail"] = np.asarray(measured["NGMIX_MOM_FAIL"], np.float64)
         hdu["ntry_fit"] = np.ones(len(measured), np.int64)
@@ -367,8 +367,10 @@ def shapes_hdus(table: Table) -> dict[str, Table]:
         hdu["g1_err_psfo_ngmix"], hdu["g2_err_psfo_ngmix"] = shape_error[:, 0], shape_error[:, 1]
         hdu["T_err_psfo_ngmix"] = np.asarray(measured["NGMIX_T_ERR_PSFo"])
         for lower, upper, component in _HDU_COLUMNS:
-            column = np.asarray(measured[f"NGMIX_{upper}_{name}"])
-            hdu[lower] = column if component is None else column[:, component]
+            source = measured[f"NGMIX_{upper}_{name}"]
+            values = np.asarray(source)
+            hdu[lower] = values if component is None else values[:, component]
+            hdu[lower].unit = source.unit
             if lower == "Tpsf":  # the target is round
                 hdu["g1_psf"] = np.zeros(len(measured))
                 hdu["g2_psf"] = np.zeros(len(measured))

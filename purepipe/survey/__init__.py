@@ -2,7 +2,12 @@
 
 from purepipe.survey.area import SkyArea, box, cone, polygon, select_ccds, touches
 from purepipe.survey.epochs import Epochs, epoch_tables, find_epochs
-from purepipe.survey.headers import CCD, exposures_of_tile, parse_section
+from purepipe.survey.headers import (
+    CCD,
+    exposures_of_tile,
+    parse_section,
+    repeated_exposures,
+)
 from purepipe.survey.match import copy_neighbours, match_external, nearest_neighbours
 from purepipe.survey.merge import area_meta, merge_tiles
 from purepipe.survey.naming import named, with_sentinels
@@ -48,6 +53,7 @@ __all__ = [
     "parse_section",
     "polygon",
     "random_points",
+    "repeated_exposures",
     "rows_needed",
     "select_ccds",
     "split_exposure",

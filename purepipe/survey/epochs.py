@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.catalogue import column
 from purepipe.config.survey import EpochConfig
 from purepipe.errors import DataError
 from purepipe.survey.headers import CCD, unit_vectors
@@ -145,6 +146,8 @@ def epoch_tables(epochs: Epochs, number: ArrayLike | None = None) -> list[Table]
         table["NUMBER"] = numbers.astype(np.int32)
         table["EXP_NAME"] = np.full(epochs.n_objects, exposure)
         table["CCD_N"] = ccd
+        for name in table.colnames:
+            table[name].description = column(name).definition
         tables.append(table)
     return tables
 

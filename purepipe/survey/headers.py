@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -217,11 +218,26 @@ def exposures_of_tile(
         `history_pattern`: a regular expression whose first group is the exposure number. Cards
         without a match are ignored; a number that comes again counts once.
     """
+    return list(dict.fromkeys(_named_exposures(header_text, config)))
+
+
+def repeated_exposures(
+    header_text: str,
+    config: EpochConfig = EpochConfig(),  # noqa: B008 - frozen
+) -> list[str]:
+    """Numbers of the exposures that the HISTORY cards of a tile name more than once.
+
+    Arguments as for `exposures_of_tile`.
+    """
+    times = Counter(_named_exposures(header_text, config))
+    return [number for number, count in times.items() if count > 1]
+
+
+def _named_exposures(header_text: str, config: EpochConfig) -> list[str]:
     pattern = re.compile(config.history_pattern)
-    numbers = []
-    for text in _history(header_text):
-        numbers += [match.group(1) for match in pattern.finditer(text)]
-    return list(dict.fromkeys(number for number in numbers if number))
+    texts = _history(header_text)
+    numbers = [match.group(1) for text in texts for match in pattern.finditer(text)]
+    return [number for number in numbers if number]
 
 
 def _history(header_text: str) -> list[str]:

@@ -120,6 +120,9 @@ def test_randoms(run, tmp_path, capsys):
     write_image(mask, np.zeros((1000, 1000), np.int16), tile_header(20.0, 5.0))
     assert randoms.main([str(mask), "--out", str(out), "--number", "7"]) == 0
     assert set(np.asarray(read_table(out)["TILE_ID"])) == {"005-007"}
+    mask = run / "tile/001-000/mask.fits"
+    assert randoms.main([str(mask), "--out", str(out), "--number", "7"]) == 0
+    assert set(np.asarray(read_table(out)["TILE_ID"])) == {"001-000"}
 
 
 def test_a_masked_tile_does_not_end_the_command(run, tmp_path, capsys):

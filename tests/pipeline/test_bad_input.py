@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from purepipe.errors import ExitCode
 from purepipe.flags import EpochFlag, ShapeFlag
+from purepipe.io.ldac import read_epochs
 from purepipe.pipeline import load_survey, open_run, run, summary_lines
 
 from .conftest import simulate
@@ -35,6 +36,8 @@ def break_files(folder: Path) -> None:
         hdus[2].data[:] = 0
     with fits.open(exposure(folder, "image", 5), mode="update") as hdus:
         hdus[1].data[:] = np.random.default_rng(1).normal(600, 20, hdus[1].data.shape)
+    with fits.open(folder / "tiles" / "CFIS_image-000-000.fits", mode="update") as hdus:
+        hdus[0].header.add_history("input image 2100006p.fits 2 extension(s)")
     for kind in ("image", "weight"):
         with fits.open(folder / "tiles" / f"CFIS_{kind}-000-000.fits") as hdus:
             lone = fits.PrimaryHDU(hdus[0].data, hdus[0].header.copy())
@@ -127,6 +130,23 @@ def test_a_missing_exposure_is_told_and_flagged(broken):
     # A path is not cut: one that is too long has a line of its own.
     lines = summary_lines(summary.outcomes)
     assert all(len(line) <= 80 or len(line.split()) == 1 for line in lines)
+
+
+def test_an_exposure_that_is_named_twice_counts_once(broken):
+    config, summary = broken
+    tile = next(outcome for outcome in summary.outcomes if outcome.name == "tile 000-000")
+    assert re.search(
+        r"image-000-000\.fits: its HISTORY names exposures more than once, which count once:"
+        r" 2100006\.",
+        tile.message,
+    )
+    tables = read_epochs(config.out / "tile/000-000/objects.fits")
+    assert [str(table["EXP_NAME"][0]) for table in tables].count("2100006") == 1
+    final = open_run(config.out).catalogue()
+    whole = final[np.asarray(final["TILE_ID"]) == "000-000"]
+    seen = [names.split() for names in np.asarray(whole["EPOCHS"])]
+    assert all(len(set(names)) == len(names) for names in seen)
+    np.testing.assert_array_equal(whole["N_EPOCH"], [len(names) for names in seen])
 
 
 def test_a_repaired_file_is_taken_up(broken, tmp_path):

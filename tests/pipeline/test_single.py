@@ -1,5 +1,6 @@
 """One object measured by itself, and the products that are written on request."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from purepipe.catalogue import all_columns
 from purepipe.errors import ConfigError, DataError
 from purepipe.io import StampStore, read_header, read_ldac, read_section, read_table
 from purepipe.io.background import read_background
-from purepipe.pipeline import load_survey, measure_one, open_run, run, stamps_of
+from purepipe.io.ldac import read_epochs
+from purepipe.pipeline import load_survey, measure_one, open_run, run, single, stamps_of
 from purepipe.survey import merge_tiles
 
 ALL = ("vignets", "psf", "ngmix", "spread", "v1")
@@ -38,6 +40,17 @@ def test_one_object_bit_for_bit(finished):
             else:
                 assert ours.dtype == theirs.dtype, name
                 assert ours.tobytes() == theirs.tobytes(), name
+
+
+def test_another_version_is_told(finished, monkeypatch, caplog):
+    measure_one(finished, 1)
+    assert not caplog.messages
+    monkeypatch.setattr(single, "code_version", lambda: "9.9.9+abc")
+    measure_one(finished, 1)
+    assert re.search(
+        r"objects\.fits was made by purepipe 0\..*, this is 9\.9\.9\+abc: .* last digits",
+        caplog.text,
+    )
 
 
 def test_what_one_object_rests_on(finished):
@@ -137,8 +150,15 @@ def test_shapes_and_spread_model_in_the_original_forms(finished):
     folder = finished.root / f"products/{TILE}"
     final = read_table(finished.root / f"catalogue/final_cat-{TILE}.fits")
     measured = final[np.asarray(final["NGMIX_N_EPOCH"]) > 0]
+    names = (
+        "id n_epoch_model moments_fail ntry_fit g1_psfo_ngmix g2_psfo_ngmix T_psfo_ngmix "
+        "g1_err_psfo_ngmix g2_err_psfo_ngmix T_err_psfo_ngmix g1 g1_err g2 g2_err T T_err Tpsf "
+        "g1_psf g2_psf flux flux_err s2n mag mag_err flags mcal_flags"
+    )  # fmt: skip
     for kind in ("1M", "1P", "2M", "2P", "NOSHEAR"):
         table = read_table(folder / f"ngmix-{TILE}.fits", kind)
+        assert table.colnames == [*names.split(), "T_trace"]
+        assert table["T"].unit == "arcsec"
         np.testing.assert_array_equal(table["id"], measured["NUMBER"])
         np.testing.assert_array_equal(table["g2"], measured[f"NGMIX_ELL_{kind}"][:, 1])
         np.testing.assert_array_equal(table["flags"], measured[f"NGMIX_FLAGS_{kind}"])
@@ -186,6 +206,15 @@ def test_every_column_of_make_cat(finished):
                 assert original[f"PSF_FWHM_{j}"][row] == pytest.approx(width)
                 if not known:
                     assert original[f"PSF_ELL_{j}"][row].tolist() == [-10, -10]
+
+
+def test_every_column_is_defined_in_the_file(finished):
+    final = read_table(finished.root / f"catalogue/final_cat-{TILE}.fits")
+    objects = finished.root / f"tile/{TILE}/objects.fits"
+    tables = [final, finished.catalogue(), *read_epochs(objects), read_ldac(objects)]
+    tables.append(read_table(finished.root / f"products/{TILE}/final_cat-{TILE}.fits"))
+    for table in tables:
+        assert [name for name in table.colnames if not table[name].description] == []
 
 
 def test_every_product_tells_its_origin(finished):

@@ -286,8 +286,9 @@ def test_the_five_tables_of_the_original_file(shapes, stamps):
         np.testing.assert_array_equal(table["id"], [2, 3, 4, 5])
         np.testing.assert_array_equal(table["g2"], shapes[f"NGMIX_ELL_{name}"][1:, 1])
         for column in table.colnames:
-            integer = column in ("id", "n_epoch_model", "ntry_fit", "flags", "mcal_flags")
-            assert table[column].dtype == (np.int64 if integer else np.float64), column
+            integer = column in ("n_epoch_model", "ntry_fit", "flags", "mcal_flags")
+            kind = np.int32 if column == "id" else np.int64 if integer else np.float64
+            assert table[column].dtype == kind, column
 
 
 def test_what_does_not_belong_together_is_refused(stamps):

@@ -7,7 +7,7 @@ from astropy.io.fits import Header
 
 from purepipe.config import EpochConfig
 from purepipe.errors import ConfigError, DataError
-from purepipe.survey import CCD, exposures_of_tile, parse_section
+from purepipe.survey import CCD, exposures_of_tile, parse_section, repeated_exposures
 
 CARDS = {
     "NAXIS": 2, "NAXIS1": 2112, "NAXIS2": 4644, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN",
@@ -64,6 +64,8 @@ def test_exposures_of_a_tile():
     header["COMMENT"] = "not image-2100009.fits"
     assert exposures_of_tile(header.tostring()) == ["2243881", "2100001"]
     assert exposures_of_tile(header.tostring(sep="\n")) == ["2243881", "2100001"]
+    assert repeated_exposures(header.tostring()) == ["2243881"]
+    assert repeated_exposures(Header(CARDS).tostring()) == []
 
 
 def test_name_that_is_cut_by_the_end_of_a_card():
