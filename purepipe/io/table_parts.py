@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
@@ -15,8 +16,8 @@ from astropy.io import fits
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.bintable import header_to_meta, stored_rows
-from purepipe.io.images import header_at, quiet
-from purepipe.io.layout import BLOCK, CARD
+from purepipe.io.images import damage_named, quiet
+from purepipe.io.layout import BLOCK, CARD, HDUName, open_input
 from purepipe.io.tables import (
     PARQUET,
     PathName,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from astropy.table import Table
 
 AddRows = Callable[["Table"], None]
+BeginTable = Callable[["Table", str], AbstractContextManager[AddRows]]
 _KINDS = {
     "L": "?", "B": "u1", "I": "i2", "J": "i4", "K": "i8", "E": "f4", "D": "f8", "C": "c8",
     "M": "c16",
@@ -61,8 +63,13 @@ class TableOutline:
     meta: dict[str, Any]
 
 
-def table_outline(path: PathName) -> TableOutline:
+def table_outline(path: PathName, hdu: HDUName | None = None) -> TableOutline:
     """The columns, the number of rows and the metadata of a table, without its rows where FITS.
+
+    Parameters
+    ----------
+    hdu
+        Number or name of the FITS table; the first table when not given.
 
     Raises
     ------
@@ -73,7 +80,16 @@ def table_outline(path: PathName) -> TableOutline:
         table = read_table(path)
         types = {name: np.asarray(table[name]).dtype for name in table.colnames}
         return TableOutline(len(table), types, {}, dict(table.meta))
-    header = header_at(Path(path), select_table(path))
+    item = select_table(path, hdu)
+    with open_input(path) as stream:
+        stream.seek(item.header_start)
+        raw = stream.read(item.data_start - item.header_start)
+    with damage_named(path, item), quiet():
+        return _outline(fits.Header.fromstring(raw), path)
+
+
+def _outline(header: fits.Header, path: PathName) -> TableOutline:
+    """What a header says; the library parses those cards alone that are looked at."""
     types, undefined = {}, {}
     for number in range(1, int(header["TFIELDS"]) + 1):
         name = str(header.get(f"TTYPE{number}", "")).strip()
@@ -122,11 +138,23 @@ def open_table(path: PathName, template: Table, *, extname: str = "RESULTS") -> 
     StoreError
         The folder is missing or cannot be written.
     """
-    parquet = Path(path).suffix.lower() in PARQUET
+    with open_tables(path) as begin, begin(template, extname) as add:
+        yield add
+
+
+@contextmanager
+def open_tables(path: PathName) -> Iterator[BeginTable]:
+    """A function that begins the next table of a new file, as `open_table` does its only one.
+
+    It takes the template and the name of the table. A Parquet file holds one table.
+    """
     with atomic_write(path) as scratch, quiet():
-        writer = _parquet_parts if parquet else _fits_parts
-        with writer(scratch, template, extname) as add:
-            yield lambda table: add(_like(table, template))
+        if Path(path).suffix.lower() in PARQUET:
+            yield lambda template, _: _parquet_parts(scratch, template)
+            return
+        with scratch.open("wb") as stream:
+            stream.write(fits.PrimaryHDU().header.tostring().encode("ascii"))
+            yield lambda template, extname: _fits_parts(stream, path, template, extname)
 
 
 def _like(table: Table, template: Table) -> Table:
@@ -137,30 +165,33 @@ def _like(table: Table, template: Table) -> Table:
 
 
 @contextmanager
-def _fits_parts(scratch: Path, template: Table, extname: str) -> Iterator[AddRows]:
-    hdu = explained_hdu(scratch, template, extname, known_flags(template))
-    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(scratch)
+def _fits_parts(
+    stream: BinaryIO, path: PathName, template: Table, extname: str
+) -> Iterator[AddRows]:
+    hdu = explained_hdu(path, template, extname, known_flags(template))
+    whole = BytesIO()  # the library orders the cards when it writes them
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(whole)
+    header = whole.getvalue()[BLOCK:]
+    places = range(0, len(header), CARD)
+    card = next(place for place in places if header.startswith(b"NAXIS2  =", place))
+    card += stream.tell()
+    stream.write(header)
     total = 0
-    with scratch.open("r+b") as stream:
-        header = stream.read()
-        card = next(
-            place for place in range(BLOCK, len(header), CARD)
-            if header.startswith(b"NAXIS2  =", place)
-        )  # fmt: skip
 
-        def add(table: Table) -> None:
-            nonlocal total
-            stream.write(stored_rows(table, hdu.columns).tobytes())
-            total += len(table)
+    def add(table: Table) -> None:
+        nonlocal total
+        stream.write(stored_rows(_like(table, template), hdu.columns).tobytes())
+        total += len(table)
 
-        yield add
-        stream.write(bytes(-stream.tell() % BLOCK))
-        stream.seek(card + 10)
-        stream.write(f"{total:>20}".encode())
+    yield add
+    stream.write(bytes(-stream.tell() % BLOCK))
+    stream.seek(card + 10)
+    stream.write(f"{total:>20}".encode())
+    stream.seek(0, 2)
 
 
 @contextmanager
-def _parquet_parts(scratch: Path, template: Table, _extname: str) -> Iterator[AddRows]:
+def _parquet_parts(scratch: Path, template: Table) -> Iterator[AddRows]:
     flags = known_flags(template)
     schema = arrow_table(scratch, template, flags).schema
     from pyarrow import parquet
@@ -168,7 +199,7 @@ def _parquet_parts(scratch: Path, template: Table, _extname: str) -> Iterator[Ad
     with parquet.ParquetWriter(scratch, schema) as writer:
 
         def add(table: Table) -> None:
-            plain = table.copy(copy_data=False)
+            plain = _like(table, template).copy(copy_data=False)
             plain.meta = dict(template.meta)
             writer.write_table(arrow_table(scratch, plain, flags).cast(schema))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from purepipe.errors import ConfigError, DataError
-from purepipe.io.table_parts import TableOutline, open_table, table_outline
+from purepipe.io.table_parts import BeginTable, TableOutline, open_tables, table_outline
 from purepipe.io.tables import read_table
 from purepipe.survey.merge import TileHomes, area_from_meta, area_of_table, common_meta
 
@@ -49,6 +49,7 @@ def merge_files(
     primary_only: bool = False,
     change: Callable[[Table], Table] | None = None,
     most: int | None = None,
+    beside: Sequence[str] = (),
 ) -> Merged:
     """Write the catalogues of tiles as one, with the column PRIMARY of `merge_tiles`.
 
@@ -66,6 +67,8 @@ def merge_files(
         Applied to the table of each tile at the end, and to a table without rows.
     most
         Most objects to join.
+    beside
+        Names of further tables in each file, whose rows are joined as they are; for FITS.
 
     Raises
     ------
@@ -95,16 +98,30 @@ def merge_files(
     template = change(part(_without_rows(first, outlines), 0, set()))
     primary = written = 0
     numbers: set[str] = set()
-    with open_table(out, template) as add:
-        for index, path in enumerate(paths):
-            table = part(first if index == 0 else read_table(path), index, numbers)
-            _require_equal_shapes(path, table, first)
-            own = np.asarray(table["PRIMARY"]) == 1
-            primary += int(np.count_nonzero(own))
-            table = change(table[own] if primary_only else table)
-            written += len(table)
-            add(table)
+    with open_tables(out) as begin:
+        with begin(template, "RESULTS") as add:
+            for index, path in enumerate(paths):
+                table = part(first if index == 0 else read_table(path), index, numbers)
+                _require_equal_shapes(path, table, first)
+                own = np.asarray(table["PRIMARY"]) == 1
+                primary += int(np.count_nonzero(own))
+                table = change(table[own] if primary_only else table)
+                written += len(table)
+                add(table)
+        for name in beside:
+            _join(begin, paths, name, kept)
     return Merged(sum(outline.rows for outline in outlines), primary, written)
+
+
+def _join(begin: BeginTable, paths: Sequence[Path], name: str, meta: Mapping[str, Any]) -> None:
+    """Write the rows of all tables of one name."""
+    template = _without_rows(
+        read_table(paths[0], name), [table_outline(path, name) for path in paths]
+    )
+    template.meta = dict(meta)
+    with begin(template, name) as add:
+        for path in paths:
+            add(read_table(path, name))
 
 
 def _unchanged(table: Table) -> Table:

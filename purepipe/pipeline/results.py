@@ -14,13 +14,12 @@ from purepipe.config import SurveyConfig, from_mapping
 from purepipe.display import axes_or_new, card
 from purepipe.errors import StoreError
 from purepipe.io.table_parts import table_outline
-from purepipe.io.tables import read_table, write_tables
+from purepipe.io.tables import read_table
 from purepipe.pipeline.merging import merge_files
 from purepipe.pipeline.shear import mean_shear
 from purepipe.pipeline.store import Outcome, fact, open_store, outcomes
 from purepipe.pipeline.summary import step_totals
 from purepipe.shapes import ShearEstimate, calibrate
-from purepipe.survey import merge_tiles
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -163,17 +162,13 @@ def merge_detections(
 
     Where there are none, or more than `most`, none are written; those of an earlier run go.
     """
-    from astropy.table import vstack
-
     paths = _products(root, ended, "metadetect/")
     (root / DETECTIONS).unlink(missing_ok=True)
-    if not paths or sum(table_outline(path).rows for path in paths) > most:
+    outlines = [table_outline(path) for path in paths]
+    if not paths or sum(outline.rows for outline in outlines) > most:
         return 0
-    tables = [read_table(path) for path in paths]
-    merged = merge_tiles(tables, meta={**(meta or {}), "MDTSTEP": tables[0].meta["MDTSTEP"]})
-    cells = vstack([read_table(path, "CELLS") for path in paths], metadata_conflicts="silent")
-    write_tables(root / DETECTIONS, {"RESULTS": merged, "CELLS": cells})
-    return len(merged)
+    meta = {**(meta or {}), "MDTSTEP": outlines[0].meta["MDTSTEP"]}
+    return merge_files(paths, root / DETECTIONS, meta=meta, beside=("CELLS",)).written
 
 
 def _products(root: Path, ended: Iterable[Outcome], folder: str) -> list[Path]:

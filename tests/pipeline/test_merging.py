@@ -6,6 +6,7 @@ import pytest
 from purepipe.catalogue import build_table
 from purepipe.errors import ConfigError, DataError, InputFileError
 from purepipe.io import read_table, write_table
+from purepipe.io.tables import write_tables
 from purepipe.pipeline.merging import merge_files
 from purepipe.survey import area_meta, merge_tiles
 from purepipe.survey.tiles import TileArea
@@ -57,6 +58,23 @@ def test_only_one_tile_is_in_memory(tiles, tmp_path, monkeypatch):
     merge_files(tiles, tmp_path / "all.fits")
     # The first for its columns, one more for the extent of its objects, then each as it is joined.
     assert sorted(reads) == sorted([*tiles, tiles[2]])
+
+
+def test_tables_beside_are_joined_row_by_row(tiles, tmp_path):
+    paths = []
+    for index, path in enumerate(tiles):
+        rows = {"CELL_ID": np.arange(3), "TILE_ID": f"{index}-{'0' * (3 + index)}"}
+        paths.append(tmp_path / f"cells-{index}.fits")
+        cells = build_table(rows, rows=3)
+        write_tables(paths[-1], {"RESULTS": read_table(path), "CELLS": cells})
+    merge_files(paths, tmp_path / "with.fits", meta={"A": 1}, beside=("CELLS",))
+    merge_files(paths, tmp_path / "without.fits", meta={"A": 1})
+    content = (tmp_path / "without.fits").read_bytes()
+    assert (tmp_path / "with.fits").read_bytes()[: len(content)] == content
+    joined = read_table(tmp_path / "with.fits", "CELLS")
+    assert list(joined["CELL_ID"]) == [0, 1, 2] * 4
+    assert joined["TILE_ID"][-1] == "3-000000"
+    assert joined.meta["A"] == 1
 
 
 def test_what_cannot_be_joined_leaves_nothing(tiles, tmp_path):
