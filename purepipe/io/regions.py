@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from purepipe.errors import DataError
 from purepipe.legacy.astromatic_files import read_text
-from purepipe.mask.regions import Region, polygons_from_weightwatcher, regions_from_ds9
+from purepipe.mask.ds9 import regions_from_ds9
+from purepipe.mask.regions import Region, polygons_from_weightwatcher
 
 if TYPE_CHECKING:
     from purepipe.wcs import WCS
@@ -21,7 +22,9 @@ log = logging.getLogger(__name__)
 _TILE = re.compile(r"^\s*#?\s*tile[\s;,()]+(\d+)\s*$")
 _SKY = re.compile(r"(^|;)\s*(fk4|b1950|fk5|j2000|icrs|galactic|ecliptic|wcs)\b", re.M | re.I)
 # What WeightWatcher understands of a line, or passes over without losing anything.
-_PLAIN = re.compile(r"\s*((image\s*;?\s*)?(\+?polygon[\s(].*)?|physical|global\b.*|tile\b.*)")
+_PLAIN = re.compile(
+    r"\s*((image\s*;?\s*)?(\+?polygon\b[^a-df-zA-DF-Z|&]*)?|physical|global\b[^;]*|tile\b.*)"
+)
 
 
 def read_regions(

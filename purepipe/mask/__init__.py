@@ -1,13 +1,13 @@
 """Masks: rules, rasteriser, regions, star catalogues."""
 
 from purepipe.mask.build import build_mask, storage_dtype
+from purepipe.mask.ds9 import regions_from_ds9
 from purepipe.mask.halos import star_regions
 from purepipe.mask.raster import rasterise
 from purepipe.mask.regions import (
     Region,
     draw_regions,
     polygons_from_weightwatcher,
-    regions_from_ds9,
     regions_from_objects,
 )
 from purepipe.mask.report import MaskReport, PlaneSummary, mask_summary, report_mask

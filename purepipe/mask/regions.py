@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 _SAGITTA = 0.002
 _TILE = re.compile(r"\s*#?\s*tile[\s;,()]+(\d+)")
 _SEPARATORS = re.compile(r"[;,() \t]+")
-_FRAMES = ("image", "physical", "fk4", "b1950", "fk5", "j2000", "icrs", "galactic", "ecliptic")
+SKY_FRAMES = ("fk4", "b1950", "fk5", "j2000", "icrs", "galactic", "ecliptic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,44 +123,6 @@ def inside_regions(
     return np.equal(drawn, 1)
 
 
-def regions_from_ds9(text: str, wcs: WCS | None = None, *, file: object = None) -> list[Region]:
-    """The regions of a DS9 file's text, as shapes on the image of `wcs`.
-
-    Parameters
-    ----------
-    text
-        Content of the file. Without a coordinate system the numbers are image coordinates.
-    wcs
-        Needed for shapes given on the sky; all terms of its distortion are used.
-    file
-        Shown in messages.
-
-    Raises
-    ------
-    InputFileError
-        A line is not understood, or a shape or coordinate system is not supported.
-    DataError
-        A shape on the sky and no `wcs`, or a polygon with fewer than three vertices.
-    """
-    from astropy.utils.exceptions import AstropyUserWarning
-    from regions import Regions
-
-    words = {line.split(";")[0].strip().lower() for line in text.splitlines()}
-    if not words & set(_FRAMES):
-        text = "image\n" + text
-    try:
-        with warnings.catch_warnings():
-            # The package passes over what it does not know with a warning; a mask must not.
-            warnings.simplefilter("error", AstropyUserWarning)
-            found = Regions.parse(text, format="ds9")
-    except (ValueError, KeyError, TypeError, IndexError, AstropyUserWarning) as error:
-        raise InputFileError(
-            f"the regions are not understood: {error}", file=file,
-            remedy="Save them from DS9 again: format ds9, image or sky coordinates.",
-        ) from error  # fmt: skip
-    return regions_from_objects(found, wcs)
-
-
 def regions_from_objects(objects: Iterable[Any], wcs: WCS | None = None) -> list[Region]:
     """Shapes on an image from objects of the package `regions`, in pixels or on the sky.
 
@@ -180,25 +141,47 @@ def regions_from_objects(objects: Iterable[Any], wcs: WCS | None = None) -> list
     DataError
         A shape on the sky and no `wcs`.
     """
-    shapes = []
-    for item in objects:
-        name = type(item).__name__
-        on_sky = name.endswith("SkyRegion")
-        if hasattr(item, "vertices") and np.size(item.vertices) < 3:
-            raise DataError("a polygon needs at least three vertices", got=np.size(item.vertices))
-        if on_sky and wcs is None:
-            raise DataError(
-                f"{name}: a region on the sky needs the image's world coordinates",
-                remedy="Give wcs=, or use regions in pixels.",
-            )
-        contours = _on_the_image(name, item, wcs) if on_sky else _in_pixels(name, item)
-        if not contours:
-            log.warning("a region of type %s has no area and masks nothing", name)
-        elif not all(np.isfinite(contour).all() for contour in contours):
-            log.warning("a region of type %s is not wholly on this side of the sky", name)
-        else:
-            shapes.append(Region(contours, bool(item.meta.get("include", True))))
-    return shapes
+    found = (region_from_object(item, wcs) for item in objects)
+    return [region for region in found if region is not None]
+
+
+def region_from_object(
+    item: Any,
+    wcs: WCS | None = None,
+    *,
+    include: bool | None = None,
+    sector: tuple[float, float] | None = None,
+) -> Region | None:
+    """As `regions_from_objects`, of one object; None where there is nothing to mask.
+
+    Parameters
+    ----------
+    item, wcs
+        As there.
+    include
+        In place of what the object says.
+    sector
+        Angles, degrees, counted as the shape's own, between which it is kept.
+    """
+    name = type(item).__name__
+    on_sky = name.endswith("SkyRegion")
+    if hasattr(item, "vertices") and np.size(item.vertices) < 3:
+        raise DataError("a polygon needs at least three vertices", got=np.size(item.vertices))
+    if on_sky and wcs is None:
+        raise DataError(
+            f"{name}: a region on the sky needs the image's world coordinates",
+            remedy="Give wcs=, or use regions in pixels.",
+        )
+    contours = _on_the_image(name, item, wcs, sector) if on_sky else _in_pixels(name, item, sector)
+    if not contours:
+        log.warning("a region of type %s has no area and masks nothing", name)
+        return None
+    if not all(np.isfinite(contour).all() for contour in contours):
+        if not on_sky:
+            raise DataError(f"{name}: positions and sizes must be finite")
+        log.warning("a region of type %s is not wholly on this side of the sky", name)
+        return None
+    return Region(contours, bool(item.meta.get("include", True)) if include is None else include)
 
 
 def polygons_from_weightwatcher(
@@ -290,7 +273,7 @@ def format_ds9(polygons: Iterable[ArrayLike], *, origin: int = 0) -> str:
 def _warn_of_skipped(words: list[str], number: int, file: object) -> None:
     if not words or words[0] in ("global", "physical"):
         return
-    if words[0].lower() in _FRAMES:
+    if words[0].lower() in SKY_FRAMES:
         raise InputFileError(
             f"line {number}: sky coordinates ({words[0]})", file=file,
             remedy="Read the file with regions_from_ds9 and the image's world coordinates.",
@@ -303,14 +286,19 @@ def _placed(outline: NDArray[np.float64], x: Any, y: Any) -> NDArray[np.float64]
     return placed
 
 
-def _in_pixels(name: str, item: Any) -> tuple[NDArray[np.float64], ...]:
+Sector = tuple[float, float] | None
+
+
+def _in_pixels(name: str, item: Any, sector: Sector) -> tuple[NDArray[np.float64], ...]:
     if name == "PolygonPixelRegion":
         return (np.stack([item.vertices.x, item.vertices.y], axis=1).astype(np.float64),)
-    outlines = _outlines(name.removesuffix("PixelRegion"), item, "", 1.0)
+    outlines = _cut(_outlines(name.removesuffix("PixelRegion"), item, "", 1.0), sector)
     return tuple(_placed(line, item.center.x, item.center.y) for line in outlines)
 
 
-def _on_the_image(name: str, item: Any, wcs: Any) -> tuple[NDArray[np.float64], ...]:
+def _on_the_image(
+    name: str, item: Any, wcs: Any, sector: Sector
+) -> tuple[NDArray[np.float64], ...]:
     """Contours of a shape on the sky, through all terms of the world coordinates."""
     frame = _frame(wcs)
     if name == "PolygonSkyRegion":
@@ -323,7 +311,8 @@ def _on_the_image(name: str, item: Any, wcs: Any) -> tuple[NDArray[np.float64], 
         return (_placed(_box(1.0, 1.0), x[0], y[0]),)
     contours = []
     centre = item.center.spherical
-    for line in _outlines(name.removesuffix("SkyRegion"), item, "arcsec", wcs.pixel_scale):
+    outlines = _outlines(name.removesuffix("SkyRegion"), item, "arcsec", wcs.pixel_scale)
+    for line in _cut(outlines, sector):
         # The angle counts from the west, as on a north-up image, in the frame of the region.
         lon, lat = offset_positions(centre.lon.deg, centre.lat.deg, line[:, 0], line[:, 1])
         sky = _coordinates(lon, lat, item.center.frame, frame)
@@ -368,6 +357,35 @@ def _outlines(kind: str, item: Any, unit: str, scale: float) -> list[NDArray[np.
     if shape == "Rectangle":
         return [_box(width, height, angle, pieces=16 if unit else 1) for width, height in sizes]
     return [_ellipse(width / 2, height / 2, angle, scale=scale) for width, height in sizes]
+
+
+def _cut(outlines: list[NDArray[np.float64]], sector: Sector) -> list[NDArray[np.float64]]:
+    """The part of a shape, or of a ring, around the origin that lies between two angles."""
+    if sector is None or sector[1] - sector[0] >= 360:
+        return outlines
+    outer, *inner = (_arc(outline, *sector) for outline in outlines)
+    back = inner[0][::-1] if inner else np.zeros((1, 2))
+    return [np.concatenate([outer, back])]
+
+
+def _arc(outline: NDArray[np.float64], start: float, stop: float) -> NDArray[np.float64]:
+    """The vertices of an outline, counterclockwise, from one angle to another (degrees)."""
+    x, y = outline.T
+    angle = (np.degrees(np.arctan2(y, x)) - start) % 360
+    order = np.argsort(angle)
+    # An outline is star-shaped, so that its vertices lie in the order of their angles.
+    closed = np.append(angle[order], angle[order[0]] + 360)
+    points = outline[np.append(order, order[0])]
+    ends = []
+    for along in (0.0, stop - start):
+        after = int(np.searchsorted(closed, along, side="right")) % len(order)
+        (x0, y0), (x1, y1) = points[after - 1 if after else -2], points[after]
+        cos, sin = np.cos(np.radians(start + along)), np.sin(np.radians(start + along))
+        before, beyond = x0 * sin - y0 * cos, x1 * sin - y1 * cos
+        share = before / (before - beyond) if before != beyond else 0.0
+        ends.append((x0 + share * (x1 - x0), y0 + share * (y1 - y0)))
+    between = order[(angle[order] > 0) & (angle[order] < stop - start)]
+    return np.concatenate([[ends[0]], outline[between], [ends[1]]])
 
 
 def _ellipse(a: float, b: float, angle: float = 0.0, *, scale: float = 1.0) -> NDArray[np.float64]:

@@ -204,6 +204,23 @@ def test_shapes_of_ds9(caplog):
     assert not read_image("flag.fits")[0].any()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image;polygon(1,1,9,1,9,9);polygon(2,2,4,2,4,4)",
+        "polygon(1,1,9,1,9,9);polygon(2,2,4,2,4,4)\r\n",
+        "image\npolygon(1,1,9,1,9,9) ||\npolygon(2,2,4,2,4,4)\n",
+        "global color=red;image;polygon(1,1,9,1,9,9)\nimage;polygon(2,2,4,2,4,4)\n",
+        "physical;polygon(1,1,9,1,9,9)\npolygon(2,2,4,2,4,4)\n",
+    ],
+)
+def test_polygons_that_the_original_loses(text):
+    Path("r.reg").write_bytes(text.encode())
+    first, second = read_regions("r.reg")
+    np.testing.assert_array_equal(first.contours[0], [(0, 0), (8, 0), (8, 8)])
+    np.testing.assert_array_equal(second.contours[0], [(1, 1), (3, 1), (3, 3)])
+
+
 def test_tiles_in_ds9_files():
     Path("r.reg").write_text("image\ntile 2\ncircle(5,5,2)\ntile 1\nbox(5,5,2,2,0)\n")
     assert len(read_regions("r.reg", extension=1)[0].contours[0]) == 4
@@ -259,7 +276,7 @@ BAD = {
     "too few images": (["-WEIGHT_NAMES", "mef.fits", "-FLAG_NAMES", "f0.fits"], 1, "too few imag"),
     "no image": (["-WEIGHT_NAMES", "empty.fits"], 1, r"empty\.fits: too few images"),
     "odd coordinates": (["-POLY_NAMES", "odd.reg", "-POLY_OUTFLAGS", "2"], 1, "odd.reg: line 2"),
-    "nonsense": (["-POLY_NAMES", "bad.reg", "-POLY_OUTFLAGS", "2"], 1, "bad.reg: the regions are"),
+    "nonsense": (["-POLY_NAMES", "bad.reg", "-POLY_OUTFLAGS", "2"], 1, "line 2: this is no shape"),
     "no coordinates": (["-POLY_NAMES", "sky.reg", "-POLY_OUTFLAGS", "2"], 1, "world coordinates"),
     "no regions": (["-POLY_NAMES", "no.reg", "-POLY_OUTFLAGS", "2"], 1, r"no\.reg"),
     "output is input": (["-OUTWEIGHT_NAME", "./w0.fits"], 2,

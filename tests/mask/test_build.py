@@ -13,7 +13,14 @@ from purepipe.config import MaskConfig, from_mapping, to_mapping
 from purepipe.errors import ConfigError, DataError, NothingToDo
 from purepipe.exposure import Exposure
 from purepipe.flags import MaskFlag
-from purepipe.mask import build_mask, mask_summary, report_mask, star_regions, storage_dtype
+from purepipe.mask import (
+    build_mask,
+    mask_summary,
+    regions_from_ds9,
+    report_mask,
+    star_regions,
+    storage_dtype,
+)
 from purepipe.mask import regions as shapes
 
 from .fields import exposure, stars_at
@@ -264,7 +271,7 @@ def test_polygons_of_stars_can_be_written():
     found = star_regions(image, stars)
     assert {name: len(polygons) for name, polygons in found.items()} == {"halo": 1, "spike": 2}
     text = shapes.format_ds9(found["halo"])
-    drawn = shapes.draw_regions(shapes.regions_from_ds9(text), image.shape)
+    drawn = shapes.draw_regions(regions_from_ds9(text), image.shape)
     assert_array_equal(drawn, build_mask(image, stars, config(halo={})) > 0)
     assert star_regions(image, None, config()) == {}
 
