@@ -213,16 +213,17 @@ def _summary(row: dict[str, Any]) -> str:
 
 
 def _write_xml(job: Job, rows: list[dict[str, Any]]) -> None:
-    columns = {
+    from astropy.table import Table
+
+    from purepipe.io.votable import write_report_xml
+
+    fields = Table({
         "Output_Image_Name": [row["name"] for row in rows],
         "Output_Image_Type": [row["type"] for row in rows],
         "Extension": [row["extension"] for row in rows],
         "Effective_Area": [float(row["area"]) for row in rows],
-    }
-    from purepipe.io.votable import write_report_xml
-
+    })  # fmt: skip
     settings = {key: " ".join(item.values) for key, item in job.settings.with_defaults().items()}
     write_report_xml(
-        job.settings.text("XML_NAME"), "WeightWatcher", table="OutFields", columns=columns,
-        settings=settings,
-    )  # fmt: skip
+        job.settings.text("XML_NAME"), "WeightWatcher", {"OutFields": fields}, settings=settings
+    )

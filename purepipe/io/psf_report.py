@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from astropy.table import Table
 
 from purepipe import __version__
-from purepipe.io.atomic import atomic_write
+from purepipe.io.votable import write_report_xml
 
 
 def write_psf_report(
@@ -40,39 +40,17 @@ def write_psf_report(
     StoreError
         The folder is missing or cannot be written.
     """
-    from astropy.io.votable.tree import Info, Param, Resource, VOTableFile
-
-    votable = VOTableFile()
-    outer, meta, config = (Resource(name=name, ID=name) for name in ("PSFEx", "MetaData", "Config"))
-    outer.infos.append(Info(name="QUERY_STATUS", value="OK"))
-    texts = {"Software": "purepipe psfex", "Version": __version__}
-    numbers = {"NFields": len(fields), "NExtensions": len(extensions), "NSnapshots": snapshots}
-    for key, text in texts.items():
-        meta.params.append(Param(votable, name=key, datatype="char", arraysize="*", value=text))
-    for key, number in numbers.items():
-        meta.params.append(Param(votable, name=key, datatype="int", value=number))
     warnings = failures or {}
     named = Table(
         {"Catalog_Name": list(warnings), "Message": list(warnings.values())}, dtype=[str, str]
     )
-    for name, table in (
-        ("PSF_Fields", fields), ("PSF_Extensions", extensions), ("Warnings", named),
-    ):  # fmt: skip
-        meta.tables.append(_element(votable, table, name))
-    for key, value in settings.items():
-        config.params.append(Param(votable, name=key, datatype="char", arraysize="*", value=value))
-    votable.resources.append(outer)
-    outer.resources.append(meta)
-    meta.resources.append(config)
-    with atomic_write(path) as scratch:
-        votable.to_xml(str(scratch))
-
-
-def _element(votable: object, table: Table, name: str) -> object:
-    from astropy.io.votable.tree import TableElement
-
-    element = TableElement.from_table(votable, table)
-    element.ID = element.name = name
-    for field in element.fields:
-        field.ID = None  # the tables have columns in common, and an ID is unique in its document
-    return element
+    write_report_xml(
+        path,
+        "PSFEx",
+        {"PSF_Fields": fields, "PSF_Extensions": extensions, "Warnings": named},
+        settings=settings,
+        facts={
+            "Software": "purepipe psfex", "Version": __version__, "NFields": len(fields),
+            "NExtensions": len(extensions), "NSnapshots": snapshots,
+        },
+    )  # fmt: skip

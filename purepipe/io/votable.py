@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from purepipe.io.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from astropy.io.votable.tree import TableElement, VOTableFile
+    from astropy.table import Table
 
 
 def write_report_xml(
     path: str | os.PathLike[str],
     program: str,
+    tables: Mapping[str, Table],
     *,
-    table: str,
-    columns: Mapping[str, list[Any]],
     settings: Mapping[str, str],
+    facts: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Write a VOTable with one table of results and the configuration that led to them.
+    """Write a VOTable with tables of results and the configuration that led to them.
 
     Parameters
     ----------
@@ -25,27 +29,30 @@ def write_report_xml(
         Final name.
     program
         Name of the outer resource.
-    table, columns
-        Identifier of the table, and its columns: texts, whole numbers or numbers.
+    tables
+        Identifier to table: texts, whole numbers or numbers.
     settings
         Keyword to value, stored as parameters of the resource Config.
+    facts
+        What holds for all tables, stored as parameters beside them.
 
     Raises
     ------
     StoreError
         The folder is missing or cannot be written.
     """
-    from astropy.io.votable.tree import Info, Param, Resource, TableElement, VOTableFile
-    from astropy.table import Table
+    from astropy.io.votable.tree import Info, Param, Resource, VOTableFile
 
     votable = VOTableFile()
-    outer = Resource(name=program, ID=program)
+    outer, meta, config = (Resource(name=name, ID=name) for name in (program, "MetaData", "Config"))
     outer.infos.append(Info(name="QUERY_STATUS", value="OK"))
-    meta = Resource(name="MetaData", ID="MetaData")
-    element = TableElement.from_table(votable, Table(dict(columns)))
-    element.ID = element.name = table
-    meta.tables.append(element)
-    config = Resource(name="Config", ID="Config")
+    for key, fact in (facts or {}).items():
+        kind = {"datatype": "char", "arraysize": "*"} if isinstance(fact, str) else {
+            "datatype": "int"
+        }  # fmt: skip
+        meta.params.append(Param(votable, name=key, value=fact, **kind))
+    for name, table in tables.items():
+        meta.tables.append(_element(votable, table, name))
     for key, value in settings.items():
         config.params.append(Param(votable, name=key, datatype="char", arraysize="*", value=value))
     votable.resources.append(outer)
@@ -53,3 +60,13 @@ def write_report_xml(
     meta.resources.append(config)
     with atomic_write(path) as scratch:
         votable.to_xml(str(scratch))
+
+
+def _element(votable: VOTableFile, table: Table, name: str) -> TableElement:
+    from astropy.io.votable.tree import TableElement
+
+    element = TableElement.from_table(votable, table)
+    element.ID = element.name = name
+    for field in element.fields:
+        field.ID = None  # tables may have columns in common, and an ID is unique in its document
+    return element
