@@ -61,7 +61,7 @@ def text_lines(kind: str, tables: Sequence[Columns]) -> Iterator[str]:
         yield _SKYCAT_HEAD + "\t".join(titles) + "\n------------------\n"
     separator = " \t" if kind == "ASCII_SKYCAT" else " "
     for table in tables:
-        for cells in table_cells(table):
+        for cells in table_cells(table, between=separator):
             yield separator.join(cells) + "\n"
     if kind == "ASCII_SKYCAT":
         yield "[EOD]"
@@ -76,14 +76,14 @@ def head_lines(table: Columns) -> Iterator[str]:
         number += math.prod(values.shape[1:])
 
 
-def table_cells(table: Columns) -> Iterator[list[str]]:
+def table_cells(table: Columns, between: str = " ") -> Iterator[list[str]]:
     """For each row, the text of each column; the values of a vector stand in one cell."""
     formats, columns, rows = [], [], 0
     for name, array in table.items():
         rows = len(array)
         # The width is counted, since -1 means nothing where there are no rows.
         values = np.asarray(array).reshape(rows, math.prod(array.shape[1:]))
-        formats.append(" ".join([print_format(name, values.dtype)] * values.shape[1]))
+        formats.append(between.join([print_format(name, values.dtype)] * values.shape[1]))
         columns.append(values)
     # By blocks: as Python numbers a column of stamps takes ten times its memory.
     for first in range(0, rows, _BLOCK):

@@ -19,7 +19,7 @@ from purepipe.legacy.astromatic_files import (
     read_filter,
     read_text,
 )
-from purepipe.legacy.astromatic_keys import DEFAULTS, FILES, IGNORED
+from purepipe.legacy.astromatic_keys import DEFAULTS, FILES, IGNORED, MAY_BE_EMPTY
 from purepipe.legacy.originals import (
     Setting,
     config_from_originals,
@@ -172,7 +172,19 @@ def parse_settings(
     elif problems:
         lines = "; ".join(f"{problem.key}: {problem.remedy}" for problem in problems)
         raise ConfigError(f"{len(problems)} unknown keywords: {lines}", file=file)
+    if program == "sex":
+        _refuse_empty(entries, file)
     return Settings(program, MappingProxyType(entries), file)
+
+
+def _refuse_empty(entries: Mapping[str, Setting], file: str) -> None:
+    """Refuse keywords of SExtractor that stand without the value that they need."""
+    for key, setting in entries.items():
+        if not setting.values and key not in MAY_BE_EMPTY:
+            raise ConfigError(
+                "a value is missing", file=file, key=setting.where,
+                remedy=f"Give one, or take the line away for {DEFAULTS['sex'][key]}.",
+            )  # fmt: skip
 
 
 def parse_arguments(

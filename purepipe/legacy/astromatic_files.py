@@ -200,7 +200,7 @@ def read_numbers(path: str | os.PathLike[str]) -> NDArray[np.float64]:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """The text of a configuration file.
+    """The text of a configuration file: UTF-8, or else Latin-1 (comments of old files).
 
     Raises
     ------
@@ -208,13 +208,18 @@ def read_text(path: str | os.PathLike[str]) -> str:
         The file is missing or not text.
     """
     try:
-        return Path(path).read_text(encoding="utf-8", errors="strict")
+        content = Path(path).read_bytes()
     except OSError as error:
         raise InputFileError(
             f"the file cannot be read: {error.strerror or error}", file=path
         ) from error
-    except UnicodeDecodeError as error:
-        raise InputFileError("this is not a text file", file=path) from error
+    if b"\0" in content:
+        raise InputFileError("this is not a text file", file=path)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def content_lines(text: str, start: int = 1) -> Iterator[tuple[int, str]]:
@@ -239,7 +244,7 @@ def _size(text: str | None, number: int, path: object) -> tuple[int, ...]:
 
 def _rectangle(lines: Iterator[tuple[int, str]], path: object, what: str) -> NDArray[np.float64]:
     """Numbered lines of numbers as rows and columns."""
-    rows = [(number, _numbers(line, number, path)) for number, line in lines]
+    rows = [(number, _numbers(line.replace(",", " "), number, path)) for number, line in lines]
     if not rows:
         raise InputFileError(f"the {what} has no rows", file=path)
     for number, row in rows:

@@ -208,6 +208,14 @@ FILES: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )  # fmt: skip
 
+# Keywords of the .sex file that may stand without a value; the original wants one for the others.
+MAY_BE_EMPTY = frozenset(
+    {
+        "FILTER_THRESH", "WEIGHT_TYPE", "WEIGHT_IMAGE", "WEIGHT_THRESH", "FLAG_IMAGE", "FLAG_TYPE",
+        "CHECKIMAGE_TYPE", "CHECKIMAGE_NAME", "PSF_NAME", "XSL_URL",
+    }
+)  # fmt: skip
+
 _THREADS = "one image is processed by one thread"
 _PLOTS = "plots are made by the report"
 

@@ -127,6 +127,7 @@ def test_all_catalogues_hold_the_same(capsys):
     assert np.array_equal(read_table("one.parquet")["MAG_AUTO"], table["MAG_AUTO"])
     run("image.fits", "-CATALOG_TYPE", "ASCII_SKYCAT", "-CATALOG_NAME", "sky.cat")
     sky = Path("sky.cat").read_text()
+    assert all(len(cell.split()) == 1 for cell in sky.splitlines()[-2].split("\t"))
     assert sky.startswith("QueryResult\n\n# Config entry")
     assert sky.endswith("\n[EOD]")
     run("image.fits", "-CATALOG_TYPE", "ASCII", "-CATALOG_NAME", "STDOUT")
@@ -273,7 +274,9 @@ def test_two_images(folder):
 
 def test_gain_and_saturation():
     assert ldac("image.fits").meta["SEXSATLV"] == 5000
-    table = ldac("image.fits", "-GAIN_KEY", "XX", "-GAIN", "3", "-SATUR_KEY", "", "-SATUR_LEVEL", 9)
+    table = ldac(
+        "image.fits", "-GAIN_KEY", "XX", "-GAIN", "3", "-SATUR_KEY", "X", "-SATUR_LEVEL", 9
+    )
     assert (table.meta["SEXGAIN"], table.meta["SEXSATLV"]) == (3, 9)
 
 

@@ -168,6 +168,22 @@ def test_tables_of_keywords_agree():
         assert not FILES[program] & set(IGNORED[program])
 
 
+def test_encodings_and_line_ends(tmp_path):
+    for content in (b"# \xe9t\xe9\r\nGAIN 3\r\n", b"\xef\xbb\xbfGAIN 3\r", b"# \xc3\xa9\nGAIN 3"):
+        (tmp_path / "a.sex").write_bytes(content)
+        assert astromatic.read_settings(tmp_path / "a.sex", "sex").number("GAIN") == 3
+
+
+def test_keywords_without_a_value():
+    text = "WEIGHT_THRESH\nCHECKIMAGE_TYPE # none\nPSF_NAME\n"
+    empty = astromatic.parse_settings(text, "sex")
+    assert empty.texts("WEIGHT_THRESH") == ()
+    for key, built_in in (("PHOT_APERTURES", "5"), ("MASK_TYPE", "CORRECT"), ("GAIN", "0.0")):
+        message = rf"line 2 {key}: a value is missing\. Give one, or .* line away for {built_in}"
+        with pytest.raises(ConfigError, match=message):
+            astromatic.parse_settings(f"DETECT_THRESH 3\n{key}\n", "sex")
+
+
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputFileError, match=r"no\.sex: the file cannot be read: No such file"):
         astromatic.read_settings(tmp_path / "no.sex", "sex")

@@ -52,6 +52,8 @@ def test_filter(tmp_path):
     found = read_filter(write(tmp_path, "CONV NORM\n# comment\n1 2 1\n\n2 4e0 2\n"))
     np.testing.assert_array_equal(found.values, [[1, 2, 1], [2, 4, 2]])
     assert found.normalised
+    commas = read_filter(write(tmp_path, "CONV NORM\n1, 2,1\n2,4, 2\n"))
+    np.testing.assert_array_equal(commas.values, found.values)
     assert not read_filter(write(tmp_path, "conv nonorm\n1\n")).normalised
 
 
