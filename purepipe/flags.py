@@ -143,6 +143,7 @@ class MetadetectFlag(DocumentedFlag):
     NO_SHAPE = 1, "The flux or the size under the weight is not positive."
     MASKED = 2, "Nearer to a pixel that is bad in all epochs than allowed."
     NO_EPOCH = 4, "No epoch covers the cell with enough good pixels, a PSF and a noise level."
+    BEYOND = 8, "No exposure reaches the cell, and none of the tile's is missing: nothing to find."
     NOT_ATTEMPTED = NOT_ATTEMPTED_BIT, "Not measured."
 
 

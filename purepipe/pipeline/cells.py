@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from purepipe.exposure import inverse_variance
+from purepipe.flags import MetadetectFlag
 from purepipe.io.background import read_background
 from purepipe.io.images import FitsFile, open_fits, read_header, section_of
 from purepipe.io.psf_file import read_psf
@@ -47,15 +48,28 @@ def measure_cells(task: CellsTask, context: WorkContext) -> list[CellDetections]
     config = context.config.tile.metadetect
     wcs = WCS.from_header(read_header(task.tile.image, None))
     found = []
-    with epoch_reader(task.tile, context) as read:
+    ccds = _exposed_ccds(task.tile, context)
+    known = not (task.tile.missing or task.tile.incomplete)
+    with epoch_reader(task.tile, ccds, context) as read:
         for area in row_of_cells(task, context):
             jacobian = wcs.jacobian(*area.centre)
             cell = gather_cell(area, read(area, wcs), jacobian, max_masked=config.max_masked)
             key = f"{task.tile.tile} {area.number}"
-            found.append(
-                measure_cell(cell, area, wcs, config, seed=context.config.seed, key=key)
-            )  # fmt: skip
+            measured = measure_cell(cell, area, wcs, config, seed=context.config.seed, key=key)
+            beyond = known and not _reached(ccds, area, wcs)
+            found.append(_beyond(measured) if beyond else measured)
     return found
+
+
+def _beyond(cell: CellDetections) -> CellDetections:
+    """A cell that no exposure reaches, marked as such."""
+    flags = cell.summary["MDET_FLAGS"] | int(MetadetectFlag.BEYOND)
+    return CellDetections(cell.detections, {**cell.summary, "MDET_FLAGS": flags})
+
+
+def count_beyond(flags: ArrayLike) -> int:
+    """Number of cells, by their MDET_FLAGS, that no exposure reaches: nothing is lost there."""
+    return int(np.count_nonzero(np.asarray(flags) & int(MetadetectFlag.BEYOND)))
 
 
 def row_of_cells(task: CellsTask, context: WorkContext) -> list[CellArea]:
@@ -109,7 +123,7 @@ def _write(path: Path, tables: dict[str, Table], context: WorkContext) -> None:
 
 
 @contextmanager
-def epoch_reader(task: TileTask, context: WorkContext) -> Iterator[ReadEpochs]:
+def epoch_reader(task: TileTask, ccds: list[CCD], context: WorkContext) -> Iterator[ReadEpochs]:
     """A function that reads what the exposures show of a cell.
 
     CCDs whose units failed, or whose PSF models are not good enough, are left out. Every file is
@@ -117,8 +131,6 @@ def epoch_reader(task: TileTask, context: WorkContext) -> Iterator[ReadEpochs]:
     """
     inputs, psf_config = context.config.inputs, context.config.tile.psf
     size = context.config.tile.shapes.stamp_size
-    area = context.config.tile.epochs.ccd_size
-    ccds = [ccd.exposed(area) for ccd in tile_ccds(task)]
     with ExitStack() as stack:
         held: dict[Path, FitsFile] = {}
 
@@ -170,16 +182,34 @@ def epoch_reader(task: TileTask, context: WorkContext) -> Iterator[ReadEpochs]:
             )  # fmt: skip
 
         def read(area: CellArea, wcs: WCS) -> list[CellEpoch]:
-            x, y = area.nodes()  # and the centre last
-            ra, dec = wcs.pixel_to_sky(np.append(x, area.centre[0]), np.append(y, area.centre[1]))
-            reach = math.radians(area.side * wcs.pixel_scale / ARCSEC)
-            found = [
-                read_one(index, *ccds[index].wcs.sky_to_pixel(ra, dec))
-                for index in _near(ccds, float(ra[-1]), float(dec[-1]), reach)
-            ]
+            found = [read_one(index, *place) for index, place in _places(ccds, area, wcs)]
             return [epoch for epoch in found if epoch is not None]
 
         yield read
+
+
+def _exposed_ccds(task: TileTask, context: WorkContext) -> list[CCD]:
+    """All CCDs of a tile's exposures, without their unexposed rims."""
+    area = context.config.tile.epochs.ccd_size
+    return [ccd.exposed(area) for ccd in tile_ccds(task)]
+
+
+def _places(
+    ccds: list[CCD], area: CellArea, wcs: WCS
+) -> Iterator[tuple[int, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+    """The CCDs near a cell, with the positions there of its nodes and, last, of its centre."""
+    x, y = area.nodes()
+    ra, dec = wcs.pixel_to_sky(np.append(x, area.centre[0]), np.append(y, area.centre[1]))
+    reach = math.radians(area.side * wcs.pixel_scale / ARCSEC)
+    for index in _near(ccds, float(ra[-1]), float(dec[-1]), reach):
+        yield index, ccds[index].wcs.sky_to_pixel(ra, dec)
+
+
+def _reached(ccds: list[CCD], area: CellArea, wcs: WCS) -> bool:
+    """Whether any CCD shows a part of a cell, whatever became of its unit."""
+    return any(
+        _window(ccds[index], *place) is not None for index, place in _places(ccds, area, wcs)
+    )
 
 
 def _near(ccds: list[CCD], ra: float, dec: float, reach: float) -> list[int]:

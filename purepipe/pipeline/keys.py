@@ -92,7 +92,7 @@ def unit_parts(
     elif isinstance(task, CellsTask):
         # The projection of the tile alone, which its file may change with all else.
         files = (task.tile.image,)
-        own = [task.row, _headers(task.tile.ccds)]
+        own = [task.row, _headers(task.tile.ccds), task.tile.missing, task.tile.incomplete]
         configuration = settings.cells
     elif isinstance(task, CatalogueTask):
         own = [len(task.blocks), len(task.cells)]

@@ -130,10 +130,11 @@ def make_plan(
     references: dict[str, list[CCDReference]] = {}
     for files in exposures:
         _plan_exposure(files, headers[files.number], stars, (units, problems, references), costs)
+    broken = {number for number, found in headers.items() if any(c.problem for c in found.ccds)}
     for number, image in find_files(inputs.tile_image, inputs.tile_number).items():
         try:
             safe_name(number, file=image, key="inputs.tile_number")
-            task = _tile_task(number, image, config, stars, references)
+            task = _tile_task(number, image, config, stars, (references, broken))
         except PurepipeError as error:
             problems.append(_problem(f"tile {number}", error))
             continue
@@ -272,9 +273,10 @@ def _tile_task(
     image: Path,
     config: SurveyConfig,
     stars: Path | None,
-    references: dict[str, list[CCDReference]],
+    known: tuple[dict[str, list[CCDReference]], set[str]],
 ) -> TileTask:
     inputs = config.inputs
+    references, broken = known
     weight = Path(inputs.tile_weight.replace("{number}", number))
     flag = Path(inputs.tile_flag.replace("{number}", number)) if inputs.tile_flag else None
     check_ccd_files(image, weight, flag)
@@ -284,7 +286,8 @@ def _tile_task(
     ccds = tuple(ref for name in exposures for ref in references.get(name, ()))
     missing = tuple(name for name in exposures if name not in references)
     shape = item.image_shape or (0, 0)
-    return TileTask(number, image, weight, flag, stars, ccds, missing, shape)
+    incomplete = tuple(name for name in exposures if name in broken)
+    return TileTask(number, image, weight, flag, stars, ccds, missing, shape, incomplete)
 
 
 def _problem(name: str, error: PurepipeError) -> Outcome:

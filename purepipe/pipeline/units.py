@@ -55,6 +55,7 @@ class TileTask:
     ccds: tuple[CCDReference, ...]
     missing: tuple[str, ...]
     shape: tuple[int, int] = (0, 0)
+    incomplete: tuple[str, ...] = ()  # exposures of which some CCDs cannot be used
 
     @property
     def folder(self) -> str:

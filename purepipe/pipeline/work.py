@@ -33,7 +33,7 @@ from purepipe.io.stars import read_star_catalogue
 from purepipe.io.tables import read_table, write_table
 from purepipe.mask import build_mask, mask_summary
 from purepipe.pipeline import objects as block
-from purepipe.pipeline.cells import join_cells, measure_cells, write_cells
+from purepipe.pipeline.cells import count_beyond, join_cells, measure_cells, write_cells
 from purepipe.pipeline.keys import file_identity, fingerprint
 from purepipe.pipeline.limits import collected_log, one_thread, within, write_log
 from purepipe.pipeline.products import write_products
@@ -275,9 +275,11 @@ def run_cells(task: CellsTask, context: WorkContext, recorder: Recorder) -> None
     """Detection and measurement on the sheared images of one row of a tile's cells."""
     with recorder.step("metadetect", "cells") as counts:
         cells = measure_cells(task, context)
-        counts.n_in = len(cells)
-        counts.n_out = sum(cell.summary["MDET_FLAGS"] == 0 for cell in cells)
-        counts.facts = {"detections": sum(cell.summary["MDET_DETECTIONS"] for cell in cells)}
+        flags = [cell.summary["MDET_FLAGS"] for cell in cells]
+        beyond = count_beyond(flags)  # nothing is lost where no exposure has looked
+        counts.n_in, counts.n_out = len(cells) - beyond, flags.count(0)
+        counts.facts = {"detections": sum(cell.summary["MDET_DETECTIONS"] for cell in cells),
+                        "cells beyond the exposures": beyond}  # fmt: skip
         write_cells(recorder.product(task.product), cells, task.tile, context)
 
 
@@ -303,8 +305,13 @@ def run_catalogue(task: CatalogueTask, context: WorkContext, recorder: Recorder)
             unsheared = np.asarray(found["MDET_TYPE"]) == "NOSHEAR"
             counts.n_in = int(np.count_nonzero(unsheared))
             counts.n_out = int(np.count_nonzero(np.asarray(found["MDET_WEIGHT"])[unsheared] > 0))
-            counts.facts = {"cells": len(cells),
-                            "cells lost": int(np.count_nonzero(cells["MDET_FLAGS"]))}  # fmt: skip
+            lost, beyond = np.count_nonzero(cells["MDET_FLAGS"]), count_beyond(cells["MDET_FLAGS"])
+            counts.facts = {"cells": len(cells), "cells lost": int(lost) - beyond,
+                            "cells beyond the exposures": beyond}  # fmt: skip
+            if beyond:
+                recorder.remarks.append(
+                    f"{beyond} of {len(cells)} cells have nothing to find: no exposure reaches them"
+                )
     if context.config.products:
         with recorder.step("products", "files") as counts:
             paths = write_products(task, final, context, recorder.product)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 
 from purepipe.commands import merge
@@ -58,7 +59,7 @@ def test_every_cell_has_a_row_and_every_detection_a_cell(searched):
     counts = np.bincount(np.asarray(unsheared["CELL_ID"]), minlength=24)
     np.testing.assert_array_equal(counts, cells["MDET_DETECTIONS"])
     lost = np.asarray(cells["MDET_N_EPOCH"]) == 0
-    assert (np.asarray(cells["MDET_FLAGS"])[lost] == int(MetadetectFlag.NO_EPOCH)).all()
+    assert (np.asarray(cells["MDET_FLAGS"])[lost] & int(MetadetectFlag.NO_EPOCH) > 0).all()
     assert (counts[lost] == 0).all()
     assert (np.asarray(cells["MDET_FLAGS"])[~lost] == 0).all()
     assert (~lost).sum() > 12
@@ -159,6 +160,57 @@ def test_a_ccd_without_a_model_is_left_out(searched):
     assert np.asarray(cells["MDET_N_EPOCH"]).sum() > 0
     assert np.asarray(lost["MDET_N_EPOCH"]).sum() == 0
     assert any("cells metadetect" in line for line in summary.guards)
+
+
+def cells_lost(summary):
+    """(cells beyond the exposures, cells lost) of a run, by its catalogue units."""
+    steps = [s for o in summary.outcomes if o.kind == "catalogue" for s in o.steps]
+    facts = next(step.facts for step in steps if step.step == "metadetect")
+    return facts["cells beyond the exposures"], facts["cells lost"]
+
+
+def with_other_exposures(config, survey, folder, spoil):
+    """The run again, after `spoil` has changed its exposures."""
+    shutil.copytree(survey.parent / "exposures", folder / "inputs")
+    spoil(folder / "inputs")
+    shutil.copytree(config.out, folder / "run")
+    names = ("image", "weight", "flag")
+    files = {name: str(folder / f"inputs/{name}-{{number}}.fits") for name in names}
+    other = replace(config, out=folder / "run", inputs=replace(config.inputs, **files))
+    return run(other, workers=1)
+
+
+def test_cells_that_no_exposure_reaches_are_not_lost(searched, tmp_path):
+    config, _ = searched
+    # Where HISTORY names no exposure none is missing: nobody has looked at the tile.
+    epochs = replace(config.tile.epochs, history_pattern="none([0-9]+)")
+    shutil.copytree(config.out, tmp_path / "run")
+    tile = replace(config.tile, epochs=epochs)
+    summary = run(replace(config, out=tmp_path / "run", tile=tile), workers=1)
+    assert cells_lost(summary) == (24, 0)
+    flags = np.asarray(read_table(tmp_path / "run" / TILE, "CELLS")["MDET_FLAGS"])
+    assert (flags == int(MetadetectFlag.NO_EPOCH | MetadetectFlag.BEYOND)).all()
+    assert any("24 of 24 cells have nothing to find" in o.message for o in summary.outcomes)
+    assert not any("cells" in line for line in summary.guards)
+
+
+def test_cells_of_missing_exposures_are_lost(searched, survey, tmp_path):
+    def remove(folder):
+        for path in folder.iterdir():
+            path.unlink()
+
+    summary = with_other_exposures(searched[0], survey, tmp_path, remove)
+    assert cells_lost(summary) == (0, 24)
+    assert any("24 of 24 cells lost" in line for line in summary.guards)
+
+
+def test_cells_are_not_beyond_an_exposure_that_is_read_in_part(searched, survey, tmp_path):
+    def damage(folder):
+        fits.setval(folder / "image-2100001.fits", "CTYPE1", value="WRONG", ext=1)
+
+    summary = with_other_exposures(searched[0], survey, tmp_path, damage)
+    assert [outcome.name for outcome in summary.failures] == ["ccd 2100001-0"]
+    assert cells_lost(summary)[0] == 0
 
 
 def test_the_plan_counts_rows_of_cells(searched):
