@@ -35,10 +35,20 @@ class Unit:
 
 
 def list_files(folders: Sequence[SearchFolder]) -> list[tuple[SearchFolder, Path]]:
-    """All files below the folders, in order of folders and names; hidden ones are left out."""
+    """All files below the folders, in order of folders and names; hidden ones are left out.
+
+    Links to folders are followed. A folder that is reached twice, by its name or by a link, counts
+    the first time.
+    """
     found = []
+    seen: set[str] = set()
     for folder in folders:
-        for root, names, files in os.walk(folder.path):
+        for root, names, files in os.walk(folder.path, followlinks=True):
+            place = os.path.realpath(root)
+            if place in seen:
+                names.clear()
+                continue
+            seen.add(place)
             names[:] = sorted(name for name in names if not name.startswith("."))
             found += [
                 (folder, Path(root, name)) for name in sorted(files) if not name.startswith(".")
@@ -97,6 +107,8 @@ def _unique(
             found[number] = (folder, path)
             continue
         other_folder, other = found[number]
+        if path.resolve() == other.resolve():
+            continue
         if folder.source == other_folder.source and folder.path != other_folder.path:
             older += 1
             continue

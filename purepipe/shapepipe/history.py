@@ -157,6 +157,12 @@ def module_folder(name: str, runs: Sequence[Run], *, file: object = None, key: s
     return _folders(f"last:{name}", runs, file, key)[0]
 
 
+def module_of_word(item: str) -> str | None:
+    """The module in ``last:MODULE``, ``all:MODULE`` or ``TEXT:MODULE``; None for a folder."""
+    match = None if Path(item).is_absolute() or Path(item).is_dir() else _WORD.fullmatch(item)
+    return None if match is None else match["module"].strip()
+
+
 def _folders(item: str, runs: Sequence[Run], file: object, key: str) -> list[Path]:
     path = Path(item)
     if path.is_dir():

@@ -94,6 +94,8 @@ def _choices(step: Step, pipeline: Pipeline) -> list[tuple[list[str], list[str],
         if general.file_pattern:
             sources.append((general.file_pattern, "[FILE]"))
         sources.append((module.patterns, "the module"))
+        if general.file_ext and not general.file_pattern:
+            sources.append((module.patterns, "the module with FILE_EXT of [FILE]"))
     choices = []
     for patterns, source in sources:
         patterns = [*patterns, *inputs.added.get("FILE_PATTERN", ())]

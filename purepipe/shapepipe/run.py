@@ -267,10 +267,11 @@ def _run_step(step: Step, state: _State) -> None:
             raise
         _end_step(step, state, [Outcome(step.folder, step.folder, _fate(error, state), str(error))])
         return
-    state.units += len(units)
-    state.progress.total(state.units)
-    state.progress.stage(f"{step.folder}: {len(units)} units")
     outcomes = [_not_run(step, unit, state) for unit in units if unit.missing]
+    number = len(jobs) + len(outcomes)
+    state.units += number
+    state.progress.total(state.units)
+    state.progress.stage(f"{step.folder}: {number} unit{'s' if number != 1 else ''}")
     for outcome in outcomes:
         state.progress.ended(outcome)
     standing, todo = _standing(step, jobs, state)

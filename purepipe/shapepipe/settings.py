@@ -14,6 +14,7 @@ from purepipe.errors import ConfigError, InputFileError, PurepipeError, did_you_
 from purepipe.io.paths import safe_name
 from purepipe.legacy.originals import Setting, config_from_originals, original_fields
 from purepipe.legacy.shapepipe import DEFAULT_SECTION, PipelineFile, read_pipeline_file
+from purepipe.shapepipe.check_inputs import input_mistakes
 from purepipe.shapepipe.config import GeneralConfig
 from purepipe.shapepipe.modules import (
     FILE_KEYS,
@@ -159,6 +160,8 @@ def examine_pipeline(
     notes = _Notes(str(path), lenient=lenient)
     general = _general(file, notes)
     steps = _steps(file, general, notes) if general is not None else ()
+    for line, place, mistake in input_mistakes(file, ["FILE", *_used_sections(general)]):
+        notes.error(mistake, line, place)
     _unused_sections(file, general, notes)
     _inline_comments(file, notes)
     found = sorted(notes.findings, key=lambda item: item.line)
@@ -400,8 +403,13 @@ def _inputs(file: PipelineFile, section: str) -> Inputs:
     )  # fmt: skip
 
 
+def _used_sections(general: GeneralConfig | None) -> list[str]:
+    """The sections of the modules that are called."""
+    return [folder.upper() for _, folder in _calls(general.modules if general else ())]
+
+
 def _unused_sections(file: PipelineFile, general: GeneralConfig | None, notes: _Notes) -> None:
-    used = {folder.upper() for _, folder in _calls(general.modules if general else ())}
+    used = _used_sections(general)
     known = [f"{name}_RUNNER".upper() for name in MODULES]
     for section, line in file.lines.items():
         if section in used or section in _GENERAL:

@@ -83,6 +83,19 @@ def test_folders_are_searched_below_and_all_of_them_count(tmp_path):
     assert set(item.files) == {"-2079614-9", "-2079614-8"}
 
 
+def test_links_to_folders_are_followed_and_a_folder_counts_once(tmp_path):
+    make(tmp_path / "data", "star-2079614-9.fits")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "back").symlink_to(tmp_path / "in")  # a circle
+    again = tmp_path / "again"
+    again.mkdir()
+    (again / "star-2079614-9.fits").symlink_to(tmp_path / "data/star-2079614-9.fits")
+    folders = [SearchFolder(tmp_path / name, name) for name in ("in", "data", "again")]
+    item = find_numbered(list_files(folders), "star", ".fits", "-0000000-0")
+    assert item.files == {"-2079614-9": tmp_path / "in/link/star-2079614-9.fits"}
+
+
 def test_the_same_number_twice_is_an_error_but_not_in_later_runs(tmp_path):
     for name in "ab":
         make(tmp_path / name, "star-2079614-9.fits")

@@ -273,6 +273,34 @@ def test_patterns_that_find_nothing(tiles):
     assert "allowed: imag_<number>.fits" in message
 
 
+def test_the_extension_of_all_modules_counts_where_that_of_the_module_finds_nothing(tiles):
+    for path in (tiles / "in").iterdir():
+        path.rename(path.with_suffix(".fit"))
+    path = write_ini(tiles)
+    path.write_text(path.read_text().replace("[JOB]", "FILE_EXT = fit\n[JOB]"))
+    assert run_pipeline(path).steps[0].done == 2
+
+
+def test_all_files_of_a_serial_module_are_one_unit(tiles):
+    class Counts(Silent):
+        def __init__(self):
+            self.totals, self.ends = [], 0
+
+        def total(self, units):
+            self.totals.append(units)
+
+        def ended(self, outcome):
+            self.ends += 1
+
+    for number in (2100001, 2100002):
+        (tiles / "in" / f"headers-{number}.npy").write_bytes(b"damaged")
+    sections = f"[MERGE_HEADERS_RUNNER]\nOUTPUT_PATH = {tiles / 'out'}\n"
+    path = write_ini(tiles, sections, modules="merge_headers_runner", scheme="-0000000")
+    progress = Counts()
+    assert len(run_pipeline(path, progress=progress).failures) == 1
+    assert (progress.totals, progress.ends) == ([1], 1)
+
+
 def test_lists_of_numbers_choose(tiles):
     path = write_ini(tiles)
     text = path.read_text().replace("[JOB]", "NUMBER_LIST = -000-001, -000-007\n[JOB]")

@@ -90,6 +90,34 @@ PREFIX = b
         load_pipeline(path)
 
 
+def test_mistakes_of_the_inputs_are_found_before_the_run(tmp_path):
+    path = write_ini(
+        tmp_path,
+        """[FIND_EXPOSURES_RUNNER]
+INPUT_DIR = last:get_images_runer, all:mask_runner_run_2, in
+ADD_INPUT_MODULE = mask_runer
+FILE_EXT = .fits.fz
+[UNCOMPRESS_FITS_RUNNER]
+FILE_PATTERN = image, weight
+FILE_EXT = .fz, .fz, .fz
+""",
+        modules="find_exposures_runner, uncompress_fits_runner", scheme="RE:[",
+    )  # fmt: skip
+    (tmp_path / "in:dex").mkdir()
+    _, findings = examine_pipeline(path)
+    errors = [str(item).partition("run.ini:")[2] for item in findings if item.level == "error"]
+    for place, message in (
+        ("9: error: [FILE] NUMBERING_SCHEME", "not a regular expression: unterminated"),
+        ("13: error: [FIND_EXPOSURES_RUNNER] INPUT_DIR",
+         "unknown module (got get_images_runer). Did you mean 'get_images_runner'?"),
+        ("14: error: [FIND_EXPOSURES_RUNNER] ADD_INPUT_MODULE", "Did you mean 'mask_runner'?"),
+        ("15: error: [FIND_EXPOSURES_RUNNER] FILE_EXT", "an extension has one dot"),
+        ("18: error: [UNCOMPRESS_FITS_RUNNER] FILE_EXT", "one for each FILE_PATTERN (got 3"),
+    ):  # fmt: skip
+        assert any(e.startswith(place) and message in e for e in errors), (place, errors)
+    assert len(errors) == 5, errors
+
+
 def test_values_that_are_not_understood(tmp_path):
     sections = "[MASK_RUNNER]\nMASK_CONFIG_PATH = a\nUSE_EXT_FLAG = maybe\nHDU = x\n"
     path = write_ini(tmp_path, sections, modules="mask_runner")
