@@ -6,6 +6,7 @@ the convention of the shape measurement: u grows towards west, v towards north, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +27,17 @@ ARCSEC = 3600.0
 _MOST_STEPS = 20
 _TOLERANCE = 1e-8
 _COMMENTARY = ("HISTORY ", "COMMENT ", " " * 8)
+# Pole (right ascension, declination, J2000) of other systems, and their longitude of the
+# north celestial pole; degrees. Galactic: ESA (1997), SP-1200, vol. 1; supergalactic: Lahav et al.
+# (2000), MNRAS 312, 166, the pole at galactic longitude 47.37 and latitude 6.32.
+_SYSTEMS = {
+    "GLON": (192.85948123, 27.12825120, 122.93191859),
+    "ELON": (270.0, 66.560709, 90.0),
+    "SLON": (283.75409254, 15.70893678, 26.45033151),
+}
+_NUMBER_IN_QUOTES = re.compile(
+    r"((?:CRVAL|CRPIX|CDELT|CD|PC|PV|CROTA|EQUINOX|EPOCH)[0-9_]* *= *)'([-+0-9.eE ]+)'"
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ class WCS:
         text = header if isinstance(header, str) else header.tostring(endcard=False, padding=False)
         lines = [text[start : start + CARD].ljust(CARD) for start in range(0, len(text), CARD)]
         lines = list(takewhile(lambda line: line.rstrip() != "END", lines))
+        lines = [_NUMBER_IN_QUOTES.sub(r"\1\2", line).ljust(CARD) for line in lines]
         if shape is None:
             shape = (_size(lines, "NAXIS2"), _size(lines, "NAXIS1"))
         wcs = cls("".join(line for line in lines if not line.startswith(_COMMENTARY)), shape)
@@ -105,11 +118,16 @@ class WCS:
     def pixel_to_sky(
         self, x: ArrayLike, y: ArrayLike
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Right ascension and declination (degrees) of 0-based pixel positions."""
+        """Right ascension and declination (degrees) of 0-based pixel positions.
+
+        Galactic, ecliptic and supergalactic coordinates become those of J2000. If the first axis of
+        the header is the declination, it comes first.
+        """
         if self._gnomonic is not None:
             ra, dec = sky_of(self._gnomonic, _flat(x), _flat(y))
         else:
             ra, dec = self._astropy.all_pix2world(_flat(x), _flat(y), 0)
+            ra, dec = self._turned(ra, dec, equatorial=True)
         return np.asarray(ra).reshape(np.shape(x)), np.asarray(dec).reshape(np.shape(x))
 
     def tangent_plane(
@@ -126,6 +144,19 @@ class WCS:
         first, second = np.tensordot(self._astropy.pixel_scale_matrix, offset, 1)
         return first, second
 
+    def _turned(
+        self, first: NDArray[np.float64], second: NDArray[np.float64], *, equatorial: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Coordinates of the header made equatorial (as they are in most headers), or back."""
+        if self._astropy.wcs.lngtyp not in _SYSTEMS:
+            return first, second
+        ra, dec, node = _SYSTEMS[self._astropy.wcs.lngtyp]
+        old, new = (node, ra) if equatorial else (ra, node)
+        if self.longitude_first:
+            return _about_pole(first, second, old, new, dec)
+        second, first = _about_pole(second, first, old, new, dec)
+        return first, second
+
     @property
     def longitude_first(self) -> bool:
         """Whether the first world axis is the longitude, as usual."""
@@ -137,7 +168,9 @@ class WCS:
         if self._gnomonic is not None:
             return self._gnomonic.equinox
         year = float(self._astropy.wcs.equinox)
-        if not np.isfinite(year) or self._astropy.wcs.radesys.strip() == "ICRS":
+        if self._astropy.wcs.lngtyp in _SYSTEMS or not np.isfinite(year):
+            return 2000.0
+        if self._astropy.wcs.radesys.strip() == "ICRS":
             return 2000.0
         return year
 
@@ -161,7 +194,8 @@ class WCS:
         self, ra: NDArray[np.float64], dec: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixel positions by astropy, and by Newton's method where it knows of a distortion."""
-        x, y = (np.array(v) for v in self._astropy.wcs_world2pix(ra, dec, 0))
+        native = self._turned(ra, dec, equatorial=False)
+        x, y = (np.array(v) for v in self._astropy.wcs_world2pix(*native, 0))
         # Every position by itself: astropy's own search goes on until all have been found.
         wanted = np.flatnonzero(np.isfinite(x + y) & self._astropy.has_distortion)
         for _ in range(_MOST_STEPS if len(wanted) else 0):
@@ -224,6 +258,22 @@ class WCS:
 def _flat(values: ArrayLike) -> NDArray[np.float64]:
     flat: NDArray[np.float64] = np.array(values, dtype=np.float64, ndmin=1).ravel()
     return flat
+
+
+def _about_pole(
+    lon: NDArray[np.float64], lat: NDArray[np.float64], old: float, new: float, tilt: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coordinates in another system, degrees.
+
+    `old` and `new` are the longitudes, in the system of the input and of the output, of the other
+    system's pole; `tilt` is the latitude of either pole in the other system.
+    """
+    angle, lat, dec = np.radians(old - lon), np.radians(lat), np.radians(tilt)
+    along = np.sin(lat) * np.cos(dec) - np.cos(lat) * np.sin(dec) * np.cos(angle)
+    across = np.cos(lat) * np.sin(angle)
+    up = np.sin(lat) * np.sin(dec) + np.cos(lat) * np.cos(dec) * np.cos(angle)
+    turned = np.degrees(np.arctan2(across, along))
+    return (new + turned) % 360, np.degrees(np.arctan2(up, np.hypot(along, across)))
 
 
 def _size(lines: Sequence[str], key: str) -> int:

@@ -3,7 +3,9 @@ import pickle
 import galsim
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io.fits import Header
+from astropy.wcs import WCS as AstropyWCS  # noqa: N811
 
 from purepipe.errors import DataError
 from purepipe.wcs import WCS
@@ -155,3 +157,40 @@ def test_footprint_surrounds_the_image():
     x, y = wcs.sky_to_pixel(*wcs.footprint().T)
     np.testing.assert_allclose(x, [-0.5, 999.5, 999.5, -0.5], atol=1e-6)
     np.testing.assert_allclose(y, [-0.5, -0.5, 799.5, 799.5], atol=1e-6)
+
+
+# `seen`: where SExtractor 2.25 puts a star of such headers (it mistakes supergalactic ones).
+@pytest.mark.parametrize(
+    ("axes", "frame", "seen"),
+    [
+        (("GLON-TAN", "GLAT-TAN"), "galactic", (254.28495086, -9.7822240069)),
+        (("ELON-TAN", "ELAT-TAN"), "barycentricmeanecliptic", (0.84587364145, 22.253490187)),
+        (("SLON-TAN", "SLAT-TAN"), "supergalactic", None),
+    ],
+)
+def test_other_celestial_systems_become_equatorial(axes, frame, seen):
+    header = make_header(ra=10.0, dec=20.0, angle=0.4)
+    header["CTYPE1"], header["CTYPE2"] = axes
+    header["EQUINOX"] = 1950.0  # which says nothing about them
+    wcs = WCS.from_header(header)
+    x, y = np.array([479.0, 3.0, 900.0]), np.array([409.0, 700.0, 20.0])
+    ra, dec = wcs.pixel_to_sky(x, y)
+    native = SkyCoord(*AstropyWCS(header).all_pix2world(x, y, 0), unit="deg", frame=frame)
+    theirs = SkyCoord(ra, dec, unit="deg", frame="fk5")
+    assert native.transform_to("fk5").separation(theirs).arcsec.max() < 0.05
+    if seen:
+        np.testing.assert_allclose(wcs.pixel_to_sky(478.9950, 408.9998), seen, rtol=0, atol=2e-8)
+    assert wcs.equinox == 2000
+    np.testing.assert_allclose(wcs.sky_to_pixel(ra, dec), (x, y), atol=1e-7)
+
+
+def test_numbers_in_quotes_are_numbers():
+    header = make_header()
+    quoted = header.copy()
+    for key in ("CRVAL1", "CRPIX2", "CD1_1"):
+        quoted[key] = f"{header[key]}"
+    positions = (np.array([5.0, 700.0]), np.array([3.0, 40.0]))
+    np.testing.assert_array_equal(
+        WCS.from_header(quoted).pixel_to_sky(*positions),
+        WCS.from_header(header).pixel_to_sky(*positions),
+    )
