@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +28,8 @@ from purepipe.io.layout import (
     stream_layout,
 )
 
+# Types of the pixels of an image that is stored as it is, by BITPIX.
+STORED = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 # Rows of a compressed image that are packed together: a section of some rows is read in few pieces.
 _TILE_ROWS = 32
 
@@ -198,9 +200,45 @@ def section_of(
             "the section is empty or leaves the image", file=file.path, hdu=item.label,
             got=f"[{y0}:{y1}, {x0}:{x1}]", allowed=f"within [0:{ny}, 0:{nx}]",
         )  # fmt: skip
+    plain = item.kind == "image" and not item.scaled and item.bitpix in STORED
+    if plain and isinstance(file.stream, BufferedReader):  # not one that unpacks gzip
+        return _native(_stored_section(file, item, (y0, y1), (x0, x1), nx))
     with hdu_of(file, item) as opened:
         extra = (0,) * (len(item.shape) - 2)
         return _native(opened.section[(*extra, slice(y0, y1), slice(x0, x1))])
+
+
+def _stored_section(
+    file: FitsFile, item: HDULayout, rows: tuple[int, int], columns: tuple[int, int], nx: int
+) -> NDArray[Any]:
+    """Pixels as they are stored; of rows that are not wanted whole, no more than that is read."""
+    dtype = np.dtype(STORED[item.bitpix])
+    (y0, y1), (x0, x1) = rows, columns
+    section = np.empty((y1 - y0, x1 - x0), dtype)
+    pieces = [section] if x1 - x0 == nx else section
+    for number, piece in enumerate(pieces):
+        start = item.data_start + ((y0 + number) * nx + x0) * dtype.itemsize
+        read_into(file.stream.fileno(), piece.data.cast("B"), start, file.path, item)
+    return section
+
+
+def read_into(descriptor: int, wanted: memoryview, start: int, path: Path, item: HDULayout) -> None:
+    """Fill a piece of memory with the bytes of a file from `start` on.
+
+    Raises
+    ------
+    InputFileError
+        The file ends before.
+    """
+    got = 0
+    while got < len(wanted):
+        more = os.preadv(descriptor, [wanted[got:]], start + got)
+        if not more:
+            raise InputFileError(
+                "the file has become shorter while it was read", file=path, hdu=item.label,
+                remedy="Another program writes to it; run again when that is done.",
+            )  # fmt: skip
+        got += more
 
 
 def read_header(path: str | os.PathLike[str], hdu: HDUName | None = 0) -> fits.Header:

@@ -24,7 +24,7 @@ HDUName = int | str
 # Structural keywords and the extension name; everything else is left to the FITS library.
 _WANTED = (
     "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "EXTNAME", "NEXTEND",
-    "ZIMAGE", "ZNAXIS", "TFIELDS", "BSCALE", "BZERO",
+    "ZIMAGE", "ZNAXIS", "TFIELDS", "BSCALE", "BZERO", "BLANK",
 )  # fmt: skip
 
 
@@ -49,7 +49,8 @@ class HDULayout:
     bitpix
         Type of the numbers in the file: bits, negative for floating point.
     scaled
-        Whether the numbers are to be multiplied by BSCALE or shifted by BZERO.
+        Whether the numbers in the file are not the values: they are to be multiplied by BSCALE or
+        shifted by BZERO, or are integers of which one, BLANK, stands for no value.
     """
 
     index: int
@@ -258,5 +259,6 @@ def _describe(cards: dict[str, str], index: int, start: int, data_start: int) ->
     return HDULayout(
         index, cards.get("EXTNAME", ""), kind, tuple(reversed(axes)), start, data_start, size,
         _integer(cards, "BITPIX", 8),
-        _number(cards, "BSCALE", 1.0) != 1.0 or _number(cards, "BZERO", 0.0) != 0.0,
+        _number(cards, "BSCALE", 1.0) != 1.0 or _number(cards, "BZERO", 0.0) != 0.0
+        or ("BLANK" in cards and _integer(cards, "BITPIX", 8) > 0),
     )  # fmt: skip

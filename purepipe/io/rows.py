@@ -15,16 +15,23 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import DTypeLike, NDArray
 
-from purepipe.errors import DataError, InputFileError, StoreError
+from purepipe.errors import DataError, StoreError
 from purepipe.io.atomic import atomic_write
-from purepipe.io.images import card_text, clean_header, header_at, read_pixels, select_image
+from purepipe.io.images import (
+    STORED,
+    card_text,
+    clean_header,
+    header_at,
+    read_into,
+    read_pixels,
+    select_image,
+)
 from purepipe.io.layout import BLOCK, CARD, HDULayout, HDUName, fits_layout
 from purepipe.wcs import WCS
 
 # In the order that the standard asks for; BITPIX comes next.
 _PRIMARY = {"SIMPLE": "T", "BITPIX": 8}
 _EXTENSION = {"XTENSION": "'IMAGE   '", "BITPIX": 8}
-_STORED = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +86,12 @@ def open_rows(path: str | os.PathLike[str], hdu: HDUName | None = None) -> Itera
     path = Path(path)
     item = select_image(fits_layout(path), hdu, path)
     shape = item.image_shape or (0, 0)
-    if item.kind != "image" or item.scaled or item.bitpix not in _STORED or _is_zipped(path):
+    if item.kind != "image" or item.scaled or item.bitpix not in STORED or _is_zipped(path):
         pixels, header = read_pixels(path, item)
         yield ImageRows(shape, lambda first, last: pixels[first:last], lambda: header)
         return
     with FileIO(path) as stream:
-        read = _reader(stream, path, item, np.dtype(_STORED[item.bitpix]))
+        read = _reader(stream, path, item, np.dtype(STORED[item.bitpix]))
         yield ImageRows(shape, read, partial(header_at, path, item))
 
 
@@ -104,17 +111,8 @@ def _reader(
         n = last - first
         if len(stored) < n:
             stored = np.empty((n, nx), dtype)
-        stream.seek(item.data_start + first * nx * dtype.itemsize)
-        wanted = stored[:n].data.cast("B")
-        got = 0
-        while got < len(wanted):
-            more = stream.readinto(wanted[got:])
-            if not more:
-                raise InputFileError(
-                    "the file has become shorter while it was read", file=path, hdu=item.label,
-                    remedy="Another program writes to it; run again when that is done.",
-                )  # fmt: skip
-            got += more
+        start = item.data_start + first * nx * dtype.itemsize
+        read_into(stream.fileno(), stored[:n].data.cast("B"), start, path, item)
         return stored[:n]
 
     return read

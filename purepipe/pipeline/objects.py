@@ -38,7 +38,7 @@ from purepipe.survey import (
     cut_stamps,
     find_epochs,
     gather_stamps,
-    rows_needed,
+    part_needed,
 )
 from purepipe.wcs import WCS
 
@@ -108,7 +108,7 @@ def gather(
 def plane_reader(
     task: TileTask, root: Path, inputs: InputConfig, epochs: Epochs, size: int
 ) -> Iterator[Callable[[int], CCDPlanes | None]]:
-    """A function that reads the rows of one CCD that the stamps need.
+    """A function that reads the part of one CCD that the stamps need.
 
     It gives None when the unit of the CCD failed. Every file of an exposure is opened once, and
     closed at the end of the block.
@@ -116,24 +116,24 @@ def plane_reader(
     with ExitStack() as stack:
         held: dict[Path, FitsFile] = {}
 
-        def rows_from(path: Path, hdu: int | None, rows: tuple[int, int], nx: int) -> NDArray[Any]:
+        def part_of(path: Path, hdu: int | None, part: tuple[int, int, int, int]) -> NDArray[Any]:
             if path not in held:
                 held[path] = stack.enter_context(open_fits(path))
-            return section_of(held[path], hdu, *rows, 0, nx)
+            return section_of(held[path], hdu, *part)
 
         def read(index: int) -> CCDPlanes | None:
             ccd = task.ccds[index].task
-            ny, nx = task.ccds[index].shape
             folder = root / ccd.folder
             if not (folder / "psf.psf").is_file():
                 return None
-            rows = rows_needed(epochs, index, ny, size)
-            image = rows_from(ccd.image, ccd.hdu, rows, nx)
-            weight = rows_from(ccd.weight, ccd.weight_hdu, rows, nx)
-            mask = read_section(folder / "mask.fits", None, *rows, 0, nx)
-            background = read_background(folder / "background.fits").rows(*rows)
+            part = part_needed(epochs, index, task.ccds[index].shape, size)
+            y0, y1, x0, x1 = part
+            image = part_of(ccd.image, ccd.hdu, part)
+            weight = part_of(ccd.weight, ccd.weight_hdu, part)
+            mask = read_section(folder / "mask.fits", None, *part)
+            background = read_background(folder / "background.fits").rows(y0, y1)[:, x0:x1]
             good = inverse_variance(weight, inputs.weight_kind)
-            return CCDPlanes(image, background, good, mask, first_row=rows[0])
+            return CCDPlanes(image, background, good, mask, first_row=y0, first_column=x0)
 
         yield read
 

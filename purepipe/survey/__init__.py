@@ -21,7 +21,7 @@ from purepipe.survey.numbering import (
 )
 from purepipe.survey.randoms import random_points
 from purepipe.survey.split import CCDUnit, flag_type, split_exposure
-from purepipe.survey.stamps import CCDPlanes, EpochStamps, cut_stamps, gather_stamps, rows_needed
+from purepipe.survey.stamps import CCDPlanes, EpochStamps, cut_stamps, gather_stamps, part_needed
 from purepipe.survey.tiles import TileArea, owners, tile_area
 
 __all__ = [
@@ -51,10 +51,10 @@ __all__ = [
     "numbering_pattern",
     "owners",
     "parse_section",
+    "part_needed",
     "polygon",
     "random_points",
     "repeated_exposures",
-    "rows_needed",
     "select_ccds",
     "split_exposure",
     "split_unit_name",

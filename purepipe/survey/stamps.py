@@ -36,9 +36,9 @@ class CCDPlanes:
         (ny, nx) inverse variance or 0/1, zero is bad; None when every pixel is alike.
     mask
         (ny, nx) `MaskFlag` bits; None when no pixel is masked.
-    first_row
-        Row of the CCD that is row 0 of the planes, when they hold only the rows that the stamps
-        need: see `rows_needed`.
+    first_row, first_column
+        Where on the CCD the planes begin, when they hold only the part that the stamps need: see
+        `part_needed`.
     """
 
     image: NDArray[np.float32]
@@ -46,6 +46,7 @@ class CCDPlanes:
     weight: NDArray[np.float32] | None = None
     mask: NDArray[np.int32] | None = None
     first_row: int = 0
+    first_column: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,12 +231,19 @@ def gather_stamps(
     return stamps
 
 
-def rows_needed(epochs: Epochs, index: int, height: int, size: int) -> tuple[int, int]:
-    """First and last row (exclusive) of one CCD of `height` rows that its stamps touch."""
-    _, yc = _centres(*(axis[epochs.ccd_index == index] for axis in (epochs.x, epochs.y)))
+def part_needed(
+    epochs: Epochs, index: int, shape: tuple[int, int], size: int
+) -> tuple[int, int, int, int]:
+    """The smallest part [y0:y1, x0:x1] of one CCD of a shape (ny, nx) that holds its stamps."""
+    xc, yc = _centres(*(axis[epochs.ccd_index == index] for axis in (epochs.x, epochs.y)))
+    return *_reach(yc, shape[0], size), *_reach(xc, shape[1], size)
+
+
+def _reach(centres: NDArray[np.int64], length: int, size: int) -> tuple[int, int]:
+    """First and last pixel (exclusive) along one axis."""
     radius = size // 2
-    first = int(np.clip(yc.min(initial=height) - radius, 0, height - 1))
-    last = int(np.clip(yc.max(initial=0) + radius + 1, first + 1, height))
+    first = int(np.clip(centres.min(initial=length) - radius, 0, length - 1))
+    last = int(np.clip(centres.max(initial=0) + radius + 1, first + 1, length))
     return first, last
 
 
@@ -274,6 +282,7 @@ def _fill_stamps(
 ) -> None:
     """Write the stamps of one CCD into the arrays of all."""
     xc, yc = _centres(stamps.x[pairs], stamps.y[pairs])
+    xc -= pixels.first_column
     yc -= pixels.first_row
     image = _cut(pixels.image, xc, yc, size, 0).astype(np.float32)
     if np.ndim(pixels.background) == 0:

@@ -9,12 +9,15 @@ from astropy.io import fits
 from purepipe.errors import DataError, InputFileError
 from purepipe.io.images import (
     list_ccds,
+    open_fits,
     read_header,
     read_image,
     read_section,
+    section_of,
     write_image,
 )
 from purepipe.io.layout import fits_layout
+from purepipe.io.rows import open_rows
 
 RNG = np.random.default_rng(1)
 IMAGE = RNG.normal(100, 5, (60, 40)).astype(np.float32)
@@ -236,6 +239,36 @@ def test_wrong_dimensions(tmp_path):
         read_image(path, 0)
     with pytest.raises(InputFileError, match="no HDU holds a two-dimensional image"):
         read_image(path)
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.fits.gz"])
+@pytest.mark.parametrize("columns", [(0, 40), (7, 23), (39, 40)])
+@pytest.mark.parametrize("blank", [None, 5])
+def test_a_section_is_a_part_of_the_image(tmp_path, name, columns, blank):
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(IMAGE.astype(np.int16) % 10)])
+    if blank is not None:
+        hdus[1].header["BLANK"] = blank
+    hdus.append(fits.ImageHDU(IMAGE[None]))
+    hdus.writeto(tmp_path / name)
+    for hdu in (1, 2):
+        image, _ = read_image(tmp_path / name, hdu)
+        section = read_section(tmp_path / name, hdu, 11, 31, *columns)
+        assert section.dtype == image.dtype
+        assert section.dtype.isnative
+        assert section.flags.writeable
+        np.testing.assert_array_equal(section, image[11:31, columns[0] : columns[1]])
+    with open_rows(tmp_path / name, 1) as opened:
+        np.testing.assert_array_equal(opened.read(11, 31), read_image(tmp_path / name, 1)[0][11:31])
+
+
+def test_a_file_that_becomes_shorter(tmp_path):
+    path = tmp_path / "a.fits"
+    write_image(path, IMAGE)
+    with open_fits(path) as file:
+        _cut(path, 6000)
+        for columns in ((0, 40), (3, 9)):
+            with pytest.raises(InputFileError, match=r"become shorter while .*run again when"):
+                section_of(file, None, 50, 60, *columns)
 
 
 def test_section_outside(tmp_path):

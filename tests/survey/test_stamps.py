@@ -11,7 +11,7 @@ from purepipe.survey import (
     cut_stamps,
     find_epochs,
     gather_stamps,
-    rows_needed,
+    part_needed,
 )
 
 from .fields import KINDS, SHAPE, make_ccd
@@ -204,8 +204,9 @@ def test_psfs_are_attached():
         stamps.with_psfs(np.ones((1, 7, 7)), [1.5])
 
 
+@pytest.mark.parametrize("xs", [[20.0, 24.0], [-3.0, 8.0], [100.0, 101.0], [0.0, 39.0]])
 @pytest.mark.parametrize("ys", [[30.0], [5.4, 40.2], [-2.0, 3.0], [200.0], [0.0, 59.0]])
-def test_a_part_of_the_rows_gives_the_same_stamps(ys):
+def test_a_part_of_the_ccd_gives_the_same_stamps(xs, ys):
     height, width, size = 60, 40, 9
     rng = np.random.default_rng(2)
     image = rng.normal(size=(height, width)).astype(np.float32)
@@ -213,16 +214,17 @@ def test_a_part_of_the_rows_gives_the_same_stamps(ys):
     mask = rng.integers(0, 2, (height, width)).astype(np.int32)
     n = len(ys)
     epochs = Epochs(
-        np.arange(n), np.zeros(n, np.int64), np.full(n, 20.0), np.array(ys), n, (("1234567", 0),)
+        np.arange(n), np.zeros(n, np.int64), np.array(xs[:n]), np.array(ys), n, (("1234567", 0),)
     )
     ccd = make_ccd(shape=(height, width))
-    first, last = rows_needed(epochs, 0, height, size)
-    assert 0 <= first < last <= height
-    part = slice(first, last)
+    y0, y1, x0, x1 = part_needed(epochs, 0, (height, width), size)
+    assert 0 <= y0 < y1 <= height
+    assert 0 <= x0 < x1 <= width
+    part = slice(y0, y1), slice(x0, x1)
     whole = gather_stamps(epochs, [ccd], lambda i: CCDPlanes(image, 1.0, weight, mask), size=size)
     some = gather_stamps(
         epochs, [ccd],
-        lambda i: CCDPlanes(image[part], 1.0, weight[part], mask[part], first_row=first), size=size,
+        lambda i: CCDPlanes(image[part], 1.0, weight[part], mask[part], y0, x0), size=size,
     )  # fmt: skip
     for name in ("images", "weights", "masks", "flags"):
         np.testing.assert_array_equal(getattr(some, name), getattr(whole, name), name)
