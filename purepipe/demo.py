@@ -113,13 +113,16 @@ def run_demo(
     return summary.exit_code
 
 
-def demo_shear(finished: Run, simulation: SimulateConfig) -> ShearComparison:
+def demo_shear(
+    finished: Run, simulation: SimulateConfig, *, weights: str | None = None
+) -> ShearComparison:
     """The recovered shear of every simulated field beside the true one."""
     shears = simulation.shears
     truth = {tile_number(i): shears[i % len(shears)] for i in range(simulation.fields)}
     return compare_shear(
-        finished.catalogue(), truth, finished.config.shear, seed=finished.config.seed
-    )
+        finished.catalogue(), truth, finished.config.shear, weights=weights,
+        seed=finished.config.seed,
+    )  # fmt: skip
 
 
 def _say(text: str, quiet: bool) -> None:

@@ -73,7 +73,12 @@ def selection(config: ShearConfig) -> str:
 
 
 def compare_shear(
-    table: Table, truth: Mapping[str, Pair], config: ShearConfig, *, seed: int = 0
+    table: Table,
+    truth: Mapping[str, Pair],
+    config: ShearConfig,
+    *,
+    weights: str | None = None,
+    seed: int = 0,
 ) -> ShearComparison:
     """The mean shear of every tile beside its true shear, and the bias over all tiles.
 
@@ -85,6 +90,8 @@ def compare_shear(
         Tile number -> true shear (g1, g2); first axis west, second axis north.
     config
         The cuts.
+    weights
+        As for `calibrate`.
     seed
         Seed of the jackknife groups.
 
@@ -98,7 +105,8 @@ def compare_shear(
     parts = [_selected(table[tiles == tile], config) for tile in names]
     estimates = [
         calibrate(
-            part, cut=selection(config), groups=_patches(part, "X_IMAGE", "Y_IMAGE"), seed=seed
+            part, cut=selection(config), weights=weights,
+            groups=_patches(part, "X_IMAGE", "Y_IMAGE"), seed=seed,
         )
         for part in parts
     ]  # fmt: skip
