@@ -16,6 +16,7 @@ from purepipe.config.fields import to_mapping
 from purepipe.errors import ConfigError, ExitCode, PurepipeError
 from purepipe.io.atomic import write_text
 from purepipe.pipeline.executors import cpu_count
+from purepipe.pipeline.failures import failure_lines
 from purepipe.pipeline.progress import Progress, Silent
 from purepipe.pipeline.store import Outcome
 from purepipe.shapepipe import history
@@ -398,7 +399,7 @@ def _resolved(step: Step, state: _State) -> Any:
 
 
 def summary_text(summary: PipelineSummary) -> str:
-    """One line for each step, and one for each unit that did not give its products."""
+    """One line for each step, and a paragraph for each way in which units failed."""
     lines = [f"run: {summary.folder}", ""]
     lines.append(f"  {'module':<32}{'units':>7}{'done':>7}{'stood':>7}{'not done':>10}")
     for step in summary.steps:
@@ -406,10 +407,7 @@ def summary_text(summary: PipelineSummary) -> str:
         lines.append(
             f"  {step.step:<32}{len(step.outcomes):>7}{step.done:>7}{step.skipped:>7}{failed:>10}"
         )
-    if summary.failures:
-        lines += ["", f"not done: {len(summary.failures)}"]
-        lines += [f"  {o.name}: {o.status}: {o.message}" for o in summary.failures]
-    return "\n".join(lines)
+    return "\n".join([*lines, *failure_lines(summary.failures)])
 
 
 def write_summary(summary: PipelineSummary) -> Path:
