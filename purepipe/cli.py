@@ -168,7 +168,13 @@ def run(
                     others=others,
                 )
             )  # fmt: skip
-    from purepipe.pipeline import make_progress, parse_shard, summary_lines
+    from purepipe.pipeline import (
+        guard_text,
+        make_progress,
+        nothing_text,
+        parse_shard,
+        summary_lines,
+    )
     from purepipe.pipeline import run as run_survey
 
     survey = _survey(config, out)
@@ -179,14 +185,13 @@ def run(
             shard=part, progress=progress,
         )  # fmt: skip
     print("\n".join(summary_lines(summary.outcomes)))
-    for line in summary.guards:
-        print(f"guard: {line}")
+    print("\n".join(guard_text(summary.guards)), end="\n" if summary.guards else "")
     if summary.objects:
         merged = summary.root / "catalogue" / "final_cat.fits"
         where = merged if merged.exists() else f"the tables of tiles in {merged.parent}"
         print(f"\n{summary.objects:,} objects in {where}")
     else:
-        print("\nno object in the final catalogue")
+        print("", *nothing_text(summary.outcomes, survey), sep="\n")
     if report and part is None:
         from purepipe.report import write_report
 

@@ -29,7 +29,7 @@ from purepipe.pipeline.status import (
     run_status,
     status_lines,
 )
-from purepipe.pipeline.summary import summary_lines
+from purepipe.pipeline.summary import guard_text, nothing_text, summary_lines
 from purepipe.pipeline.verify import Verification, verification_lines, verify_run
 from purepipe.pipeline.warm import warm_up
 
@@ -54,12 +54,14 @@ __all__ = [
     "difference_lines",
     "estimate_lines",
     "estimate_run",
+    "guard_text",
     "load_survey",
     "make_executor",
     "make_plan",
     "make_progress",
     "measure_one",
     "mpi_executor",
+    "nothing_text",
     "open_run",
     "parse_shard",
     "rerun",

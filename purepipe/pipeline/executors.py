@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib.resources import files
@@ -83,15 +85,16 @@ def make_executor(workers: int | None = None, *, threads: bool = False) -> Execu
     if workers == 1:
         return SerialExecutor()
     context: ForkServerContext | SpawnContext
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["purepipe.pipeline.work"])
-    else:
-        context = multiprocessing.get_context("spawn")
-    # The server process is started by the first worker and keeps the environment of that moment.
+    # The server process keeps the environment of the moment in which it is started.
     saved = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:
+        if "forkserver" in multiprocessing.get_all_start_methods():
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["purepipe.pipeline.work"])
+            _start_server()
+        else:
+            context = multiprocessing.get_context("spawn")
         pool = ProcessPool(workers, context=context, prepare=prepare_worker)
         _require_package(pool)
     finally:
@@ -101,6 +104,20 @@ def make_executor(workers: int | None = None, *, threads: bool = False) -> Execu
             else:
                 os.environ[name] = value
     return pool
+
+
+def _start_server() -> None:
+    """Start the process that starts workers, so that Ctrl-C never reaches it."""
+    from multiprocessing import forkserver
+
+    main = threading.current_thread() is threading.main_thread()
+    # Inherited by the new process, which would listen while it loads the libraries.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        forkserver.ensure_running()
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _require_package(pool: ProcessPool) -> None:
@@ -120,9 +137,6 @@ def prepare_worker() -> None:
 
     A worker that outlived its run could overwrite the products of the next one.
     """
-    import signal
-    import threading
-
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

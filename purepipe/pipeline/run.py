@@ -23,6 +23,7 @@ from purepipe.pipeline.keys import (
 )
 from purepipe.pipeline.locks import Shard
 from purepipe.pipeline.plan import Plan, make_plan, require_units
+from purepipe.pipeline.pool import ProcessPool
 from purepipe.pipeline.progress import Progress, Silent
 from purepipe.pipeline.results import (
     DETECTIONS,
@@ -35,15 +36,20 @@ from purepipe.pipeline.store import (
     Outcome,
     Store,
     fact,
-    forget_others,
     keep_headers,
     kept_headers,
     open_store,
     outcomes,
     set_facts,
 )
+from purepipe.pipeline.tidy import (
+    agree,
+    announce,
+    ended_by_others,
+    forget_inputs,
+    forget_others,
+)
 from purepipe.pipeline.units import TileTask, WorkContext, cell_units
-from purepipe.pipeline.verify import forget_inputs
 
 
 @dataclass(frozen=True)
@@ -140,12 +146,25 @@ def run(
         return _work(schedule, plan, shard)
     except KeyboardInterrupt:
         if schedule is not None:
-            schedule.drain()
+            _interrupt(schedule)
         raise
     finally:
         if executor is None and pool is not None:
             (schedule.pool if schedule else pool).shutdown(cancel_futures=True)
         store.close()
+
+
+def _interrupt(schedule: Schedule) -> None:
+    """Let the units at work come to their end, or end them at a second interruption."""
+    if schedule.working:
+        number = len(schedule.working)
+        schedule.progress.stage(f"interrupted; up to {number} units end. Again to stop at once")
+    try:
+        schedule.drain()
+    except KeyboardInterrupt:
+        if isinstance(schedule.pool, ProcessPool):
+            schedule.pool.kill()
+        raise
 
 
 def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:
@@ -160,15 +179,19 @@ def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:
     schedule.progress.total(len(plan.units) + len(plan.problems))
     for problem in plan.problems:
         schedule.report(problem)
+    planned = [unit.name for unit in plan.units] + [problem.name for problem in plan.problems]
+    announce(store, planned)
     schedule.run(plan.units)
-    if shard is None:  # another shard may have planned what this one could not read
-        forget_others(store, [*schedule.units, *(problem.name for problem in plan.problems)])
+    inputs = _inputs(plan, config)
+    if shard is None or agree(store, planned):
+        names = {*schedule.units, *planned}
+        others = set() if shard is None else ended_by_others(store, names)
+        forget_others(store, names | others)
+        if not others:
+            forget_inputs(store, inputs)
     ended = sorted([*plan.problems, *schedule.ended.values()], key=lambda o: o.name)
     objects = _merge(schedule, ended)
     guards = guard_lines(ended, config.run)
-    inputs = _inputs(plan, config)
-    if shard is None:
-        forget_inputs(store, inputs)
     capsule = fingerprint(write_capsule(store, config, ended, inputs), whole=True)
     facts = {"guards": list(guards), "objects": objects, "finished": store.campaign}
     set_facts(store, {**facts, "capsule": capsule})

@@ -24,6 +24,7 @@ from purepipe.pipeline.progress import Progress
 from purepipe.pipeline.store import (
     Outcome,
     Store,
+    abandon,
     attempts,
     confirm,
     ended_since,
@@ -116,6 +117,7 @@ class Schedule:
                     self.fresh.append(replace(outcome, key=self.keys[unit.name]))
         ended, self.fresh = self.fresh, []
         exchange(self.store, ended, {}, parts=self.parts)
+        abandon(self.store)
 
     def add(self, units: Iterable[Unit]) -> None:
         """Take in new units; those whose needs have ended become ready."""

@@ -24,6 +24,7 @@ from purepipe.pipeline.store import (
     open_store,
     outcomes,
 )
+from purepipe.pipeline.summary import guard_text
 from purepipe.pipeline.units import TileTask, cell_units, pixels
 
 KINDS = ("ccd", "tile", "shapes", "cells", "catalogue")
@@ -175,7 +176,7 @@ def status_lines(status: RunStatus) -> list[str]:
         lines.append(f"{verb}: {shown}" + (f" and {more} more" if more > 0 else ""))
     classes = Counter(outcome.status for outcome in status.outcomes if not outcome.done)
     lines += [f"{number:,} {name}" for name, number in sorted(classes.items())]
-    return [*lines, *(f"guard: {line}" for line in status.guards), ""]
+    return [*lines, *guard_text(status.guards), ""]
 
 
 def duration(seconds: float) -> str:

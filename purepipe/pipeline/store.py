@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from purepipe.errors import StoreError
-from purepipe.io.paths import inside
 from purepipe.pipeline.keys import changes, fingerprint
 from purepipe.pipeline.locks import Hold, Shard, hold_store, lives
 
@@ -340,7 +339,7 @@ def exchange(
                 if outcome_then is not None and not _spoiled(store, outcome_then, key):
                     stand[name] = outcome_then
                     continue
-            _strike_out(ledger, [name])
+            strike_out(ledger, [name])
             ledger.execute(
                 "INSERT INTO attempt VALUES (?,?,?,?,NULL,NULL)",
                 (name, store.owner, store.campaign, time.time()),
@@ -349,7 +348,8 @@ def exchange(
     return Claims(frozenset(mine), frozenset(taken), stand)
 
 
-def _strike_out(ledger: sqlite3.Connection, names: Iterable[str]) -> None:
+def strike_out(ledger: sqlite3.Connection, names: Iterable[str]) -> None:
+    """Drop all that the ledger has about units; inside a transaction."""
     rows = [(name,) for name in names]
     for table, column in (
         ("unit", "name"), ("step", "unit"), ("attempt", "unit"), ("digest", "unit"),
@@ -405,6 +405,12 @@ def ended_since(store: Store, serial: int) -> tuple[dict[str, str], int]:
     return {row[0]: row[1] for row in rows}, rows[-1][2] if rows else serial
 
 
+def abandon(store: Store) -> None:
+    """Note that no unit of this process is at work any more."""
+    with transaction(store) as ledger:
+        ledger.execute("DELETE FROM attempt WHERE ended IS NULL AND owner = ?", (store.owner,))
+
+
 def release_dead(store: Store) -> list[str]:
     """Give free what dead shards had begun; the names of its units."""
     owners = [
@@ -447,20 +453,6 @@ def attempts(store: Store) -> list[tuple[str, str, float]]:
     return store.ledger.execute(
         "SELECT unit, owner, started FROM attempt WHERE ended IS NULL ORDER BY started"
     ).fetchall()
-
-
-def forget_others(store: Store, names: Iterable[str]) -> None:
-    """Drop units that the present plan does not hold, with their products."""
-    kept = set(names)
-    known = [row[0] for row in store.ledger.execute("SELECT name FROM unit")]
-    gone = [name for name in known if name not in kept]
-    for name in gone:
-        outcome = outcome_of(store, name)
-        for product in outcome.products if outcome else ():
-            inside(store.root, product).unlink(missing_ok=True)
-    if gone:
-        with transaction(store) as ledger:
-            _strike_out(ledger, gone)
 
 
 def outcome_of(store: Store, name: str) -> Outcome | None:

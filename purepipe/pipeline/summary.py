@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+from purepipe.config import SurveyConfig
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome, StepRecord
 
@@ -34,6 +35,8 @@ def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]
 def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
     """Units by their fate, the counts of every step, and one line for each failure."""
     outcomes = list(outcomes)
+    if not outcomes:
+        return ["no unit has ended"]
     fates = Counter((outcome.kind, outcome.status) for outcome in outcomes)
     lines = ["units"]
     for kind in ("exposure", "ccd", "tile", "shapes", "cells", "catalogue"):
@@ -62,8 +65,25 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
     return lines
 
 
-def _wrapped(text: str) -> list[str]:
+def _wrapped(text: str, indent: str = "  ") -> list[str]:
     return textwrap.wrap(
-        " ".join(text.split()), 80, initial_indent="  ", subsequent_indent="    ",
+        " ".join(text.split()), 80, initial_indent=indent, subsequent_indent=indent + "  ",
         break_long_words=False, break_on_hyphens=False,
     )  # fmt: skip
+
+
+def guard_text(guards: Iterable[str]) -> list[str]:
+    """What failed too often, as lines."""
+    return [line for guard in guards for line in _wrapped(f"guard: {guard}", "")]
+
+
+def nothing_text(outcomes: Iterable[Outcome], config: SurveyConfig) -> list[str]:
+    """Why the final catalogue has no object, as lines."""
+    kinds = {outcome.kind for outcome in outcomes}
+    if "tile" not in kinds:
+        text = f"no object: no tile matches {config.inputs.tile_image} (inputs.tile_image)."
+    elif any(o.kind == "tile" and not o.complete for o in outcomes):
+        text = "no object in the final catalogue: see above what became of the tiles."
+    else:
+        text = "no object in the final catalogue: none was detected; look at tile.detect.threshold."
+    return _wrapped(text, "")

@@ -98,13 +98,3 @@ def input_digests(store: Store, paths: Iterable[Path]) -> dict[str, str]:
         with transaction(store) as ledger:
             ledger.executemany("INSERT OR REPLACE INTO input VALUES (?,?,?)", fresh)
     return found
-
-
-def forget_inputs(store: Store, kept: Iterable[Path]) -> None:
-    """Drop the inputs that no unit of the present plan reads."""
-    names = {str(path) for path in kept}
-    known = [row[0] for row in store.ledger.execute("SELECT path FROM input")]
-    gone = [(name,) for name in known if name not in names]
-    if gone:
-        with transaction(store) as ledger:
-            ledger.executemany("DELETE FROM input WHERE path = ?", gone)

@@ -8,7 +8,8 @@ import pytest
 from purepipe.errors import ConfigError, InputFileError, StoreError
 from purepipe.io.paths import inside, safe_name
 from purepipe.pipeline import load_survey, make_plan
-from purepipe.pipeline.store import Outcome, forget_others, open_store, record
+from purepipe.pipeline.store import Outcome, open_store, record
+from purepipe.pipeline.tidy import forget_others
 
 
 @pytest.mark.parametrize("name", ["2079614", "231-285", "a_b.c+1", "-3"])

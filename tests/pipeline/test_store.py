@@ -9,6 +9,7 @@ from purepipe.errors import StoreError
 from purepipe.pipeline import keys
 from purepipe.pipeline import store as stores
 from purepipe.pipeline.store import Outcome, StepRecord, open_store, record
+from purepipe.pipeline.tidy import forget_others
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_what_does_not_stand_says_why(store, spoil, reason):
 def test_units_that_left_the_plan_are_forgotten(store):
     record(store, outcome(store))
     record(store, outcome(store, name="ccd 2-0"))
-    stores.forget_others(store, ["ccd 2-0"])
+    forget_others(store, ["ccd 2-0"])
     assert [o.name for o in stores.outcomes(store)] == ["ccd 2-0"]
     assert store.ledger.execute("SELECT count(*) FROM step").fetchone() == (1,)
 
@@ -135,7 +136,7 @@ def test_one_run_at_a_time(tmp_path):
 def test_products_of_forgotten_units_go_with_them(store):
     record(store, outcome(store))
     assert (store.root / "a.fits").exists()
-    stores.forget_others(store, [])
+    forget_others(store, [])
     assert not (store.root / "a.fits").exists()
 
 
