@@ -191,6 +191,8 @@ def main() -> None:
     parser.add_argument("--kind", choices=sorted(GALAXIES), default="normal")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--method", choices=("locus", "mixture"), default="locus")
+    parser.add_argument("--reject-flags", type=lambda text: int(text, 0),
+                        default=StarConfig().reject_flags, help="bits of FLAGS")  # fmt: skip
     parser.add_argument("--expressions", action="store_true", help="time expressions only")
     add_json_option(parser)
     args = parser.parse_args()
@@ -208,7 +210,8 @@ def main() -> None:
         )
         start = time.process_time()
         try:
-            chosen = find_stars(table, StarConfig(method=args.method)).stars
+            config = StarConfig(method=args.method, reject_flags=args.reject_flags)
+            chosen = find_stars(table, config).stars
         except AlgorithmError:
             chosen = np.zeros(len(table), dtype=bool)
         seconds = time.process_time() - start

@@ -176,7 +176,7 @@ def _lines(text: str, file: str | None) -> Iterator[_Line]:
                           allowed=f"at most {MAX_LINES}")  # fmt: skip
     for number, row in enumerate(rows, start=1):
         place = Place(number, 1, file)
-        content, closed = _without_comment(row)
+        content, closed = _without_comment(row.replace("\t", " "))
         if not closed:
             raise _error(place, "a quotation mark is not closed", got=row.strip())
         stripped = content.lstrip()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purepipe.errors import ConfigError
+from purepipe.legacy.setools import read_setools
 from purepipe.select.mode import mode
 from purepipe.select.products import apply_recipe
 from purepipe.select.recipe import parse_recipe
@@ -31,6 +32,32 @@ def make(text: str, table: Table = TABLE, **options):
 def detections() -> Table:
     with np.load(REFERENCE / "usual.npz") as columns:
         return Table({name: columns[name] for name in columns.files})
+
+
+WRITINGS = {
+    "windows": lambda text: text.replace("\n", "\r\n"),
+    "old Macs": lambda text: text.replace("\n", "\r"),
+    "byte order mark": lambda text: "\ufeff" + text,
+    "tabulators": lambda text: text.replace(" ", "\t"),
+    "indented": lambda text: text.replace("\n", "\n    "),
+    "no last newline": str.rstrip,
+    "no blanks": lambda text: "\n".join("".join(line.split()) for line in text.splitlines()),
+    "remarks": lambda text: text.replace("\n", "  # a remark [MASK:no]\n"),
+}
+
+
+@pytest.mark.parametrize("name", WRITINGS)
+def test_a_file_may_be_written_in_many_ways(name, tmp_path):
+    path = tmp_path / "a.setools"
+    path.write_bytes(WRITINGS[name](TUTORIAL).encode())
+    expected, found = (
+        apply_recipe(recipe, detections(), plots=False)
+        for recipe in (parse_recipe(TUTORIAL), read_setools(path))
+    )
+    assert list(found.masks) == list(expected.masks)
+    for key, mask in expected.masks.items():
+        np.testing.assert_array_equal(found.masks[key].rows, mask.rows)
+    assert len(found.plots) == len(expected.plots)
 
 
 def test_the_tutorials_file_runs_unchanged():
