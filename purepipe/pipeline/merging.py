@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,9 @@ def merge_files(
                 table = change(table[own] if primary_only else table)
                 written += len(table)
                 add(table)
+                # A column and its description hold each other: a dozen tiles would wait for the
+                # collector, which counts objects and not their size.
+                gc.collect()
         for name in beside:
             _join(begin, paths, name, kept)
     return Merged(sum(outline.rows for outline in outlines), primary, written)

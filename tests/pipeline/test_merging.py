@@ -1,5 +1,8 @@
 """Catalogues of tiles joined in files, a tile at a time, as `merge_tiles` joins them in memory."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
@@ -58,6 +61,26 @@ def test_only_one_tile_is_in_memory(tiles, tmp_path, monkeypatch):
     merge_files(tiles, tmp_path / "all.fits")
     # The first for its columns, one more for the extent of its objects, then each as it is joined.
     assert sorted(reads) == sorted([*tiles, tiles[2]])
+
+
+def test_tiles_do_not_wait_for_the_collector(tiles, tmp_path, monkeypatch):
+    from purepipe.pipeline import merging
+
+    columns, alive = [], []
+
+    def read(path):
+        alive.append(sum(column() is not None for column in columns))
+        table = read_table(path)
+        columns.append(weakref.ref(table["NUMBER"]))
+        return table
+
+    monkeypatch.setattr(merging, "read_table", read)
+    gc.disable()
+    try:
+        merge_files([tiles[0], tiles[1], tiles[3]], tmp_path / "all.fits")
+    finally:
+        gc.enable()
+    assert alive == [0, 1, 1]  # the first one is kept for its columns
 
 
 def test_tables_beside_are_joined_row_by_row(tiles, tmp_path):
