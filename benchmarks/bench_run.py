@@ -238,6 +238,8 @@ def report_costs(config: SurveyConfig, cpu: dict[str, float]) -> None:
     store.close()
     costs = fit_costs(done)
     for kind, cost in costs.kinds.items():
+        if cost.units == 0:  # metadetection is off by default
+            continue
         seconds = cpu[kind] / sum(unit_size(outcome) for outcome in done if outcome.kind == kind)
         size = "megapixel" if kind in ("ccd", "tile") else "object"
         say(

@@ -21,6 +21,7 @@ from purepipe.errors import ExitCode, StoreError
 from purepipe.pipeline import load_survey, open_run, run, run_status, verify_run
 from purepipe.pipeline import store as stores
 from purepipe.pipeline.locks import Shard, hold_store
+from purepipe.pipeline.progress import Silent
 from purepipe.pipeline.store import LEDGER, open_store
 
 from .pipeline.conftest import simulate
@@ -178,6 +179,50 @@ def test_a_killed_worker_is_replaced(survey, finished, tmp_path):
     text, _ = process.communicate()
     assert process.returncode == 0, text
     assert catalogue(out) == catalogue(finished.out)
+
+
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here, as by nohup"
+)
+def test_ctrl_c_leaves_a_run_that_resumes(survey, finished, tmp_path):
+    out = tmp_path / "run"
+    process = launch(survey, out, "-j", "2")
+    wait_for(process, out, ended=2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    text, _ = process.communicate()
+    assert process.returncode == 130, text
+    assert "interrupted; run the same command again to resume" in text
+    assert "Traceback" not in text
+    state = run_status(out)
+    assert (state.processes, state.working, state.finished) == ((), (), False)
+    assert len(state.outcomes) >= 2
+    assert all(outcome.done for outcome in state.outcomes)
+    process = launch(survey, out)
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    assert catalogue(out) == catalogue(finished.out)
+
+
+def test_a_second_ctrl_c_ends_the_units_at_work(finished, tmp_path, monkeypatch):
+    from purepipe.pipeline import pool, schedule
+
+    class Press(Silent):
+        def ended(self, outcome):
+            raise KeyboardInterrupt
+
+    def again(self):
+        raise KeyboardInterrupt
+
+    killed = []
+    kill = pool.ProcessPool.kill
+    monkeypatch.setattr(pool.ProcessPool, "kill", lambda self: killed.append(kill(self)))
+    monkeypatch.setattr(schedule.Schedule, "drain", again)
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(finished, out=tmp_path / "run"), workers=2, progress=Press())
+    assert killed
+    monkeypatch.undo()
+    assert run(replace(finished, out=tmp_path / "run"), workers=1).exit_code is ExitCode.OK
+    assert catalogue(tmp_path / "run") == catalogue(finished.out)
 
 
 def _workers(pid):

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,21 +150,35 @@ def test_a_shard_is_read():
     assert parse_shard("3/16") == Shard(3, 16)
 
 
-@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
-def test_a_dask_cluster_gives_the_same_bytes(survey, finished, tmp_path):
-    config, _ = finished
-    script = tmp_path / "cluster.py"
+@contextmanager
+def dask_cluster(folder):
+    """The address of a scheduler with two workers, processes of their own."""
+    script = folder / "cluster.py"
     script.write_text(CLUSTER)
     cluster = subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-P", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
     try:
-        address = cluster.stdout.readline().strip()
-        process = launch(survey, tmp_path / "run", "--dask", address)
-        text, _ = process.communicate()
+        yield cluster.stdout.readline().strip()
     finally:
         cluster.communicate("")
-    assert process.returncode == 0, text
+
+
+@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
+def test_a_dask_cluster_gives_the_same_bytes_also_after_a_time_limit(survey, finished, tmp_path):
+    config, _ = finished
+    limited = survey.with_name("limited.toml")
+    limited.write_text(survey.read_text() + "\n[run]\ntimeout = 0.1\n")
+    with dask_cluster(tmp_path) as address:
+        first = launch(limited, tmp_path / "run", "--dask", address)
+        told, _ = first.communicate()
+        second = launch(survey, tmp_path / "run", "--dask", address)
+        text, _ = second.communicate()
+    # What a worker does first takes longer, as it loads libraries.
+    assert first.returncode in (1, 3), told
+    assert "the unit took longer than its time limit (allowed: 0.1 s)" in " ".join(told.split())
+    assert second.returncode == 0, text
     assert catalogue(tmp_path / "run") == catalogue(config.out)
 
 

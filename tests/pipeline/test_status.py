@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from purepipe.config.survey import RunConfig
-from purepipe.errors import ConfigError, DataError, ExitCode, InputFileError, StoreError
+from purepipe.errors import (
+    ConfigError,
+    DataError,
+    ExitCode,
+    InputFileError,
+    NothingToDo,
+    StoreError,
+)
 from purepipe.io import read_table, write_table
 from purepipe.pipeline import (
     compare_catalogues,
@@ -16,12 +23,15 @@ from purepipe.pipeline import (
     difference_lines,
     estimate_lines,
     estimate_run,
+    guard_text,
     load_survey,
+    nothing_text,
     open_run,
     rerun,
     run,
     run_status,
     status_lines,
+    summary_lines,
 )
 from purepipe.pipeline.capsule import CAPSULE, first_difference, read_capsule
 from purepipe.pipeline.compare import differing_keys
@@ -89,6 +99,34 @@ def test_what_the_last_run_did_not_find_valid_is_not_counted(finished, tmp_path)
     assert state.ended == {"ccd": 4, "tile": 1}
     assert sum(state.planned.values()) > 11
     assert {found.kind for found in state.outcomes} == {"ccd", "tile"}
+
+
+def test_a_run_that_found_nothing(finished, tmp_path):
+    config, _ = finished
+    nowhere = str(tmp_path / "none" / "{number}.fits")
+    nothing = replace(config.inputs, image=nowhere, tile_image=nowhere)
+    with pytest.raises(NothingToDo, match="no exposure and no tile found"):
+        run(replace(config, out=tmp_path / "run", inputs=nothing), workers=1)
+    assert summary_lines(run_status(tmp_path / "run").outcomes) == ["no unit has ended"]
+
+
+def test_why_there_is_no_object(finished):
+    config, summary = finished
+    tile = next(outcome for outcome in summary.outcomes if outcome.kind == "tile")
+    ccds = [outcome for outcome in summary.outcomes if outcome.kind == "ccd"]
+    text = " ".join(" ".join(nothing_text(ccds, config)).split())
+    assert f"no tile matches {config.inputs.tile_image} (inputs.tile_image)" in text
+    failed = replace(tile, status="data bad")
+    assert "see above what became of the tiles" in nothing_text([*ccds, failed], config)[0]
+    assert "tile.detect.threshold" in " ".join(nothing_text([*ccds, tile], config))
+
+
+def test_guards_fit_a_terminal():
+    words = "192 of 192 objects lost (100%; run.max_failed_objects allows 5%)"
+    lines = guard_text([f"step shapes spread: {words}"])
+    assert lines[0].startswith("guard: step shapes spread")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 80
 
 
 def test_status_needs_a_run(tmp_path):
