@@ -166,7 +166,18 @@ def dask_cluster(folder):
 
 
 @pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
-def test_a_dask_cluster_gives_the_same_bytes_also_after_a_time_limit(survey, finished, tmp_path):
+def test_a_dask_cluster_gives_the_same_bytes(survey, finished, tmp_path):
+    config, _ = finished
+    with dask_cluster(tmp_path) as address:
+        process = launch(survey, tmp_path / "run", "--dask", address)
+        text, _ = process.communicate()
+    assert process.returncode == 0, text
+    assert catalogue(tmp_path / "run") == catalogue(config.out)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
+def test_a_time_limit_holds_on_a_dask_cluster(survey, finished, tmp_path):
     config, _ = finished
     limited = survey.with_name("limited.toml")
     limited.write_text(survey.read_text() + "\n[run]\ntimeout = 0.1\n")
