@@ -191,8 +191,8 @@ def main() -> None:
     parser.add_argument("--kind", choices=sorted(GALAXIES), default="normal")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--method", choices=("locus", "mixture"), default="locus")
-    parser.add_argument("--reject-flags", type=lambda text: int(text, 0),
-                        default=StarConfig().reject_flags, help="bits of FLAGS")  # fmt: skip
+    parser.add_argument("--neighbour-light", type=float, default=StarConfig().neighbour_light,
+                        help="0: no star that FLAGS call crowded or deblended")  # fmt: skip
     parser.add_argument("--expressions", action="store_true", help="time expressions only")
     add_json_option(parser)
     args = parser.parse_args()
@@ -210,7 +210,7 @@ def main() -> None:
         )
         start = time.process_time()
         try:
-            config = StarConfig(method=args.method, reject_flags=args.reject_flags)
+            config = StarConfig(method=args.method, neighbour_light=args.neighbour_light)
             chosen = find_stars(table, config).stars
         except AlgorithmError:
             chosen = np.zeros(len(table), dtype=bool)

@@ -25,6 +25,11 @@ class StarConfig:
     reject_flags: int = option(
         0xFF, "Bits of the detection flags that exclude an object.", minimum=0, maximum=0xFFFF
     )
+    neighbour_light: float = option(
+        0.05, "Light of the neighbours, relative to its own, up to which a star that the detection"
+        " flags call crowded or deblended is taken; beyond 2 FWHM it counts less. 0: none is.",
+        minimum=0,
+    )  # fmt: skip
     reject_image_flags: int = option(
         0x7FFFFFFF, "Bits of IMAFLAGS_ISO that exclude an object.", minimum=0, maximum=0x7FFFFFFF
     )

@@ -129,7 +129,8 @@ class CCDConfig:
     mask: MaskConfig = option(MaskConfig, "Which pixels are masked.")
     detect: DetectConfig = option(DetectConfig.exposure, "How sources are found and measured.")
     stars: StarConfig = option(StarConfig, "How stars are selected.")
-    psf: PSFConfig = option(PSFConfig, "How the PSF model is fitted.")
+    # Crowded and deblended stars are judged by the selection.
+    psf: PSFConfig = option(lambda: PSFConfig(flag_mask=0xFC), "How the PSF model is fitted.")
 
     def __post_init__(self) -> None:
         check(self)

@@ -20,6 +20,7 @@ from purepipe.flags import DetectFlag, StarFlag
 from purepipe.rng import generator
 from purepipe.select.locus import Sizes, fit_locus, star_probability
 from purepipe.select.mixture import fit_mixture
+from purepipe.select.neighbours import neighbour_light
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # simulated stars of 0.4 to 1.3 arcsec seeing.
 _FWHM_NOISE = 1.5
 _MEAN_NOISE = 1.1
+# Bits of FLAGS for what neighbours do to an object.
+_WITH_NEIGHBOURS = DetectFlag.CROWDED.value | DetectFlag.BLENDED.value
 # Likelier ones are stars.
 _MIN_PROBABILITY = 0.85
 # Other classifiers are asked when so many members say what stars have, and SPREAD_MODEL is trusted
@@ -101,10 +104,11 @@ def find_stars(
     ----------
     sources
         Detections with SExtractor's columns: FWHM_IMAGE, FLUX_AUTO, FLUXERR_AUTO; used where
-        present: X_IMAGE, Y_IMAGE, FLUX_RADIUS, MAG_AUTO, FLAGS, IMAFLAGS_ISO, ELLIPTICITY,
-        CLASS_STAR, SPREAD_MODEL with SPREADERR_MODEL, and FLUX_MAX (or MU_MAX with SEXPXSCL and
-        SEXMGZPT of ``sources.meta``) with the saturation level SEXSATLV and the background
-        SEXBKGND of ``sources.meta``.
+        present: X_IMAGE, Y_IMAGE (without them no star that FLAGS call crowded or deblended is
+        taken), FLUX_RADIUS, MAG_AUTO, FLAGS, IMAFLAGS_ISO, ELLIPTICITY, CLASS_STAR, SPREAD_MODEL
+        with SPREADERR_MODEL, and FLUX_MAX (or MU_MAX with SEXPXSCL and SEXMGZPT of
+        ``sources.meta``) with the saturation level SEXSATLV and the background SEXBKGND of
+        ``sources.meta``.
     config
         Limits; the defaults need no knowledge of the seeing.
     seed, unit
@@ -220,6 +224,9 @@ def _reasons_of_quality(sources: Table, config: StarConfig) -> NDArray[np.int32]
     flags[_too_bright(sources, config)] |= StarFlag.BRIGHT.value
     if "FLAGS" in sources.colnames:
         detect = np.asarray(sources["FLAGS"]).astype(np.int64) & config.reject_flags
+        detect[
+            _alone(sources, (detect & _WITH_NEIGHBOURS != 0) & (flags == 0), config)
+        ] &= ~_WITH_NEIGHBOURS
         flags[(detect & ~DetectFlag.SATURATED.value) != 0] |= StarFlag.BLENDED.value
         flags[(detect & DetectFlag.SATURATED.value) != 0] |= StarFlag.BRIGHT.value
     if "IMAFLAGS_ISO" in sources.colnames:
@@ -233,6 +240,18 @@ def _reasons_of_quality(sources: Table, config: StarConfig) -> NDArray[np.int32]
         flags[magnitude < config.magnitudes[0]] |= StarFlag.BRIGHT.value
         flags[magnitude > config.magnitudes[1]] |= StarFlag.FAINT.value
     return flags
+
+
+def _alone(sources: Table, rows: Bools, config: StarConfig) -> NDArray[np.intp]:
+    """Those of the rows that their neighbours disturb but little, whatever FLAGS say."""
+    asked = np.flatnonzero(rows)
+    if not {"X_IMAGE", "Y_IMAGE"} <= set(sources.colnames):
+        return asked[:0]
+    x, y, flux, fwhm = (
+        _column(sources, name) for name in ("X_IMAGE", "Y_IMAGE", "FLUX_AUTO", "FWHM_IMAGE")
+    )
+    light = neighbour_light(x, y, flux, fwhm, asked)
+    return asked[light < config.neighbour_light]
 
 
 def _too_bright(sources: Table, config: StarConfig) -> Bools:

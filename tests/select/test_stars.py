@@ -164,7 +164,7 @@ def test_every_row_carries_its_reasons():
     table["ELLIPTICITY"][13] = 0.31
     table["FLUX_AUTO"][14] = -5
     table.meta["SEXSATLV"] = 6e4
-    selection = find_stars(table)
+    selection = find_stars(table, StarConfig(neighbour_light=0))
     flags = selection.flags
     assert flags.dtype == np.int32
     assert flags.shape == (400,)
@@ -208,6 +208,36 @@ def test_limits_of_the_configuration():
     crowded = catalogue(0.7, 300, 0)
     crowded["FLAGS"] = 2
     assert find_stars(crowded, StarConfig(reject_flags=0xFD)).stars.sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("distance", "light", "taken"),
+    [(1.5, 0.04, True), (1.5, 0.06, False), (4.0, 1.0, True), (4.0, 10.0, False),
+     (8.0, 100.0, True), (8.0, 1000.0, False), (12.0, 1e6, True), (1.5, -1.0, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("flag", [1, 2, 3])
+def test_a_blended_star_is_taken_if_its_neighbours_are_faint(distance, light, taken, flag):
+    table = catalogue(0.7, 150, 0)
+    table["X_IMAGE"] += 500 * np.arange(len(table))  # none is near another
+    row = int(np.argsort(np.abs(find_stars(table).flags), kind="stable")[0])
+    table["FLAGS"][row] = flag
+    table.add_row(table[row])
+    table["X_IMAGE"][-1] += distance * table["FWHM_IMAGE"][row]
+    table["FLUX_AUTO"][-1] *= light
+    table["FLAGS"][-1] = 4
+    flags = find_stars(table).flags
+    assert ((flags[row] & StarFlag.BLENDED) == 0) == taken
+    assert (flags[row] & ~StarFlag.RESERVED == 0) == taken
+    assert find_stars(table, StarConfig(neighbour_light=0)).flags[row] & StarFlag.BLENDED
+    assert not find_stars(table, StarConfig(neighbour_light=1e9)).flags[row] & StarFlag.BLENDED
+    table.remove_columns(["X_IMAGE", "Y_IMAGE"])
+    assert find_stars(table).flags[row] & StarFlag.BLENDED
+
+
+def test_stars_cut_by_an_edge_are_out_without_neighbours_too():
+    table = catalogue(0.7, 150, 0)
+    table["FLAGS"][:2] = [8, 1 + 16]
+    assert (find_stars(table).flags[:2] & StarFlag.BLENDED).all()
 
 
 def test_reserve_depends_on_seed_and_unit_alone():
