@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from purepipe.config import SurveyConfig
+from purepipe.pipeline.failures import failure_lines, wrapped
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome, StepRecord
 
@@ -33,7 +33,7 @@ def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]
 
 
 def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
-    """Units by their fate, the counts of every step, and one line for each failure."""
+    """Units by their fate, the counts of every step, and a paragraph for each way to fail."""
     outcomes = list(outcomes)
     if not outcomes:
         return ["no unit has ended"]
@@ -50,31 +50,20 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
             f"  {kind:<10}{total.step:<11}{total.what:<9}{total.n_in:>12,}{total.n_out:>12,}"
             f"{total.seconds:>10.1f}"
         )
-    failures = [outcome for outcome in outcomes if not outcome.done]
-    if failures:
-        lines += ["", f"not done: {len(failures)}"]
-        for o in failures:
-            lines += _wrapped(f"{o.name}: {o.status}: {o.message}")
+    lines += failure_lines(outcomes)
     remarks = [outcome for outcome in outcomes if outcome.done and outcome.message]
     if remarks:
         lines += ["", f"remarks: {len(remarks)}"]
         for o in remarks[:_REMARKS]:
-            lines += _wrapped(f"{o.name}: {o.message}")
+            lines += wrapped(f"{o.name}: {o.message}")
         if len(remarks) > _REMARKS:
             lines.append(f"  ... and {len(remarks) - _REMARKS} more")
     return lines
 
 
-def _wrapped(text: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(
-        " ".join(text.split()), 80, initial_indent=indent, subsequent_indent=indent + "  ",
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
-
-
 def guard_text(guards: Iterable[str]) -> list[str]:
     """What failed too often, as lines."""
-    return [line for guard in guards for line in _wrapped(f"guard: {guard}", "")]
+    return [line for guard in guards for line in wrapped(f"guard: {guard}", "")]
 
 
 def nothing_text(outcomes: Iterable[Outcome], config: SurveyConfig) -> list[str]:
@@ -86,4 +75,4 @@ def nothing_text(outcomes: Iterable[Outcome], config: SurveyConfig) -> list[str]
         text = "no object in the final catalogue: see above what became of the tiles."
     else:
         text = "no object in the final catalogue: none was detected; look at tile.detect.threshold."
-    return _wrapped(text, "")
+    return wrapped(text, "")
