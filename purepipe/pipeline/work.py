@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -51,7 +51,7 @@ from purepipe.pipeline.units import (
 from purepipe.psf import PSFModel, attach_psfs, fit_psf, psf_summary, validate_psf
 from purepipe.select import find_stars
 from purepipe.shapes import measure_shapes
-from purepipe.survey import area_meta, epoch_tables, repeated_exposures, tile_area
+from purepipe.survey import Epochs, area_meta, epoch_tables, repeated_exposures, tile_area
 from purepipe.wcs import WCS
 
 if TYPE_CHECKING:
@@ -222,18 +222,8 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
         )  # fmt: skip
     if not task.ccds:
         recorder.notes.append(_no_exposures(task))
-    elif task.missing:
-        recorder.remarks.append(
-            f"{task.image.name}: exposures named in its HISTORY are not in the survey or cannot be"
-            f" used: {', '.join(task.missing)}."
-        )
+    recorder.remarks += _epoch_remarks(task, epochs, repeated_exposures(cards, config.epochs))
     recorder.remarks += block.silent_headers(task, config.epochs)
-    repeated = repeated_exposures(cards, config.epochs)
-    if repeated:
-        recorder.remarks.append(
-            f"{task.image.name}: its HISTORY names exposures more than once, which count once:"
-            f" {', '.join(repeated)}."
-        )
 
 
 def run_shapes(task: ShapesTask, context: WorkContext, recorder: Recorder) -> None:
@@ -419,6 +409,27 @@ def clear(task: Task, root: Path) -> None:
     if isinstance(task, CatalogueTask):
         (root / task.detections).unlink(missing_ok=True)
         shutil.rmtree(root / "products" / task.tile.tile, ignore_errors=True)
+
+
+def _epoch_remarks(task: TileTask, epochs: Epochs, repeated: Sequence[str]) -> Iterator[str]:
+    """What a user should know of the exposures of a tile."""
+    name = task.image.name
+    if task.ccds and task.missing:
+        yield (
+            f"{name}: exposures named in its HISTORY are not in the survey or cannot be used:"
+            f" {', '.join(task.missing)}."
+        )
+    if repeated:
+        yield (
+            f"{name}: its HISTORY names exposures more than once, which count once:"
+            f" {', '.join(repeated)}."
+        )
+    if epochs.n_twice:
+        yield (
+            f"{name}: {epochs.n_twice} objects lie on several CCDs of one exposure; the CCD is"
+            " taken on which they are farther from the edge. Look at the coordinates of the"
+            " CCDs if they should not overlap."
+        )
 
 
 def _no_exposures(task: TileTask) -> str:

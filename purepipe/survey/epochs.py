@@ -34,6 +34,9 @@ class Epochs:
         Number of objects, also those that no CCD saw.
     units
         Exposure and CCD number of every CCD in the list.
+    n_twice
+        Number of objects that lie on several CCDs of one exposure, of which one was taken; 0 for
+        the epochs of a part of the objects.
     """
 
     row: NDArray[np.int64]
@@ -42,6 +45,7 @@ class Epochs:
     y: NDArray[np.float64]
     n_objects: int
     units: tuple[tuple[str, int], ...]
+    n_twice: int = 0
 
     @property
     def n_epoch(self) -> NDArray[np.int32]:
@@ -115,8 +119,8 @@ def find_epochs(
     row, ccd_index, exposure, x, y, depth = (
         np.concatenate(parts) for parts in zip(*found, strict=True)
     )
-    kept = _deepest(row, ccd_index, exposure, depth)
-    return Epochs(row[kept], ccd_index[kept], x[kept], y[kept], len(ra), units)
+    kept, n_twice = _deepest(row, ccd_index, exposure, depth)
+    return Epochs(row[kept], ccd_index[kept], x[kept], y[kept], len(ra), units, n_twice)
 
 
 def epoch_tables(epochs: Epochs, number: ArrayLike | None = None) -> list[Table]:
@@ -185,12 +189,14 @@ def _on_ccd(
 
 def _deepest(
     row: NDArray[Any], index: NDArray[Any], exposure: NDArray[Any], depth: NDArray[Any]
-) -> NDArray[np.int64]:
-    """The pairs to keep, one per object and exposure, sorted by object, then by CCD."""
+) -> tuple[NDArray[np.int64], int]:
+    """The pairs to keep, one per object and exposure, sorted by object, then by CCD.
+
+    With them the number of objects that lose a pair.
+    """
     # Rounding errors do not choose the CCD: of two as deep, the first one is taken.
     order = np.lexsort((index, -np.round(depth, 3), exposure, row))
     first = np.ones(len(order), dtype=bool)
     first[1:] = (row[order][1:] != row[order][:-1]) | (exposure[order][1:] != exposure[order][:-1])
     kept = order[first]
-    sequence: NDArray[np.int64] = kept[np.lexsort((index[kept], row[kept]))]
-    return sequence
+    return kept[np.lexsort((index[kept], row[kept]))], len(np.unique(row[order[~first]]))

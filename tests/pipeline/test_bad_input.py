@@ -149,6 +149,28 @@ def test_an_exposure_that_is_named_twice_counts_once(broken):
     np.testing.assert_array_equal(whole["N_EPOCH"], [len(names) for names in seen])
 
 
+def test_overlapping_ccds_are_told(broken, tmp_path):
+    """Two CCDs of one exposure at one place: every object counts once, and the tile says so."""
+    config, _ = broken
+    image = Path(config.inputs.image.format(number="2100006"))
+    whole = image.read_bytes()
+    with fits.open(image, mode="update") as hdus:
+        first, second = hdus[1].header, hdus[2].header
+        for key in ("CRPIX1", "CRPIX2"):
+            second[key] = first[key] + 0.25
+    try:
+        run(replace(config, out=tmp_path / "run"), workers=1)
+    finally:
+        image.write_bytes(whole)
+    found = open_run(tmp_path / "run")
+    tile = next(outcome for outcome in found.outcomes if outcome.name == "tile 000-000")
+    assert re.search(r"\d+ objects lie on several CCDs of one exposure; .* farther", tile.message)
+    final = found.catalogue()
+    for names in np.asarray(final["EPOCHS"]):
+        exposures = [name.split("-")[0] for name in names.split()]
+        assert len(set(exposures)) == len(exposures)
+
+
 def test_a_repaired_file_is_taken_up(broken, tmp_path):
     config, _ = broken
     weight = Path(config.inputs.weight.format(number="2100001"))

@@ -127,6 +127,7 @@ def test_an_exposure_counts_once_with_the_deeper_ccd():
     ra, dec = first.wcs.pixel_to_sky(x, np.full(3, 150.0))
     found = find_epochs(ra, dec, [first, second, other])
     assert list(found.n_epoch) == [2, 2, 2]
+    assert found.n_twice == 2  # at 155 and 195; the second CCD begins at 150
     assert list(found.ccd_index) == [0, 2, 1, 2, 0, 2]
     assert np.isclose(found.x[2], 45)
 
