@@ -84,7 +84,16 @@ def _survey(config: Path, out: Path | None) -> SurveyConfig:
 
     from purepipe.pipeline import load_survey
 
-    survey = load_survey(config)
+    try:
+        survey = load_survey(config)
+    except ConfigError as error:
+        from purepipe.shapepipe.check import count_mistakes
+
+        others = count_mistakes(config) - 1
+        if others > 0:
+            error.remedy = f"{error.remedy or ''} Mistakes beside it: {others}; see them all with"
+            error.remedy += f" purepipe check {config}."
+        raise
     return survey if out is None else replace(survey, out=out.resolve())
 
 

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from purepipe import __version__
-from purepipe.cli import ORIGINALS, TOOLS, app
+from purepipe.cli import ORIGINALS, TOOLS, _survey, app
+from purepipe.errors import ConfigError
 
 runner = CliRunner()
 
@@ -111,3 +112,13 @@ def test_simulate_run_status_report(tmp_path):
     assert again.returncode == 0
     assert "catalogue" in again.stdout
     assert purepipe("simulate", str(out), "--config", str(recipe), "-j", "1").returncode == 2
+
+
+def test_the_first_of_several_mistakes_says_that_there_are_more(tmp_path):
+    path = tmp_path / "survey.toml"
+    path.write_text('seed = "a"\nblok_size = 3\n[run]\ntimeout = -1\n')
+    with pytest.raises(ConfigError, match=r"Mistakes beside it: 2; see them all with purepipe che"):
+        _survey(path, None)
+    path.write_text("blok_size = 3\n")
+    with pytest.raises(ConfigError, match=r"Did you mean 'block_size'\?$"):
+        _survey(path, None)

@@ -81,6 +81,8 @@ class RunDifference:
         Those that differ, the most moved first.
     other_columns
         Columns that one run alone has.
+    versions
+        Of the code that made the catalogues, where their headers tell it.
     """
 
     keys: tuple[tuple[str, Any, Any], ...]
@@ -90,6 +92,7 @@ class RunDifference:
     columns: tuple[ColumnChange, ...]
     flags: tuple[FlagChange, ...]
     other_columns: tuple[str, ...]
+    versions: tuple[str, str] = ("", "")
 
     @property
     def identical(self) -> bool:
@@ -142,6 +145,7 @@ def compare_catalogues(
         columns=tuple(sorted(columns, key=_rank, reverse=True)),
         flags=tuple(sorted(flags, key=lambda change: -(change.gained + change.lost))),
         other_columns=tuple(sorted(set(a.colnames) ^ set(b.colnames))),
+        versions=(str(a.meta.get("PIPEVERS", "")), str(b.meta.get("PIPEVERS", ""))),
     )  # fmt: skip
 
 
@@ -186,6 +190,8 @@ def difference_lines(difference: RunDifference) -> list[str]:
     d = difference
     lines = [f"configuration: {len(d.keys)} keys differ"]
     lines += [f"  {key}: {a!r} -> {b!r}" for key, a, b in d.keys]
+    if d.versions[0] != d.versions[1]:
+        lines.append(f"purepipe: {' -> '.join(text or 'unknown' for text in d.versions)}")
     lines.append(f"objects: {d.common:,} in both, {d.only_a:,} only in A, {d.only_b:,} only in B")
     if d.other_columns:
         lines.append(f"columns of one run alone: {', '.join(d.other_columns)}")

@@ -62,6 +62,11 @@ def check(files: Sequence[Path]) -> list[Finding]:
     return found
 
 
+def count_mistakes(path: Path) -> int:
+    """Number of mistakes in a configuration file and in those that it names."""
+    return sum(item.level == "error" for item in check([path]))
+
+
 def _check_one(path: Path, followed: bool) -> tuple[list[Finding], list[tuple[Path, bool]]]:
     """Findings about one file, and the files it names, with whether to follow those further."""
     kind = path.suffix.casefold()

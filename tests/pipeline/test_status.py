@@ -37,6 +37,7 @@ from purepipe.pipeline.capsule import CAPSULE, first_difference, read_capsule
 from purepipe.pipeline.compare import differing_keys
 from purepipe.pipeline.cost import DEFAULT_COSTS, fit_costs, unit_size
 from purepipe.pipeline.guards import guard_lines
+from purepipe.pipeline.keys import code_version
 from purepipe.pipeline.progress import Silent
 from purepipe.pipeline.status import duration
 from purepipe.pipeline.store import (
@@ -388,6 +389,10 @@ def test_a_difference_of_two_runs_on_disk(finished, tmp_path):
     path = tmp_path / "run/catalogue/final_cat.fits"
     table = read_table(path)
     table["SPREAD_MODEL"] = np.asarray(table["SPREAD_MODEL"]) + 1.0
+    table.meta["PIPEVERS"] = "9.9+another"
     write_table(path, table)
-    (change,) = compare_runs(config.out, tmp_path / "run").columns
+    difference = compare_runs(config.out, tmp_path / "run")
+    (change,) = difference.columns
     assert change.name == "SPREAD_MODEL"
+    lines = difference_lines(difference)
+    assert f"purepipe: {code_version()} -> 9.9+another" in lines
