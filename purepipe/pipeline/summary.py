@@ -6,11 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from purepipe.config import SurveyConfig
-from purepipe.pipeline.failures import failure_lines, wrapped
+from purepipe.pipeline.endings import failure_lines, remark_lines, wrapped
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome, StepRecord
-
-_REMARKS = 10  # shown
 
 
 def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]]:
@@ -50,15 +48,7 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
             f"  {kind:<10}{total.step:<11}{total.what:<9}{total.n_in:>12,}{total.n_out:>12,}"
             f"{total.seconds:>10.1f}"
         )
-    lines += failure_lines(outcomes)
-    remarks = [outcome for outcome in outcomes if outcome.done and outcome.message]
-    if remarks:
-        lines += ["", f"remarks: {len(remarks)}"]
-        for o in remarks[:_REMARKS]:
-            lines += wrapped(f"{o.name}: {o.message}")
-        if len(remarks) > _REMARKS:
-            lines.append(f"  ... and {len(remarks) - _REMARKS} more")
-    return lines
+    return [*lines, *failure_lines(outcomes), *remark_lines(outcomes)]
 
 
 def guard_text(guards: Iterable[str]) -> list[str]:

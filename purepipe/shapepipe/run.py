@@ -15,8 +15,8 @@ from typing import Any
 from purepipe.config.fields import to_mapping
 from purepipe.errors import ConfigError, ExitCode, PurepipeError
 from purepipe.io.atomic import write_text
+from purepipe.pipeline.endings import failure_lines
 from purepipe.pipeline.executors import cpu_count
-from purepipe.pipeline.failures import failure_lines
 from purepipe.pipeline.progress import Progress, Silent
 from purepipe.pipeline.store import Outcome
 from purepipe.shapepipe import history
