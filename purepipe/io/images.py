@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError, PurepipeError
 from purepipe.io.atomic import atomic_write
+from purepipe.io.compressed_rows import compressed_rows
 from purepipe.io.layout import (
     BLOCK,
     HDULayout,
@@ -203,6 +204,11 @@ def section_of(
     plain = item.kind == "image" and not item.scaled and item.bitpix in STORED
     if plain and isinstance(file.stream, BufferedReader):  # not one that unpacks gzip
         return _native(_stored_section(file, item, (y0, y1), (x0, x1), nx))
+    if item.kind == "compressed image":
+        with damage_named(file.path, item):
+            rows = compressed_rows(file.stream, item, y0, y1)
+        if rows is not None:
+            return _native(rows[:, x0:x1])
     with hdu_of(file, item) as opened:
         extra = (0,) * (len(item.shape) - 2)
         return _native(opened.section[(*extra, slice(y0, y1), slice(x0, x1))])

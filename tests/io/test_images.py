@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 
 from purepipe.errors import DataError, InputFileError
+from purepipe.io import images
 from purepipe.io.images import (
     list_ccds,
     open_fits,
@@ -259,6 +260,44 @@ def test_a_section_is_a_part_of_the_image(tmp_path, name, columns, blank):
         np.testing.assert_array_equal(section, image[11:31, columns[0] : columns[1]])
     with open_rows(tmp_path / name, 1) as opened:
         np.testing.assert_array_equal(opened.read(11, 31), read_image(tmp_path / name, 1)[0][11:31])
+
+
+@pytest.mark.parametrize("tile", [(1, 40), (7, 40), (32, 40), (60, 40), (20, 20)])
+@pytest.mark.parametrize("method", ["GZIP_1", "GZIP_2", "RICE_1"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4"])
+def test_some_rows_of_a_compressed_image(tmp_path, dtype, method, tile):
+    image = np.random.default_rng(4).integers(0, 200, IMAGE.shape).astype(dtype)
+    if dtype != "u1":
+        image[::7] -= 30000
+    packed = fits.CompImageHDU(image, compression_type=method, tile_shape=tile, name="MASK")
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(IMAGE), packed]).writeto(tmp_path / "a.fits")
+    for y0, y1, x0, x1 in ((0, 60, 0, 40), (31, 33, 5, 40), (59, 60, 0, 1), (0, 1, 39, 40)):
+        section = read_section(tmp_path / "a.fits", "MASK", y0, y1, x0, x1)
+        np.testing.assert_array_equal(section, image[y0:y1, x0:x1])
+        assert section.dtype == np.dtype(dtype)
+        assert section.flags.writeable
+
+
+def test_masks_are_unpacked_without_the_library(tmp_path, monkeypatch):
+    mask = np.random.default_rng(4).integers(0, 2000, IMAGE.shape).astype(np.int16)
+    write_image(tmp_path / "a.fits", mask, compress=True)
+    monkeypatch.setattr(images, "hdu_of", None)
+    np.testing.assert_array_equal(
+        read_section(tmp_path / "a.fits", None, 30, 40, 3, 9), mask[30:40, 3:9]
+    )
+
+
+def test_a_damaged_tile_is_named(tmp_path):
+    mask = np.random.default_rng(4).integers(0, 2000, (96, 40)).astype(np.int16)
+    write_image(tmp_path / "a.fits", mask, compress=True)
+    content = bytearray((tmp_path / "a.fits").read_bytes())
+    second = content.index(b"\x1f\x8b", content.index(b"\x1f\x8b") + 2)
+    content[second + 40] ^= 0xFF
+    (tmp_path / "a.fits").write_bytes(content)
+    whole = read_section(tmp_path / "a.fits", None, 0, 32, 0, 40)
+    np.testing.assert_array_equal(whole, mask[:32])
+    with pytest.raises(InputFileError, match=r"HDU cannot be decoded.*damaged; fetch or write"):
+        read_section(tmp_path / "a.fits", None, 30, 40, 0, 40)
 
 
 def test_a_file_that_becomes_shorter(tmp_path):
