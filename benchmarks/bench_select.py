@@ -4,13 +4,14 @@ Simulates one CCD per combination of seeing, star density, galaxy density and de
 SExtractor's binary, and prints for both selections: number of stars, purity (share of true
 stars), completeness of the clean stars (S/N above 50, unsaturated, unflagged, and less than 3 %
 of foreign light within two FWHM), and of all unsaturated stars with S/N above 50. Times conditions
-on a table beside NumPy, too.
+on a table beside NumPy, too. With --psf, shows what crowded and deblended stars do to a PSF model.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import logging
 import subprocess
 import tempfile
 import time
@@ -31,10 +32,14 @@ from purepipe.config.simulate import (
     SimulateConfig,
     StarFieldConfig,
 )
+from purepipe.config.survey import CCDConfig
+from purepipe.detect import extract
 from purepipe.errors import AlgorithmError
+from purepipe.psf import adaptive_moments, fit_psf, psf_at
 from purepipe.select.evaluate import select
 from purepipe.select.mode import mode
 from purepipe.select.stars import find_stars
+from purepipe.simulate import TruePSF
 from purepipe.simulate.sky import make_objects
 from purepipe.simulate.survey import simulate_ccd
 
@@ -52,8 +57,22 @@ def simulate_catalogue(
     seeing: float, stars: float, galaxies: float, zero_point: float, *, kind: str, seed: int
 ) -> Table:
     """Detections of one CCD with the columns TRUE_STAR (1, 0; -1 nothing there) and FOREIGN."""
+    config = field_config(seeing, stars, galaxies, zero_point, kind=kind, seed=seed)
+    objects = make_objects(config, 0)
+    exposure = simulate_ccd(config, 2100001, 0, objects=objects)
+    flags = np.where(exposure.flags & ~512, exposure.flags, 0).astype(np.int32)
+    with tempfile.TemporaryDirectory() as folder:
+        table = detect(Path(folder), np.asarray(exposure.image), flags, zero_point)
+    x, y = exposure.wcs.sky_to_pixel(objects["ra"], objects["dec"])
+    return add_truth(table, objects, np.nan_to_num(np.column_stack([x, y]), nan=-1e6), seeing)
+
+
+def field_config(
+    seeing: float, stars: float, galaxies: float, zero_point: float, *, kind: str, seed: int
+) -> SimulateConfig:
+    """A survey of one CCD."""
     radius, scatter, brightest = GALAXIES[kind]
-    config = SimulateConfig(
+    return SimulateConfig(
         seed=seed, fields=1, exposures=1, ccds=1, dither=0, minimum_separation=0,
         galaxies=GalaxyConfig(
             density=galaxies, half_light_radius=radius, size_scatter=scatter,
@@ -63,13 +82,6 @@ def simulate_catalogue(
         seeing=SeeingConfig(fwhm=seeing, scatter=0),
         camera=CameraConfig(zero_point=zero_point, zero_point_scatter=0),
     )  # fmt: skip
-    objects = make_objects(config, 0)
-    exposure = simulate_ccd(config, 2100001, 0, objects=objects)
-    flags = np.where(exposure.flags & ~512, exposure.flags, 0).astype(np.int32)
-    with tempfile.TemporaryDirectory() as folder:
-        table = detect(Path(folder), np.asarray(exposure.image), flags, zero_point)
-    x, y = exposure.wcs.sky_to_pixel(objects["ra"], objects["dec"])
-    return add_truth(table, objects, np.nan_to_num(np.column_stack([x, y]), nan=-1e6), seeing)
 
 
 def detect(folder: Path, image: np.ndarray, flags: np.ndarray, zero_point: float) -> Table:
@@ -178,6 +190,41 @@ def time_expressions(rows: int = 100_000, repeat: int = 30) -> None:
         print(f"{text:60s}{ours:7.3f}{numpy:7.3f}{ours / numpy:6.2f}")
 
 
+PSF_FIELDS = ((1.0, 6), (0.7, 6), (0.7, 30), (0.7, 100), (1.3, 30), (1.3, 100))
+
+
+def compare_psfs(ccds: int, positions: int = 60) -> None:
+    """Print the errors of PSF models of the stars without and with crowded and deblended ones."""
+    logging.disable(logging.WARNING)
+    steps, limits = CCDConfig(), (0.0, StarConfig().neighbour_light)
+    print("seeing stars/arcmin2 | n, rms error of e, mean and rms of T (0.001):", *limits)
+    total = np.zeros((2, 2))
+    for seeing, stars in PSF_FIELDS:
+        found = np.zeros((2, 4))
+        for seed in range(1, ccds + 1):
+            config = field_config(seeing, stars, 20, 31.5, kind="normal", seed=seed)
+            exposure = simulate_ccd(config, 2100001, 0, objects=make_objects(config, 0))
+            table = extract(exposure, steps.detect).table
+            table.meta |= {"SEXSATLV": SATURATION, "SEXBKGND": SKY}
+            rng = np.random.default_rng(seed)
+            x, y = rng.uniform(50, np.array(exposure.shape[::-1]) - 50, (positions, 2)).T
+            true = TruePSF.from_config(config)
+            pairs = zip(x, y, strict=True)
+            truth = adaptive_moments(np.array([true.draw(2100001, 0, *pair) for pair in pairs]))
+            for row, limit in enumerate(limits):
+                chosen = find_stars(table, StarConfig(neighbour_light=limit)).fit
+                psf = psf_at(fit_psf(table[chosen], steps.psf), x, y)
+                shape = np.hypot(psf.e1 - truth.g1, psf.e2 - truth.g2) / np.sqrt(2)
+                size = (psf.sigma / truth.sigma) ** 2 - 1
+                found[row] += chosen.sum(), np.mean(shape**2), size.mean(), np.mean(size**2)
+        found /= ccds
+        total += found[:, [1, 3]] / len(PSF_FIELDS)
+        cells = [f"{n:5.0f} {1e3 * e2**0.5:6.2f} {1e3 * mean:7.2f} {1e3 * t2**0.5:6.2f}"
+                 for n, e2, mean, t2 in found]  # fmt: skip
+        print(f"{seeing:6.1f} {stars:13g} | " + " | ".join(cells), flush=True)
+    print("all: rms error of e, rms of T:", *(1e3 * np.sqrt(total)).round(2).tolist())
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
@@ -195,14 +242,19 @@ def main() -> None:
                         help="0: no star that FLAGS call crowded or deblended")  # fmt: skip
     parser.add_argument("--expressions", action="store_true", help="time expressions only")
     add_json_option(parser)
+    parser.add_argument("--psf", type=int, metavar="CCDS", default=0,
+                        help="compare PSF models instead, with so many CCDs per field")  # fmt: skip
     args = parser.parse_args()
+    if args.psf:
+        compare_psfs(args.psf)
+        return
     time_expressions()
     if args.expressions:
         return
     print(
         "seeing stars  gal   zp |    n purity  clean    all   ms | tutorial: n purity  clean    all"
     )
-    totals, spent = {seeing: np.zeros((2, 4)) for seeing in args.seeing}, []
+    totals, spent = {seeing: np.zeros((2, 6)) for seeing in args.seeing}, []
     grid = itertools.product(args.seeing, args.stars, args.galaxies, args.zero_points)
     for k, (seeing, stars, galaxies, zero_point) in enumerate(grid):
         table = simulate_catalogue(
@@ -219,25 +271,25 @@ def main() -> None:
         cells = []
         for row, selected in enumerate((chosen, tutorial_selection(table))):
             n, purity, clean, everything = score(table, selected)
-            n_clean = true_samples(table)[0]
-            totals[seeing][row] += (
-                n,
-                np.nan_to_num(purity) * n,
-                n_clean.sum(),
-                selected[n_clean].sum(),
-            )
+            totals[seeing][row] += (n, np.nan_to_num(purity) * n, *(
+                count for sample in true_samples(table)
+                for count in (sample.sum(), selected[sample].sum())
+            ))  # fmt: skip
             cells.append(f"{n:4d} {purity:6.3f} {clean:6.3f} {everything:6.3f}")
         print(f"{seeing:6.1f} {stars:5g} {galaxies:4g} {zero_point:4.1f} | {cells[0]} "
               f"{seconds * 1e3:4.0f} |     {cells[1]}", flush=True)  # fmt: skip
     shares = {}
     for seeing, total in totals.items():
-        (n, pure, clean, found), (n2, pure2, clean2, found2) = total
-        print(f"{seeing:6.1f} all           | {n:4.0f} {pure / n:6.4f} {found / clean:6.4f}"
-              f"             |     {n2:4.0f} {pure2 / n2:6.4f} {found2 / clean2:6.4f}")  # fmt: skip
+        cells = [f"{n:4.0f} {pure / n:6.4f} {found / clean:6.4f} {found_all / every:6.4f}"
+                 for n, pure, clean, found, every, found_all in total]  # fmt: skip
+        print(f"{seeing:6.1f} all           | {cells[0]}      |     {cells[1]}")
     everywhere = sum(totals.values())
-    for name, (n, pure, clean, found) in zip(("purepipe", "tutorial"), everywhere, strict=True):
+    for name, (n, pure, clean, found, every, found_all) in zip(
+        ("purepipe", "tutorial"), everywhere, strict=True
+    ):
         shares[name] = pure / n, found / clean
-        print(f"{name}: purity {pure / n:.4f} of {n:.0f}, completeness {found / clean:.4f}")
+        print(f"{name}: purity {pure / n:.4f} of {n:.0f}, completeness {found / clean:.4f} of clean"
+              f" stars, {found_all / every:.4f} of all")  # fmt: skip
     (purity, complete), (other_purity, other_complete) = shares["purepipe"], shares["tutorial"]
     agreement = f"purity {purity:.3f}, completeness of clean stars {complete:.2f}"
     agreement += f" (ShapePipe's recipe: {other_purity:.3f}, {other_complete:.2f})"
