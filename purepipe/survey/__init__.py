@@ -16,6 +16,8 @@ from purepipe.survey.numbering import (
     number_string,
     numbering_pattern,
     split_unit_name,
+    tile_at,
+    tile_centre,
     tile_id,
     unit_name,
 )
@@ -59,6 +61,8 @@ __all__ = [
     "split_exposure",
     "split_unit_name",
     "tile_area",
+    "tile_at",
+    "tile_centre",
     "tile_id",
     "touches",
     "unit_name",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import PurePath
@@ -112,7 +113,53 @@ def tile_id(number: str) -> float:
     ConfigError
         The number is not of two groups of digits.
     """
+    return float(".".join(_groups(number)))
+
+
+def tile_centre(number: str) -> tuple[float, float]:
+    """Right ascension and declination (degrees) of the centre of a tile of UNIONS (CFIS).
+
+    Tile ``"iii-jjj"`` lies at declination jjj / 2 - 90 and right ascension (iii / 2) / cos(dec):
+    rows of tiles of half a degree.
+
+    Raises
+    ------
+    ConfigError
+        The number is not of two groups of digits, or there is no such tile.
+    """
+    i, j = (int(group) for group in _groups(number))
+    dec = j / 2 - 90
+    width = math.cos(math.radians(dec))
+    if not (abs(dec) <= 90 and i / 2 < 360 * width):
+        raise ConfigError(
+            "there is no such tile", got=repr(number),
+            allowed="declination jjj / 2 - 90 within -90 to 90, right ascension below 360",
+        )  # fmt: skip
+    return i / 2 / width, dec
+
+
+def tile_at(ra: float, dec: float) -> str:
+    """The tile of UNIONS (CFIS) whose centre is near a position (degrees): ``"231-285"``.
+
+    The inverse of `tile_centre` at its positions. Tiles overlap: near their edges several of them
+    hold a position, see ``purepipe find``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such position.
+    """
+    if not (math.isfinite(ra) and -90 <= dec <= 90):
+        raise ConfigError("not a position on the sky", got=(ra, dec),
+                          allowed="right ascension and declination in degrees")  # fmt: skip
+    j = round(2 * (dec + 90))
+    width = math.cos(math.radians(j / 2 - 90))
+    i = round(2 * (ra % 360) * width)
+    return f"{i if i < 720 * width else 0:03d}-{j:03d}"
+
+
+def _groups(number: str) -> list[str]:
     groups = re.findall(r"\d+", number)
     if len(groups) != 2:
         raise ConfigError("not the number of a tile", got=repr(number), allowed="such as 051-231")
-    return float(".".join(groups))
+    return groups

@@ -1,5 +1,7 @@
 """Numbers in file names."""
 
+import math
+
 import pytest
 
 from purepipe.errors import ConfigError, InputFileError
@@ -8,6 +10,8 @@ from purepipe.survey import (
     number_string,
     numbering_pattern,
     split_unit_name,
+    tile_at,
+    tile_centre,
     tile_id,
     unit_name,
 )
@@ -59,3 +63,29 @@ def test_tile_id():
     assert tile_id("051-231") == 51.231
     with pytest.raises(ConfigError, match="not the number of a tile"):
         tile_id("51")
+
+
+def test_the_grid_of_tiles():
+    ra, dec = tile_centre("231-285")
+    assert (round(ra, 4), dec) == (189.7295, 52.5)
+    assert tile_centre("CFIS.000.180.r") == (0.0, 0.0)
+    for j in range(1, 360, 7):
+        width = math.cos(math.radians(j / 2 - 90))
+        for i in range(0, math.ceil(720 * width), 13):
+            number = f"{i:03d}-{j:03d}"
+            assert tile_at(*tile_centre(number)) == number
+    assert tile_at(189.9, 52.6) == "231-285"
+    assert tile_at(359.99, 0.1) == tile_at(-0.01, 0.1) == "000-180"
+    assert tile_at(0.0, 90.0) == "000-360"
+    assert tile_centre("000-360") == (0.0, 90.0)
+
+
+def test_places_off_the_grid():
+    for wrong in ("000-361", "720-180", "439-285"):
+        with pytest.raises(ConfigError, match=r"there is no such tile .*below 360"):
+            tile_centre(wrong)
+    with pytest.raises(ConfigError, match="not the number of a tile"):
+        tile_centre("51")
+    for place in ((math.nan, 0.0), (10.0, 90.5)):
+        with pytest.raises(ConfigError, match="not a position on the sky"):
+            tile_at(*place)
