@@ -71,6 +71,8 @@ def _import_array_functions() -> None:
 
 _import_array_functions()
 
+from purepipe._linked import SUPPORTED, LinkedCompiler  # noqa: E402
+
 
 def kernel(function: F) -> F:
     """Compile `function` strictly: IEEE order of operations, no GIL, cached on disk."""
@@ -80,12 +82,9 @@ def kernel(function: F) -> F:
 def inner_kernel(function: F) -> F:
     """Compile `function` like `kernel`, for calls from other kernels only.
 
-    It has no entry from Python, which saves much of the compilation of functions whose arguments
-    are tuples of arrays.
+    It has no entry from Python and no machine code of its own: it is compiled with its callers.
     """
-    without_entry: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    decorate = numba.njit(nogil=True, error_model="numpy", cache=True, **without_entry)
-    return cast(F, decorate(function))
+    return _linked(function)
 
 
 def lean_kernel(function: F) -> F:
@@ -95,13 +94,20 @@ def lean_kernel(function: F) -> F:
     of the caller. Small functions that read many arrays from tuples take half the time. One that
     allocates does not compile, and neither does one that calls such a function.
     """
-    without_entry: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    decorate = numba.njit(nogil=True, error_model="numpy", cache=True, **without_entry)
-    return cast(F, decorate(function))
+    return _linked(function, _nrt=False)
 
 
 def fast_kernel(function: F) -> F:
-    """Compile `function` with reordered sums and fused multiply-adds; inputs must be finite."""
-    flags = {"reassoc", "contract", "nsz", "arcp", "afn"}
-    decorate = numba.njit(nogil=True, error_model="numpy", cache=True, fastmath=flags)
-    return cast(F, decorate(function))
+    """Compile `function` like `inner_kernel`, with reordered sums and fused multiply-adds.
+
+    Its inputs must be finite.
+    """
+    return _linked(function, fastmath={"reassoc", "contract", "nsz", "arcp", "afn"})
+
+
+def _linked(function: F, **options: Any) -> F:
+    """Compile `function` for links; what its callers keep on disk contains it."""
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    if SUPPORTED:
+        options["pipeline_class"] = LinkedCompiler
+    return cast(F, numba.njit(nogil=True, error_model="numpy", **options)(function))

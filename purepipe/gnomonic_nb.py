@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 Values = NDArray[np.float64]
 
@@ -16,7 +16,7 @@ _MOST_HALVINGS = 10
 _ROUNDING = 1e4
 
 
-@kernel
+@inner_kernel
 def distorted(
     x: float, y: float, plane: Values, radial: Values
 ) -> tuple[float, float, float, float, float, float]:

@@ -67,3 +67,29 @@ def test_kernels_compiled_now_and_kernels_from_the_cache_give_the_same_bits(tmp_
     first = run(FITS, NUMBA_CACHE_DIR=str(tmp_path))
     assert any(tmp_path.rglob("*.nbc"))
     assert run(FITS, NUMBA_CACHE_DIR=str(tmp_path)) == first
+
+
+CALLER = """
+from purepipe._jit import inner_kernel, kernel
+
+@inner_kernel
+def _doubled(x):
+    return 2 * x
+
+@kernel
+def quadrupled(x):
+    return _doubled(_doubled(x))
+"""
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_what_only_kernels_call_is_kept_with_its_callers(tmp_path, supported):
+    """Also by versions of numba whose compiler is not the one that is known here."""
+    (tmp_path / "caller.py").write_text(CALLER)
+    change = "" if supported else "import purepipe._linked as m; m.SUPPORTED = False; "
+    code = f"{change}import caller; print(caller.quadrupled(3))"
+    for _ in range(2):
+        assert run(code, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(tmp_path)) == "12"
+    assert [path.name.split(".")[1].split("-")[0] for path in tmp_path.rglob("*.nbc")] == [
+        "quadrupled"
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel, lean_kernel
+from purepipe._jit import inner_kernel, kernel, lean_kernel
 from purepipe.detect.ellipse_nb import measure_auto, measure_petro
 from purepipe.detect.growth_nb import growth_curve, radius_of_flux
 from purepipe.detect.pixels_nb import (
@@ -37,7 +37,7 @@ Number = Any  # single and double precision meet on purpose
 Record = Any  # one element of a structured array
 
 
-@kernel
+@inner_kernel
 def aperture_flux(
     plane: Plane,
     mask: Mask,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.detect.records_nb import BIG
 from purepipe.detect.weight_nb import NONE, gather
 
@@ -83,7 +83,7 @@ def mesh_rows(
                 maps[2, row, column], maps[3, row, column] = level, sigma
 
 
-@kernel
+@inner_kernel
 def _binnings(values: Array, variances: Array, kind: int) -> tuple[Binning, Binning]:
     """Histogram levels of the values and of their variances, from moments clipped at 2 sigma."""
     n = values.size
@@ -121,7 +121,7 @@ def _binnings(values: Array, variances: Array, kind: int) -> tuple[Binning, Binn
     return _binning(m, mean, sigma), _binning(vm, vmean, vsigma)
 
 
-@kernel
+@inner_kernel
 def _moments(values: Array) -> tuple[float, float]:
     s1 = s2 = 0.0
     for i in range(values.size):
@@ -131,7 +131,7 @@ def _moments(values: Array) -> tuple[float, float]:
     return _mean_sigma(values.size, s1, s2)
 
 
-@kernel
+@inner_kernel
 def _mean_sigma(n: int, s1: float, s2: float) -> tuple[float, float]:
     if n == 0:
         return 0.0, 0.0
@@ -140,7 +140,7 @@ def _mean_sigma(n: int, s1: float, s2: float) -> tuple[float, float]:
     return mean, math.sqrt(square) if square > 0 else 0.0
 
 
-@kernel
+@inner_kernel
 def _binning(n: int, mean: float, sigma: float) -> Binning:
     """Number of histogram levels, their width and the value of level zero."""
     levels = min(MAX_LEVELS, int(math.sqrt(2.0 / PI) * 5 / 4 * n + 1))
@@ -150,7 +150,7 @@ def _binning(n: int, mean: float, sigma: float) -> Binning:
     return levels, scale, np.float32(mean - 5 * sigma)
 
 
-@kernel
+@inner_kernel
 def _bins(values: Array, binning: Binning, out: Array) -> None:
     """Histogram level of each value; the number of levels for values outside."""
     levels, scale, zero = binning
@@ -162,7 +162,7 @@ def _bins(values: Array, binning: Binning, out: Array) -> None:
         out[i] = np.int32(t) if (t > np.float32(-1)) & (t < top) else np.int32(levels)
 
 
-@kernel
+@inner_kernel
 def _count(
     values: Array,
     variances: Array,
@@ -187,7 +187,7 @@ def _count(
         counts[1, bins[i]] += 1
 
 
-@kernel
+@inner_kernel
 def _mode(counts: Array, binning: Binning, sums: Array) -> tuple[Number, Number]:
     """Mode and dispersion by iterated clipping of a histogram.
 
@@ -230,7 +230,7 @@ def _mode(counts: Array, binning: Binning, sums: Array) -> tuple[Number, Number]
     return np.float32(value), np.float32(sigma * scale)
 
 
-@kernel
+@inner_kernel
 def _range_median(counts: Array, below: Array, low: int, high: int) -> float:
     """Median of the levels `low` to `high`; `below` holds the counts below each level.
 
@@ -287,7 +287,7 @@ def fill_bad_meshes(maps: Array) -> None:
                 maps[k, j, i] = np.float32(sums[k] / np.float32(n)) if n else empty
 
 
-@kernel
+@inner_kernel
 def window_median(values: Array, j: int, i: int, hy: int, hx: int, ordered: Array) -> Number:
     """Median of a window of a float32 map; the mean of the middle two for an even number."""
     n = 0
@@ -325,7 +325,7 @@ def filter_maps(
     return new_level, new_sigma
 
 
-@kernel
+@inner_kernel
 def second_derivatives(values: Array, out: Array) -> None:
     """Second derivatives over six of a natural spline through evenly spaced values, float32."""
     n = values.size
@@ -379,7 +379,7 @@ def spline_rows(
         _spline_row(nodes, bends, bw, fractions, out[y - first])
 
 
-@kernel
+@inner_kernel
 def _row_nodes(level: Array, curvature: Array, bh: int, y: int, nodes: Array) -> None:
     ny = level.shape[0]
     if ny == 1:
@@ -398,7 +398,7 @@ def _row_nodes(level: Array, curvature: Array, bh: int, y: int, nodes: Array) ->
         )
 
 
-@kernel
+@inner_kernel
 def _row_fractions(bw: int, nx: int, out: Array) -> None:
     """Place of each column between its two nodes, accumulated in single precision."""
     step = np.float32(1.0 / bw)
@@ -411,7 +411,7 @@ def _row_fractions(bw: int, nx: int, out: Array) -> None:
         t = np.float32(t + step)
 
 
-@kernel
+@inner_kernel
 def _spline_row(nodes: Array, bends: Array, bw: int, fractions: Array, out: Array) -> None:
     nx = nodes.size
     if nx == 1:

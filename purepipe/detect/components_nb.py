@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
@@ -21,7 +21,7 @@ BORDER, DEBLENDING_OVERFLOW, MEMORY_OVERFLOW = 8, 64, 128
 ENDLESS = 1 << 62  # a pixel stack without limit
 
 
-@kernel
+@inner_kernel
 def _root(parent: Array, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -227,7 +227,7 @@ def renumber_in_place(numbers: Array, objects: Array, source: Array) -> None:
                     numbers[y, x] = row + 1
 
 
-@kernel
+@inner_kernel
 def scan(
     ids: Array, count: int, px: Array, py: Array, min_area: int, out: Array, ends: Array
 ) -> int:
@@ -244,7 +244,7 @@ def scan(
     return scan_holding(ids, count, px, py, min_area, out, ends, ENDLESS, notes, closings)
 
 
-@kernel
+@inner_kernel
 def scan_holding(
     ids: Array,
     count: int,
@@ -353,7 +353,7 @@ def scan_holding(
     return emitted
 
 
-@kernel
+@inner_kernel
 def _cut_largest(stack: Array, store: Array, ids: Array, follow: Array, notes: Array) -> int:
     """Leave only the first pixel of the longest list, of equal ones the first; return the loss.
 
@@ -381,20 +381,20 @@ def _cut_largest(stack: Array, store: Array, ids: Array, follow: Array, notes: A
     return int(longest - 1)
 
 
-@kernel
+@inner_kernel
 def _push(states: Array, depth: int, state: int) -> int:
     states[depth + 1] = state
     return depth + 1
 
 
-@kernel
+@inner_kernel
 def _save(stack: Array, top: int, store: Array) -> None:
     """Keep the list of an object at its start column until the next line."""
     for k in range(3):
         store[stack[top, 3], k] = stack[top, k]
 
 
-@kernel
+@inner_kernel
 def _open(stack: Array, top: int, first: int, last: int, size: int, start: int) -> int:
     """Put an object on the stack, at `top`."""
     stack[top, 0] = first
@@ -405,7 +405,7 @@ def _open(stack: Array, top: int, first: int, last: int, size: int, start: int) 
     return top
 
 
-@kernel
+@inner_kernel
 def _append(stack: Array, top: int, first: int, last: int, size: int, follow: Array) -> None:
     """Append a list of pixels to the object on the stack."""
     if size == 0:
@@ -418,7 +418,7 @@ def _append(stack: Array, top: int, first: int, last: int, size: int, follow: Ar
     stack[top, 2] += size
 
 
-@kernel
+@inner_kernel
 def _emit(first: int, ids: Array, follow: Array, out: Array, written: int) -> int:
     i = first
     while i >= 0:
@@ -428,7 +428,7 @@ def _emit(first: int, ids: Array, follow: Array, out: Array, written: int) -> in
     return written
 
 
-@kernel
+@inner_kernel
 def deblend(
     px: Array,
     py: Array,
@@ -479,7 +479,7 @@ def deblend(
     return 1, True
 
 
-@kernel
+@inner_kernel
 def _find_summits(px: Array, py: Array, values: Array, summits: Array) -> int:
     """Mark the local maxima of a component, of equal neighbours the first; return their number."""
     n = px.size
@@ -503,7 +503,7 @@ def _find_summits(px: Array, py: Array, values: Array, summits: Array) -> int:
     return count
 
 
-@kernel
+@inner_kernel
 def _grow_tree(
     px: Array,
     py: Array,
@@ -576,7 +576,7 @@ def _grow_tree(
     return lists, stops, parents, first_of_level, level_values, 0
 
 
-@kernel
+@inner_kernel
 def _enlarged(stops: Array, parents: Array, size: int) -> tuple[Array, Array]:
     new_stops = np.zeros(2 * size, np.int64)
     new_parents = np.zeros(2 * size, np.int32)
@@ -585,7 +585,7 @@ def _enlarged(stops: Array, parents: Array, size: int) -> tuple[Array, Array]:
     return new_stops, new_parents
 
 
-@kernel
+@inner_kernel
 def _select_branches(
     values: Array,
     lists: Array,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
@@ -47,7 +47,7 @@ def draw_ellipse(
         x0, y0 = x1, y1
 
 
-@kernel
+@inner_kernel
 def _draw_line(image: Array, x0: Number, y0: Number, x1: Number, y1: Number, value: Number) -> None:
     """Add `value` along a line: one pixel per column, or per row if it is steep, but the first."""
     height, width = image.shape
@@ -66,6 +66,6 @@ def _draw_line(image: Array, x0: Number, y0: Number, x1: Number, y1: Number, val
             image[py, px] += value
 
 
-@kernel
+@inner_kernel
 def _nearest(value: Number) -> int:
     return math.floor(np.float64(value) + 0.5)

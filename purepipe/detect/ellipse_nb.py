@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel, lean_kernel
+from purepipe._jit import inner_kernel, lean_kernel
 from purepipe.detect.pixels_nb import (
     APERTURE_CUT,
     CROWDED,
@@ -167,7 +167,7 @@ def _scaled_ellipse(
     return np.float32(flux), error, F0 if circle or not flux > 0 else radius
 
 
-@kernel
+@inner_kernel
 def measure_auto(
     obj: Record,
     detection: Plane,
@@ -273,7 +273,7 @@ def _petro_radius(
     return middle if ring != 0 and disk != 0 else 0.0, crowded, cut
 
 
-@kernel
+@inner_kernel
 def measure_petro(
     obj: Record,
     detection: Plane,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.detect.plane_nb import background_at
 from purepipe.detect.records_nb import Plane
 
@@ -24,7 +24,7 @@ SATURATED = 4
 TRUNCATED = 8
 
 
-@kernel
+@inner_kernel
 def measure_footprint(
     obj: Record,
     pixels: Array,
@@ -66,7 +66,7 @@ def measure_footprint(
         _profile_factor(obj, pixels, image)
 
 
-@kernel
+@inner_kernel
 def _moments(obj: Record, pixels: Array, values: Array, width: int) -> None:
     s = sx = sy = sxx = syy = sxy = 0.0
     for i in range(pixels.size):
@@ -99,7 +99,7 @@ def _moments(obj: Record, pixels: Array, values: Array, width: int) -> None:
     obj.x2, obj.y2, obj.xy = x2, y2, xy
 
 
-@kernel
+@inner_kernel
 def ellipse_of(x2: float, y2: float, xy: float) -> tuple[Number, Number, Number]:
     """Major and minor axis and position angle (degrees) of second moments."""
     difference = x2 - y2
@@ -111,7 +111,7 @@ def ellipse_of(x2: float, y2: float, xy: float) -> tuple[Number, Number, Number]
     return a, b, np.float32(theta * 180 / PI)
 
 
-@kernel
+@inner_kernel
 def _ellipse(obj: Record) -> None:
     x2, y2, xy = obj.x2, obj.y2, obj.xy
     determinant = x2 * y2 - xy * xy
@@ -121,7 +121,7 @@ def _ellipse(obj: Record) -> None:
     obj.cxy = np.float32(-2 * xy / determinant)
 
 
-@kernel
+@inner_kernel
 def _profile_factor(obj: Record, pixels: Array, image: Array) -> None:
     """How much flatter the object is than a Gaussian of its size, at most 1."""
     width = image.shape[1]
@@ -142,7 +142,7 @@ def _profile_factor(obj: Record, pixels: Array, image: Array) -> None:
     obj.profile = min(factor, np.float32(1))
 
 
-@kernel
+@inner_kernel
 def measure_errors(
     obj: Record, pixels: Array, values: Array, width: int, noise2: Number, gain: float
 ) -> None:
@@ -169,7 +169,7 @@ def measure_errors(
     obj.errx2, obj.erry2, obj.errxy = ex, ey, exy
 
 
-@kernel
+@inner_kernel
 def clean_threshold(values: Array, thresholds: Array, min_area: int) -> Number:
     """Nearly the `min_area`-th largest excess of a pixel over its threshold.
 
@@ -206,7 +206,7 @@ def clean_threshold(values: Array, thresholds: Array, min_area: int) -> Number:
     return heap[1]
 
 
-@kernel
+@inner_kernel
 def measure_isophote(
     obj: Record,
     pixels: Array,
@@ -250,7 +250,7 @@ def measure_isophote(
     obj.fwhm = fit_fwhm(obj, pixels, plane.image, saturation, np.float32(0))
 
 
-@kernel
+@inner_kernel
 def count_levels(obj: Record, pixels: Array, image: Array) -> None:
     """Areas above eight levels in geometric progression from the threshold to the peak."""
     width = image.shape[1]
@@ -272,7 +272,7 @@ def count_levels(obj: Record, pixels: Array, image: Array) -> None:
         obj.iso_levels[k] = counts[k]
 
 
-@kernel
+@inner_kernel
 def fit_fwhm(obj: Record, pixels: Array, image: Array, saturation: float, offset: Number) -> Number:
     """Width of a Gaussian fitted to the bright pixels: log of the value against radius squared.
 
@@ -351,7 +351,7 @@ def measure_all(
         set_border_flag(objects[k], image.shape)
 
 
-@kernel
+@inner_kernel
 def set_border_flag(obj: Record, shape: tuple[int, int]) -> None:
     """Flag an object that touches the border of the image."""
     height, width = shape

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel, lean_kernel
+from purepipe._jit import inner_kernel, lean_kernel
 from purepipe.detect.pixels_nb import circle_box, fetch
 from purepipe.detect.records_nb import Mask, Plane
 
@@ -17,7 +17,7 @@ Number = Any  # single and double precision meet on purpose
 Record = Any  # one element of a structured array
 
 
-@kernel
+@inner_kernel
 def growth_curve(
     obj: Record,
     plane: Plane,
@@ -106,7 +106,7 @@ def _add_to_rings(
             curve[i] += part
 
 
-@kernel
+@inner_kernel
 def radius_of_flux(curve: Array, limit: float, flux: float) -> float:
     """Radius that holds the flux, by linear interpolation of the growth curve."""
     n = curve.size

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.detect.background_nb import mesh_rows
 from purepipe.detect.footprint_nb import count_levels, fit_fwhm
 from purepipe.detect.pixels_nb import global_gain
@@ -17,7 +17,7 @@ from purepipe.detect.weight_nb import NONE
 Array = NDArray[Any]
 
 
-@kernel
+@inner_kernel
 def _own_box(pixels: Array, width: int) -> tuple[int, int, int, int]:
     """Columns and lines of pixels, first and last; cleaning may have widened the object's own."""
     x0 = y0 = 1 << 40
@@ -28,7 +28,7 @@ def _own_box(pixels: Array, width: int) -> tuple[int, int, int, int]:
     return x0, x1, y0, y1
 
 
-@kernel
+@inner_kernel
 def _is_known(mask: Mask, label: int, known: tuple[int, int], y: int, x: int) -> bool:
     """Whether a pixel was masked for an object when it was found; see `frame_values`."""
     owner = mask.labels[y, x]
@@ -40,7 +40,7 @@ def _is_known(mask: Mask, label: int, known: tuple[int, int], y: int, x: int) ->
     return bool(y > mask.returned[owner, 0] or mask.returned[owner, 1] >= label - 2)
 
 
-@kernel
+@inner_kernel
 def frame_values(
     box: tuple[int, int, int, int],
     plane: Plane,

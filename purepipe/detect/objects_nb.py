@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.detect.footprint_nb import measure_footprint, set_border_flag
 from purepipe.detect.records_nb import NO_LIMIT
 
@@ -23,7 +23,7 @@ KEPT_FLAGS = ~3  # merging drops CROWDED and BLENDED
 F4 = np.float32
 
 
-@kernel
+@inner_kernel
 def start_random(state: Array) -> None:
     """Start the stream of the C library's rand() with its default seed; `state` has 35 words."""
     state[0] = 1
@@ -36,7 +36,7 @@ def start_random(state: Array) -> None:
         next_random(state)
 
 
-@kernel
+@inner_kernel
 def next_random(state: Array) -> int:
     """The next number of the additive feedback generator, 31 bits.
 
@@ -115,7 +115,7 @@ def assign_pixels(
         done += m
 
 
-@kernel
+@inner_kernel
 def _write_lists(
     owner: Array,
     order: Array,
@@ -142,7 +142,7 @@ def _write_lists(
         object_starts[j + 1] = cursor
 
 
-@kernel
+@inner_kernel
 def _taken(values: Array, index: Array) -> Array:
     """Elements of an array; much quicker to compile than numba's own indexing."""
     out = np.empty(index.size, values.dtype)
@@ -151,7 +151,7 @@ def _taken(values: Array, index: Array) -> Array:
     return out
 
 
-@kernel
+@inner_kernel
 def _split(
     objects: Array,
     one: Array,
@@ -208,7 +208,7 @@ def _split(
     return owner, order
 
 
-@kernel
+@inner_kernel
 def _amplitude(obj: Record, base: Number) -> Number:
     """Central value of the Gaussian that has the core's area at the threshold."""
     exponent = F4(obj.npix / F4(2 * PI * obj.profile * obj.a * obj.b))
@@ -218,7 +218,7 @@ def _amplitude(obj: Record, base: Number) -> Number:
     return min(F4(base * F4(math.exp(np.float64(exponent)))), highest)
 
 
-@kernel
+@inner_kernel
 def _choose(objects: Array, amplitudes: Array, x: int, y: int, shares: Array, state: Array) -> int:
     """The object that a pixel falls to."""
     total = F4(0)
@@ -245,7 +245,7 @@ def _choose(objects: Array, amplitudes: Array, x: int, y: int, shares: Array, st
     return nearest
 
 
-@kernel
+@inner_kernel
 def _influence(obj: Record, beta: float, dx: Number, dy: Number) -> float:
     """Value of the Moffat profile assumed for an object, at an offset from its centre."""
     unit = PI * obj.a * obj.b
@@ -257,7 +257,7 @@ def _influence(obj: Record, beta: float, dx: Number, dy: Number) -> float:
     return amplitude * math.pow(g, -beta) if g < 1e10 else 0.0
 
 
-@kernel
+@inner_kernel
 def _swallow(winner: Record, loser: Record) -> None:
     """Add an object's sums to another's; positions and shapes stay."""
     winner.npix += loser.npix
@@ -274,7 +274,7 @@ def _swallow(winner: Record, loser: Record) -> None:
     winner.flags |= loser.flags & KEPT_FLAGS
 
 
-@kernel
+@inner_kernel
 def _line_range(obj: Record, reach: int) -> tuple[int, int]:
     """Lines that the measurement of an object may touch."""
     h1 = obj.cyy - obj.cxy * obj.cxy / (4.0 * obj.cxx)
@@ -284,7 +284,7 @@ def _line_range(obj: Record, reach: int) -> tuple[int, int]:
     return min(obj.ymin - g, centre - reach), max(obj.ymax + g, centre + reach)
 
 
-@kernel
+@inner_kernel
 def _clean_one(
     objects: Array, new: int, active: Array, count: int, beta: float, victims: Array
 ) -> tuple[int, int]:
@@ -400,7 +400,7 @@ def order_objects(
     return rows
 
 
-@kernel
+@inner_kernel
 def _output(
     item: int,
     begin: int,
@@ -417,7 +417,7 @@ def _output(
     return rows + 1
 
 
-@kernel
+@inner_kernel
 def _remove(active: Array, place: int, count: int) -> int:
     """Take an entry out of the active list; the last one fills the hole."""
     active[place] = active[count - 1]

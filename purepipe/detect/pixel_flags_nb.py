@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.detect.plane_nb import correlate_at
 
 Array = NDArray[Any]
@@ -37,7 +37,7 @@ def object_flags(
         values[k], counts[k] = _combined(found[:n], kind)
 
 
-@kernel
+@inner_kernel
 def _combined(flags: Array, kind: int) -> tuple[Number, int]:
     value = np.uint32(0)
     count = 0
@@ -55,7 +55,7 @@ def _combined(flags: Array, kind: int) -> tuple[Number, int]:
     return value, count
 
 
-@kernel
+@inner_kernel
 def _most_frequent(flags: Array) -> tuple[Number, int]:
     """The value that occurs most often; of several, the one that comes first in the list."""
     seen = np.empty(flags.size, np.uint32)

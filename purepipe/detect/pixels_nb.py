@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel, lean_kernel
+from purepipe._jit import inner_kernel, lean_kernel
 from purepipe.detect.records_nb import Mask, Plane
 
 Array = NDArray[Any]
@@ -111,7 +111,7 @@ def cut_box(
     return max(x0, 0), min(x1, width), max(y0, lines[0]), min(y1, lines[1]), cut
 
 
-@kernel
+@inner_kernel
 def area_steps(n: int) -> Array:
     """Area of 0, 1, 2, ... of the n x n subpixels of a pixel, added up in single precision."""
     scale = np.float32(1.0 / n)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
 
 
-@kernel
+@inner_kernel
 def correlate_row(image: Array, mask: Array, y: int, out: Array) -> None:
     """One row of the image correlated with a mask; terms outside the image are dropped."""
     height, width = image.shape
@@ -45,7 +45,7 @@ def correlate_row(image: Array, mask: Array, y: int, out: Array) -> None:
                 inner[x] += m * shifted[x]
 
 
-@kernel
+@inner_kernel
 def correlate_at(image: Array, mask: Array, y: int, x: int) -> Number:
     """One pixel of the image correlated with a mask."""
     height, width = image.shape
@@ -162,7 +162,7 @@ def thresholds_of(
             out[i] = common
 
 
-@kernel
+@inner_kernel
 def background_at(level_map: Array, mesh: tuple[int, int], x: int, y: int) -> Number:
     """Level at a pixel, bilinear between the mesh centres."""
     ny, nx = level_map.shape

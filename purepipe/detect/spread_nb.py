@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel, lean_kernel
+from purepipe._jit import inner_kernel, kernel, lean_kernel
 from purepipe.detect.pixels_nb import global_gain, is_unusable, local_gain, photon_variance
 from purepipe.detect.records_nb import Mask, Plane
 
@@ -26,7 +26,7 @@ TOLERANCE = 1e-6  # of position (image pixels) and flux (relative)
 DIFFERENCE = 1e-4  # image pixels, for derivatives
 
 
-@kernel
+@inner_kernel
 def normalised_core(grid: Array, out: Array) -> bool:
     """The part of a tabulated PSF that is used, with a sum of 1; False if its sum is not positive.
 
@@ -48,7 +48,7 @@ def normalised_core(grid: Array, out: Array) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def convolve(image: Array, disc: Array, out: Array) -> None:
     """Convolution of an image with a small, centred one; nothing comes from beyond the edge."""
     height, width = image.shape
@@ -65,7 +65,7 @@ def convolve(image: Array, disc: Array, out: Array) -> None:
                     out[j, i] += share * image[j - dy, i - dx]
 
 
-@kernel
+@inner_kernel
 def lanczos_taps(size: int, centre: float, step: float, shift: float, taps: Array) -> None:
     """First grid point and normalised weights, (size, 1 + TAPS), of each pixel along an axis.
 
@@ -89,7 +89,7 @@ def lanczos_taps(size: int, centre: float, step: float, shift: float, taps: Arra
             taps[i, 1 + k] /= total
 
 
-@kernel
+@inner_kernel
 def draw(grid: Array, step: float, dx: float, dy: float, out: Array) -> None:
     """A tabulated PSF on image pixels; the middle pixel, plus (dx, dy), is its centre."""
     rows, columns = grid.shape
@@ -145,7 +145,7 @@ def cut_pixels(
     return count
 
 
-@kernel
+@inner_kernel
 def _normal_equations(
     values: Array, variances: Array, flux: float, drawn: Array, matrix: Array, vector: Array
 ) -> float:
@@ -177,14 +177,14 @@ def _normal_equations(
     return total
 
 
-@kernel
+@inner_kernel
 def _draw_three(grid: Array, step: float, dx: float, dy: float, drawn: Array) -> None:
     draw(grid, step, dx, dy, drawn[0])
     draw(grid, step, dx + DIFFERENCE, dy, drawn[1])
     draw(grid, step, dx, dy + DIFFERENCE, drawn[2])
 
 
-@kernel
+@inner_kernel
 def _solve(matrix: Array, vector: Array, damping: float, out: Array) -> bool:
     """Minus the solution of the damped equations, by Cramer's rule; False if there is none."""
     a = matrix.copy()
@@ -208,7 +208,7 @@ def _solve(matrix: Array, vector: Array, damping: float, out: Array) -> bool:
     return True
 
 
-@kernel
+@inner_kernel
 def fit_point(
     values: Array, variances: Array, grid: Array, step: float, start: tuple[float, float, float],
     drawn: Array,
@@ -247,7 +247,7 @@ def fit_point(
     return x, y
 
 
-@kernel
+@inner_kernel
 def spread_sums(values: Array, variances: Array, psf: Array, disc: Array) -> tuple[float, float]:
     """Spread model and its error from pixels and templates; NaN if the point flux is not positive.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel
 from purepipe.detect.pixels_nb import is_masked
 from purepipe.detect.records_nb import BIG, Mask, Plane
 
@@ -18,7 +18,7 @@ Number = Any  # single and double precision meet on purpose
 LANCZOS = 4  # zeros of the resampling kernel on either side
 
 
-@kernel
+@inner_kernel
 def cut_vignet(
     plane: Plane, mask: Mask, label: int, x: Number, y: Number, lines: tuple[int, int], out: Array
 ) -> None:
@@ -43,7 +43,7 @@ def cut_vignet(
                 out[j, i] = -BIG
 
 
-@kernel
+@inner_kernel
 def _lanczos_weights(shift: float, weights: Array) -> None:
     """Values of the Lanczos kernel at the pixels -4 to 4 for a position `shift`; their sum is 1."""
     total = 0.0
@@ -60,7 +60,7 @@ def _lanczos_weights(shift: float, weights: Array) -> None:
         weights[i] /= total
 
 
-@kernel
+@inner_kernel
 def shift_vignet(
     plane: Plane, mask: Mask, label: int, x: Number, y: Number, lines: tuple[int, int], out: Array
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.detect.records_nb import BIG
 
 Array = NDArray[Any]
@@ -17,7 +17,7 @@ Number = Any  # single and double precision meet on purpose
 NONE, WEIGHT, VARIANCE, RMS = 0, 1, 2, 3
 
 
-@kernel
+@inner_kernel
 def variance_row(weight: Array, kind: int, scale: Number, image: Array, out: Array) -> None:
     """Variance of the pixels of a row; BIG where the weight or the image cannot be used.
 
@@ -35,7 +35,7 @@ def variance_row(weight: Array, kind: int, scale: Number, image: Array, out: Arr
         out[x] = value if (abs(image[x]) < BIG) & (value < BIG) else BIG
 
 
-@kernel
+@inner_kernel
 def gather(
     row: Array,
     weight: Array,

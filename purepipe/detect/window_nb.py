@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel, lean_kernel
+from purepipe._jit import inner_kernel, lean_kernel
 from purepipe.detect.pixels_nb import (
     APERTURE_CUT,
     F0,
@@ -106,7 +106,7 @@ def _window_sums(plane: Plane, kept: Array, n: int, sums: Array) -> None:
     sums[3], sums[4], sums[5], sums[6] = noise, exx, eyy, exy
 
 
-@kernel
+@inner_kernel
 def measure_window(
     obj: Record,
     plane: Plane,

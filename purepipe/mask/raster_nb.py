@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 # Pixels counted together: those of most blocks have no bit.
 _BLOCK = 128
 
 
-@kernel
+@inner_kernel
 def weightwatcher_column(x1: float, y1: float, x2: float, y2: float, row: int) -> float:
     """First column inside at the crossing of an edge with a row, by WeightWatcher's rule.
 
@@ -26,7 +26,7 @@ def weightwatcher_column(x1: float, y1: float, x2: float, y2: float, row: int) -
     return float(np.trunc(crossing + 0.49999))
 
 
-@kernel
+@inner_kernel
 def centre_column(x1: float, y1: float, x2: float, y2: float, row: int) -> float:
     """First column whose centre is inside at the crossing of an edge with a row."""
     # From the lower end always, so that two polygons that share an edge share no pixel.
@@ -67,7 +67,7 @@ def fill_polygons(
             _fill_row(crossings, values[p], out[row - first_row])
 
 
-@kernel
+@inner_kernel
 def _crossing_starts(
     y: NDArray[np.float64],
     contours: NDArray[np.int64],
@@ -89,7 +89,7 @@ def _crossing_starts(
     return np.cumsum(starts)
 
 
-@kernel
+@inner_kernel
 def _crossings(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -120,7 +120,7 @@ def _crossings(
     return columns
 
 
-@kernel
+@inner_kernel
 def _fill_row(columns: NDArray[np.int64], value: int, line: NDArray[Any]) -> None:
     """OR `value` into the pixels with an odd number of crossings at or before them."""
     for k in range(1, columns.size):
@@ -136,7 +136,7 @@ def _fill_row(columns: NDArray[np.int64], value: int, line: NDArray[Any]) -> Non
             inside[i] |= value
 
 
-@kernel
+@inner_kernel
 def _clipped(value: float, size: int) -> int:
     """An index not above `value`, inside the image."""
     return int(min(max(np.floor(value), 0.0), float(size)))
@@ -202,7 +202,7 @@ def or_outside_range(
             line[i] |= none if good else bits
 
 
-@kernel
+@inner_kernel
 def _swap_bytes(words: NDArray[np.uint32], out: NDArray[np.uint32]) -> None:
     """Write the words with their four bytes in reverse order."""
     for i in range(out.size):
@@ -250,7 +250,7 @@ def count_values(mask: NDArray[Any], values: NDArray[np.int32]) -> NDArray[np.in
     return counts
 
 
-@kernel
+@inner_kernel
 def _all_bits(block: NDArray[Any]) -> int:
     found = block.dtype.type(0)
     for i in range(block.size):
@@ -259,7 +259,7 @@ def _all_bits(block: NDArray[Any]) -> int:
     return int(found)
 
 
-@kernel
+@inner_kernel
 def _count_sharing(block: NDArray[Any], value: np.int32) -> int:
     # A block may have more pixels than 8 bits can count.
     bits, number = block.dtype.type(value), np.int32(0)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 from purepipe.psf.resample_nb import apply_taps, axis_taps, tap_width
 
 Array = NDArray[Any]
@@ -91,7 +91,7 @@ def first_guess(
             planes[k, p] = np.float32(right[k, p])
 
 
-@kernel
+@inner_kernel
 def _solve_all(normal: Array, right: Array) -> None:
     """Solve the small systems of all pixels at once; `right` becomes the solution.
 
@@ -178,7 +178,7 @@ def gram_blocks(
             out[r, k] = norm2 * flat[index[k]]
 
 
-@kernel
+@inner_kernel
 def _line_products(
     weight: Array, first: Array, count: Array, taps: Array, x0: int, line: Array
 ) -> None:
@@ -224,7 +224,7 @@ def fill_band(sums: Array, pairs: Array, nc: int, ridge: Number, band: Array) ->
         band[row, 0] += ridge
 
 
-@kernel
+@inner_kernel
 def star_model(planes: Array, terms: Array, out: Array) -> None:
     """Model at one star, summed in single precision as by the original; `out` is (h, w)."""
     nc, height, width = planes.shape
@@ -357,7 +357,7 @@ def star_residuals(
     return norm
 
 
-@kernel
+@inner_kernel
 def _best_flux(vignet: Array, weight: Array, model: Array, flux: Number) -> Number:
     """Weighted least-squares flux of the model in the vignette."""
     height, width = vignet.shape
@@ -371,7 +371,7 @@ def _best_flux(vignet: Array, weight: Array, model: Array, flux: Number) -> Numb
     return np.float32(upper / lower) if lower > 0.0 else np.float32(flux)
 
 
-@kernel
+@inner_kernel
 def _moment_sums(
     vignet: Array, weight: Array, model: Array, dx: Number, dy: Number, sums: Array
 ) -> None:
@@ -401,7 +401,7 @@ def _moment_sums(
             sums[11] += m * y * y
 
 
-@kernel
+@inner_kernel
 def _shift(sums: Array) -> tuple[Number, Number]:
     """Shift of the star relative to the model; NaN when the system is singular."""
     b0, b1, b2, s0, sx, sy, sxx, sxy, syy = sums[:9]

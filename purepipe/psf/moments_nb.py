@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, kernel
+from purepipe._jit import fast_kernel, inner_kernel, kernel
 
 # Pixels beyond this squared elliptical radius carry a weight below 1e-7 and are left out.
 CUT = 32.2
@@ -28,7 +28,7 @@ DRIFTED = 16
 MAX_ITERATIONS = 32
 
 
-@kernel
+@inner_kernel
 def minor_axis(mxx: float, mxy: float, myy: float) -> float:
     """The smaller eigenvalue of the moment matrix."""
     return 0.5 * (mxx + myy) - math.hypot(0.5 * (mxx - myy), mxy)
@@ -94,7 +94,7 @@ def row_sums(
     return r0, r1, r2
 
 
-@kernel
+@inner_kernel
 def next_row(weight: NDArray[np.float64], ratio: NDArray[np.float64], curvature: float) -> None:
     """Bring the Gaussian and its ratio one row down."""
     for i in range(len(weight)):
@@ -102,7 +102,7 @@ def next_row(weight: NDArray[np.float64], ratio: NDArray[np.float64], curvature:
         ratio[i] *= curvature
 
 
-@kernel
+@inner_kernel
 def start_row(
     weight: NDArray[np.float64],
     ratio: NDArray[np.float64],
@@ -136,7 +136,7 @@ def start_row(
             i += side
 
 
-@kernel
+@inner_kernel
 def fourth_moment(
     image: NDArray[Any], x0: float, y0: float, mxx: float, mxy: float, myy: float
 ) -> float:
@@ -165,13 +165,13 @@ def fourth_moment(
     return total
 
 
-@kernel
+@inner_kernel
 def clip(value: float, limit: float) -> float:
     """`value` brought into [-limit, limit]."""
     return min(max(value, -limit), limit)
 
 
-@kernel
+@inner_kernel
 def fit_one(
     image: NDArray[Any],
     x: float,

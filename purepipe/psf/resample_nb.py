@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 Array = NDArray[Any]
 
 REACH = 3.0  # half width of the Lanczos-3 kernel, in units of its stretch
 
 
-@kernel
+@inner_kernel
 def lanczos3(x: float) -> float:
     """Lanczos-3 kernel: sinc(x) sinc(x/3), zero beyond 3."""
     if abs(x) < 1e-5:
@@ -36,7 +36,7 @@ def tap_width(stretch: float) -> int:
     return int(2.0 * REACH * stretch) + 1
 
 
-@kernel
+@inner_kernel
 def axis_taps(
     n_in: int,
     n_out: int,
@@ -95,7 +95,7 @@ def axis_taps(
         position += step
 
 
-@kernel
+@inner_kernel
 def apply_taps(
     image: Array,
     first_x: Array,

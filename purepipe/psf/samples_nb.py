@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 Array = NDArray[Any]
 Number = Any  # mypy: single and double precision meet on purpose
@@ -41,7 +41,7 @@ def pixel_weights(
                 weights[s, y, x] = 0.0 if bad[s, y, x] else np.float32(1.0) / variance
 
 
-@kernel
+@inner_kernel
 def _coverage(dx: Number, dy: Number, radius2: Number) -> Number:
     """Part of a pixel at (dx, dy) from the centre that lies within the aperture, by 3x3 points."""
     inside = 0
@@ -54,7 +54,7 @@ def _coverage(dx: Number, dy: Number, radius2: Number) -> Number:
     return np.float32(inside / 9.0)
 
 
-@kernel
+@inner_kernel
 def _mirrored(vignet: Array, weight: Array, x: int, y: int, mx: Number, my: Number) -> Number:
     """Value of the pixel opposite to a bad one, or 0 when that is bad too."""
     height, width = vignet.shape
@@ -67,7 +67,7 @@ def _mirrored(vignet: Array, weight: Array, x: int, y: int, mx: Number, my: Numb
     return np.float32(0.0)
 
 
-@kernel
+@inner_kernel
 def _window_sums(
     vignet: Array, weight: Array, mx: Number, my: Number, s2: Number, radius: Number
 ) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, kernel
+from purepipe._jit import fast_kernel, inner_kernel, kernel
 
 NO_PSF = 1
 NO_FLUX = 2
@@ -20,7 +20,7 @@ MASKED_VALUE = -1e29
 REACH = 9.0
 
 
-@kernel
+@inner_kernel
 def gaussian_per_pixel(variances: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Integrals over unit pixels of centred normal distributions, one row per variance."""
     size = out.shape[1]
@@ -87,7 +87,7 @@ def product_sums(
     return tg, pg, tp, pp, tnt, pnp, tnp
 
 
-@kernel
+@inner_kernel
 def cut_margins(stamp: NDArray[Any], sigma: float) -> NDArray[Any]:
     """The part of a stamp within reach of the PSF; the same centre."""
     height, width = stamp.shape
@@ -96,7 +96,7 @@ def cut_margins(stamp: NDArray[Any], sigma: float) -> NDArray[Any]:
     return stamp[rows : height - rows, columns : width - columns]
 
 
-@kernel
+@inner_kernel
 def spread_one(
     stamp: NDArray[Any],
     weight: NDArray[Any],

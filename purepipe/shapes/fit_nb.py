@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import fast_kernel, kernel, lean_kernel
+from purepipe._jit import fast_kernel, inner_kernel, lean_kernel
 from purepipe.flags import ShapeFlag
 
 Floats = NDArray[np.float64]
@@ -91,7 +91,7 @@ class Space(NamedTuple):
     matrices: Floats  # (4, 7, 7)
 
 
-@kernel
+@inner_kernel
 def make_space(width: int) -> Space:
     """Scratch arrays for rows of `width` columns."""
     return Space(

@@ -23,7 +23,7 @@ MAX_STEPS = 12
 MOMENT_CUT = 4.5  # sigma of the weight
 
 
-@kernel
+@inner_kernel
 def lattice_maxima(image: Singles, threshold: float, border: int, places: NDArray[np.int64]) -> int:
     """Pixels above the threshold and not below their neighbours; returns their number.
 

@@ -314,7 +314,7 @@ def normal_pair(seed: np.uint64, number: int) -> Any:
     return radius * math.cos(angle), radius * math.sin(angle)
 
 
-@kernel
+@inner_kernel
 def unfold(t: Singles, re: Floats, im: Floats) -> None:
     """Transform about the centre of the plane, from the products with cosines and sines."""
     modes, centre = t.shape[0] // 2, re.shape[0] // 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 
 @kernel
@@ -39,7 +39,7 @@ def bleed(image: NDArray[np.float32], level: float) -> None:
             y = above
 
 
-@kernel
+@inner_kernel
 def _fill(image: NDArray[np.float32], y: int, x: int, level: float, excess: float) -> float:
     room = level - float(image[y, x])
     if room <= 0.0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe._jit import kernel
+from purepipe._jit import inner_kernel, kernel
 
 TAPS = 6
 
@@ -53,7 +53,7 @@ def add_resampled(
             weight_sum[j, i] += w
 
 
-@kernel
+@inner_kernel
 def _mean_weight(weight: NDArray[np.float32], xi: int, yi: int) -> float:
     """Mean weight of the four by four pixels around a position; 0 when one of them is bad."""
     total = 0.0
@@ -66,7 +66,7 @@ def _mean_weight(weight: NDArray[np.float32], xi: int, yi: int) -> float:
     return total / 16.0
 
 
-@kernel
+@inner_kernel
 def _lanczos3(fraction: float, out: NDArray[np.float64]) -> None:
     """The six weights at distances fraction + 2 ... fraction - 3, of unit sum.
 

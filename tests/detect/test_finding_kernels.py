@@ -18,6 +18,11 @@ from purepipe.detect.background import estimate_background, in_threads
 from purepipe.detect.footprints import filter_mask
 from purepipe.detect.records_nb import BIG
 from purepipe.errors import ConfigError
+from tests.entry import entry
+
+correlate_row = entry(plane_nb.correlate_row)
+range_median = entry(background_nb._range_median)
+scan_pixels = entry(components_nb.scan)
 
 EIGHT = np.ones((3, 3))
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -76,7 +81,7 @@ def scan(on, min_area=1):
     py, px = (a.astype(np.int32) for a in np.nonzero(on))
     n = px.size
     out, ends = np.empty(n, np.int32), np.empty(n, np.int64)
-    count = components_nb.scan(np.arange(n, dtype=np.int32), n, px, py, min_area, out, ends)
+    count = scan_pixels(np.arange(n, dtype=np.int32), n, px, py, min_area, out, ends)
     edges = [0, *ends[:count]]
     return [out[a:b] for a, b in itertools.pairwise(edges)], px, py
 
@@ -128,7 +133,7 @@ def test_filter_is_a_correlation_with_zeros_outside(image, shape):
     padded = np.pad(image.astype(float), 4)
     out = np.empty(image.shape[1], np.float32)
     for y in range(image.shape[0]):
-        plane_nb.correlate_row(image, mask, y, out)
+        correlate_row(image, mask, y, out)
         top = y + 4 - rows // 2
         for x in range(image.shape[1]):
             left = x + 4 - columns // 2
@@ -199,7 +204,7 @@ def test_median_of_a_histogram_is_where_two_fingers_meet(counts, data):
     high = data.draw(st.integers(low - 1, len(counts) - 1)) if low < len(counts) else low - 1
     below = np.concatenate([[0], np.cumsum(counts)])
     padded = np.array([*counts, 0, 0])
-    assert background_nb._range_median(padded, below, low, high) == naive_median(padded, low, high)
+    assert range_median(padded, below, low, high) == naive_median(padded, low, high)
 
 
 def naive_mode(values, variances):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import math
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +21,16 @@ from purepipe.detect import (
     window_nb,
 )
 from purepipe.detect.records_nb import BIG, MEASURED, OBJECT, Mask, Plane
+from tests.entry import entry
+
+area_steps = entry(pixels_nb.area_steps)
+aperture_flux = entry(aperture_nb.aperture_flux)
+radius_of_flux = entry(growth_nb.radius_of_flux)
+measure_window = entry(window_nb.measure_window)
+covered_area = entry(pixels_nb.covered_area)
+cut_vignet = entry(stamps_nb.cut_vignet)
+clean_threshold = entry(footprint_nb.clean_threshold)
+ellipse_of = entry(footprint_nb.ellipse_of)
 
 EIGHT = np.ones((3, 3))
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -32,7 +41,7 @@ quick = settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0.125, 100, width=32), min_size=1, max_size=40), st.integers(1, 12))
 def test_clean_threshold_of_few_pixels(values, min_area):
     values = np.array(values, np.float32)
-    got = footprint_nb.clean_threshold(values, np.zeros_like(values), min_area)
+    got = clean_threshold(values, np.zeros_like(values), min_area)
     if values.size < min_area:
         assert got == 0
     elif values.size == min_area:
@@ -46,7 +55,7 @@ def test_clean_threshold_keeps_the_faulty_heap():
     got = []
     for stop in range(11, 17):
         values = np.array([*range(1, 10), 0, 20, 21, 22, 23, 24, 25][:stop], np.float32)
-        got.append(footprint_nb.clean_threshold(values, np.zeros_like(values), 9))
+        got.append(clean_threshold(values, np.zeros_like(values), 9))
     assert got == [2, 3, 20, 6, 22, 7]
 
 
@@ -81,18 +90,13 @@ def test_moments_are_the_weighted_means():
 @given(st.floats(0.5, 20), st.floats(0.5, 20), st.floats(-0.4, 0.4))
 def test_ellipse_axes_are_the_eigenvalues(x2, y2, correlation):
     xy = correlation * math.sqrt(x2 * y2)
-    a, b, theta = footprint_nb.ellipse_of(x2, y2, xy)
+    a, b, theta = ellipse_of(x2, y2, xy)
     assert theta == 45 or x2 != y2  # the original's convention, whatever the sign of xy
     values, vectors = np.linalg.eigh([[x2, xy], [xy, y2]])
     assert (a**2, b**2) == (pytest.approx(values[1], rel=1e-5), pytest.approx(values[0], rel=1e-4))
     if a - b > 0.05 and x2 != y2:
         direction = np.array([math.cos(math.radians(theta)), math.sin(math.radians(theta))])
         assert abs(direction @ vectors[:, 1]) == pytest.approx(1, abs=1e-4)
-
-
-@numba.njit
-def covered_area(dx, dy, r2, areas, scratch):  # the kernel has no entry from Python
-    return pixels_nb.covered_area(dx, dy, r2, areas, scratch)
 
 
 @quick
@@ -112,7 +116,7 @@ def test_covered_area_counts_subpixels(dx, dy, r, n):
                 area += scale * scale
             sx += scale
         sy += scale
-    areas = pixels_nb.area_steps(n)
+    areas = area_steps(n)
     scratch = np.empty((2, n), np.float32)
     assert covered_area(dx, dy, r2, areas, scratch) == area
 
@@ -129,16 +133,14 @@ def planes(image, variance=None, gain=0.0):
 
 def test_aperture_flux_of_a_constant_is_the_area():
     plane, mask = planes(np.ones((40, 40), np.float32), gain=2.0)
-    areas = pixels_nb.area_steps(5)
-    flux, error, cut = aperture_nb.aperture_flux(
-        plane, mask, 2, 19.3, 20.2, 6.0, (0, 40), areas, 0.0
-    )
+    areas = area_steps(5)
+    flux, error, cut = aperture_flux(plane, mask, 2, 19.3, 20.2, 6.0, (0, 40), areas, 0.0)
     assert flux == pytest.approx(math.pi * 36, rel=0.01)
     assert error == pytest.approx(math.sqrt(4 * flux + flux / 2), rel=1e-4)
     assert not cut
-    *_, cut = aperture_nb.aperture_flux(plane, mask, 2, 3.0, 20.0, 6.0, (0, 40), areas, 0.0)
+    *_, cut = aperture_flux(plane, mask, 2, 3.0, 20.0, 6.0, (0, 40), areas, 0.0)
     assert cut
-    *_, cut = aperture_nb.aperture_flux(plane, mask, 2, 20.0, 20.0, 6.0, (18, 40), areas, 0.0)
+    *_, cut = aperture_flux(plane, mask, 2, 20.0, 20.0, 6.0, (18, 40), areas, 0.0)
     assert cut
 
 
@@ -147,12 +149,12 @@ def test_masked_pixels_are_mirrored_or_blank():
     image[8:12, 13:15] = 500  # a neighbour
     plane, mask = planes(image)
     mask.labels[8:12, 13:15] = 3
-    areas = pixels_nb.area_steps(5)
+    areas = area_steps(5)
     clean = planes(np.ones_like(image))
-    wanted = aperture_nb.aperture_flux(*clean, 2, 10.0, 10.0, 6.0, (0, 21), areas, 0.0)[0]
+    wanted = aperture_flux(*clean, 2, 10.0, 10.0, 6.0, (0, 21), areas, 0.0)[0]
 
     def flux(mask):
-        return aperture_nb.aperture_flux(plane, mask, 2, 10.0, 10.0, 6.0, (0, 21), areas, 0.0)[0]
+        return aperture_flux(plane, mask, 2, 10.0, 10.0, 6.0, (0, 21), areas, 0.0)[0]
 
     assert flux(mask) == wanted
     assert flux(mask._replace(mirror=False)) == wanted - 8
@@ -165,18 +167,18 @@ def test_radius_of_flux_interpolates_the_growth_curve():
     radii = (np.arange(64) + 1) / 64 * 8.0
     curve = radii**2
     for flux in (0.01, 1.0, 20.0, 60.0):  # the last ring repeats its neighbour's slope
-        radius = growth_nb.radius_of_flux(curve, 8.0, flux)
+        radius = radius_of_flux(curve, 8.0, flux)
         assert radius == pytest.approx(np.interp(flux, [0, *curve], [0, *radii]), abs=1e-12)
-    assert growth_nb.radius_of_flux(curve, 8.0, 1e9) == 8.0
+    assert radius_of_flux(curve, 8.0, 1e9) == 8.0
 
 
 def test_window_centres_on_a_gaussian_with_half_its_moments():
     objects, _, _, image = gaussian_object(14.3, 15.8, sigma=2.0)
     plane, mask = planes(image, np.full(image.shape, 4, np.float32))
     out = np.zeros(1, MEASURED)
-    areas = pixels_nb.area_steps(11)
+    areas = area_steps(11)
     half_light = np.float32(2.0 * 2.35 / 2)
-    window_nb.measure_window(objects[0], plane, mask, 2, half_light, (0, 33), areas, out[0])
+    measure_window(objects[0], plane, mask, 2, half_light, (0, 33), areas, out[0])
     row = out[0]
     assert (row["win_x"], row["win_y"]) == (
         pytest.approx(14.3, abs=2e-3),
@@ -192,8 +194,8 @@ def test_window_without_flux_reverts_to_the_isophote():
     objects, _, _, image = gaussian_object()
     plane, mask = planes(-image)
     out = np.zeros(1, MEASURED)
-    areas = pixels_nb.area_steps(11)
-    window_nb.measure_window(objects[0], plane, mask, 2, np.float32(2), (0, 33), areas, out[0])
+    areas = area_steps(11)
+    measure_window(objects[0], plane, mask, 2, np.float32(2), (0, 33), areas, out[0])
     assert out[0]["win_flags"] == 4
     assert out[0]["win_x"] == objects[0]["x"]
     assert out[0]["win_x2"] == objects[0]["x2"]
@@ -205,11 +207,11 @@ def test_vignet_is_blank_outside_and_on_neighbours():
     mask.labels[5, 5] = 3
     mask.labels[4, 4] = 2
     out = np.empty((5, 5), np.float32)
-    stamps_nb.cut_vignet(plane, mask, 2, 4.4, 4.4, (0, 10), out)
+    cut_vignet(plane, mask, 2, 4.4, 4.4, (0, 10), out)
     expected = image[2:7, 2:7].copy()
     expected[3, 3] = -BIG
     assert np.array_equal(out, expected)
-    stamps_nb.cut_vignet(plane, mask, 2, 0.0, 9.0, (0, 10), out)
+    cut_vignet(plane, mask, 2, 0.0, 9.0, (0, 10), out)
     assert (out[:, :2] == -BIG).all()
     assert (out[3:] == -BIG).all()
     assert np.array_equal(out[:3, 2:], image[7:10, :3])

@@ -12,6 +12,14 @@ from hypothesis.extra import numpy as hnp
 
 from purepipe.detect import aperture_nb, ellipse_nb, growth_nb, pixels_nb, stamps_nb
 from purepipe.detect.records_nb import BIG, MEASURED, OBJECT, Mask, Plane
+from tests.entry import entry
+
+area_steps = entry(pixels_nb.area_steps)
+aperture_flux = entry(aperture_nb.aperture_flux)
+growth_curve = entry(growth_nb.growth_curve)
+cut_vignet = entry(stamps_nb.cut_vignet)
+shift_vignet = entry(stamps_nb.shift_vignet)
+measure_auto = entry(ellipse_nb.measure_auto)
 
 quick = settings(max_examples=40, deadline=None)
 SHAPE = (17, 15)
@@ -61,8 +69,8 @@ def test_circle_is_the_sum_over_subpixels(image, labels, place, r, mirror, offse
     place = tuple(float(np.float32(v)) for v in place)
     r = float(np.float32(r))
     plane, mask = scene(image, labels, mirror=mirror)
-    flux, error, cut = aperture_nb.aperture_flux(
-        plane, mask, 2, *place, r, (0, SHAPE[0]), pixels_nb.area_steps(5), np.float32(offset)
+    flux, error, cut = aperture_flux(
+        plane, mask, 2, *place, r, (0, SHAPE[0]), area_steps(5), np.float32(offset)
     )
     least, most = within_circle(seen(image, labels, place, mirror=mirror) - offset, place, r)
     assert least <= flux <= most
@@ -89,7 +97,7 @@ def test_kron_ellipse_is_the_sum_over_pixels(image, labels, place, a, ratio, the
     plane, mask = scene(image, labels, mirror=True)
     out = np.zeros(1, MEASURED)
     kron = (2.5, 3.5, 0.0, 0.0)
-    ellipse_nb.measure_auto(obj, plane, plane, mask, 2, kron, (0, SHAPE[0]), out[0])
+    measure_auto(obj, plane, plane, mask, 2, kron, (0, SHAPE[0]), out[0])
     yy, xx = np.indices(SHAPE)
     dx, dy = xx - np.float32(place[0]), yy - np.float32(place[1])
     r2 = obj["cxx"] * dx * dx + obj["cyy"] * dy * dy + obj["cxy"] * dx * dy
@@ -115,7 +123,7 @@ def test_growth_curve_ends_with_the_whole_flux(image, labels, place, a):
     obj = round_object(place, a, a, 0.0)
     curve = np.empty(64)
     plane, mask = scene(image, labels, mirror=True)
-    limit, _ = growth_nb.growth_curve(obj, plane, mask, 2, 0.0, (0, SHAPE[0]), curve)
+    limit, _ = growth_curve(obj, plane, mask, 2, 0.0, (0, SHAPE[0]), curve)
     assert limit == pytest.approx(6 * a)
     values = seen(image, labels, place, mirror=True)
     for k in (15, 40, 63):
@@ -128,7 +136,7 @@ def test_growth_curve_ends_with_the_whole_flux(image, labels, place, a):
 def test_vignet_is_a_slice(image, labels, place):
     plane, mask = scene(image, labels)
     out = np.empty((5, 7), np.float32)
-    stamps_nb.cut_vignet(plane, mask, 2, *place, (0, SHAPE[0]), out)
+    cut_vignet(plane, mask, 2, *place, (0, SHAPE[0]), out)
     x, y = int(place[0] + 0.49999) - 3, int(place[1] + 0.49999) - 2
     padded = np.pad(np.where(labels == 3, -BIG, image), 8, constant_values=-BIG)
     assert np.array_equal(out, padded[y + 8 : y + 13, x + 8 : x + 15])
@@ -139,7 +147,7 @@ def test_vignet_is_a_slice(image, labels, place):
 def test_shifted_vignet_is_a_lanczos_interpolation(image, place):
     plane, mask = scene(image, np.zeros(SHAPE, np.int32))
     out = np.empty((3, 3), np.float32)
-    stamps_nb.shift_vignet(plane, mask, 2, *place, (0, SHAPE[0]), out)
+    shift_vignet(plane, mask, 2, *place, (0, SHAPE[0]), out)
     along, across = (
         np.sinc(t) * np.sinc(t / 4) * (np.abs(t) < 4)
         for t in (np.arange(n) - np.float64(np.float32(p))

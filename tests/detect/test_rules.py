@@ -19,8 +19,13 @@ from purepipe.detect.footprints import threshold_image
 from purepipe.detect.planes import prepare_image
 from purepipe.detect.records_nb import BIG, NO_LIMIT, OBJECT
 from purepipe.exposure import Exposure
+from tests.entry import entry
 
 from .test_finding_kernels import EIGHT, components, naive_runs, quick
+
+start_random = entry(objects_nb.start_random)
+next_random = entry(objects_nb.next_random)
+choose = entry(objects_nb._choose)
 
 F4 = np.float32
 # Eighths of small numbers: sums are exact in single precision, whatever their order.
@@ -141,7 +146,7 @@ def test_pixels_fall_to_objects_by_their_shares(seed, count):
     objects = random_objects(rng, count)
     amplitudes = rng.uniform(1, 50, count).astype(np.float32)
     state = np.zeros(35, np.int64)
-    objects_nb.start_random(state)
+    start_random(state)
     x, y = (int(v) for v in rng.integers(0, 40, 2))
     shares, distances = [F4(0)], []
     for obj, amplitude in zip(objects, amplitudes, strict=True):
@@ -150,13 +155,13 @@ def test_pixels_fall_to_objects_by_their_shares(seed, count):
         distances.append(d / obj["profile"])
         add = amplitude * F4(math.exp(-float(distances[-1]))) if distances[-1] < 70 else F4(0)
         shares.append(shares[-1] + add)
-    draw = objects_nb.next_random(state.copy())
+    draw = next_random(state.copy())
     expected = int(np.argmin(distances))
     if shares[-1] > 1e-31:
         limit = F4(shares[-1] * F4(draw)) / F4(2147483647)
         expected = next((i for i in range(count) if shares[i + 1] >= limit), expected)
     scratch = np.empty(count, np.float32)
-    got = objects_nb._choose(objects, amplitudes, x, y, scratch, state)
+    got = choose(objects, amplitudes, x, y, scratch, state)
     assert got == expected
     assert list(scratch) == shares[1:]
 

@@ -8,16 +8,20 @@ import numpy as np
 import pytest
 
 from purepipe.config import DetectConfig
-from purepipe.detect import extract
+from purepipe.detect import extract, spread_nb
 from purepipe.detect.spread import sampled_disc
-from purepipe.detect.spread_nb import convolve, draw, normalised_core
 from purepipe.errors import ConfigError, DataError
 from purepipe.io.psf_file import write_psf
 from purepipe.psf.adaptors import FunctionPSF
+from tests.entry import entry
 
 from .cases import exposure_of, reference_field
 from .sextractor import EXPOSURE, PROGRAM, run_sextractor
 from .spread import COLUMNS, live_cases, moffat_psf
+
+convolve = entry(spread_nb.convolve)
+draw = entry(spread_nb.draw)
+normalised_core = entry(spread_nb.normalised_core)
 
 STORED = Path(__file__).parents[1] / "reference" / "detect" / "spread.npz"
 CASES = live_cases() if PROGRAM else {}

@@ -8,13 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from purepipe.config.psf import PSFConfig
-from purepipe.psf import polynomial
+from purepipe.psf import polynomial, resample_nb
 from purepipe.psf.basis import Grid, edge_taper, fitted_to_grid, free_pixels, gauss_laguerre
 from purepipe.psf.normal import RIDGE, _factor, normal_matrix
 from purepipe.psf.passes import clipping_limit
 from purepipe.psf.problem import choose_polynomial, prepare
-from purepipe.psf.resample_nb import axis_taps, resample_stack, tap_width
+from purepipe.psf.resample_nb import resample_stack, tap_width
 from purepipe.psf.samples import load_samples
+from tests.entry import entry
+
+axis_taps = entry(resample_nb.axis_taps)
 
 
 def dense(n_in, n_out, shift, step, stretch):

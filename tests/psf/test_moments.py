@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 
 from purepipe.errors import DataError
 from purepipe.flags import MomentsFlag
+from purepipe.psf import moments_nb
 from purepipe.psf.moments import Moments, adaptive_moments
-from purepipe.psf.moments_nb import CUT, fourth_moment, weighted_sums
+from purepipe.psf.moments_nb import CUT
+from tests.entry import entry
+
+fourth_moment = entry(moments_nb.fourth_moment)
+weighted_sums = entry(moments_nb.weighted_sums)
 
 
 def galaxy_stack(n: int, *, noise: float = 0.0, seed: int = 1, size: int = 51) -> np.ndarray:

@@ -12,8 +12,11 @@ from hypothesis.extra.numpy import arrays
 from purepipe.config.shapes import SpreadConfig
 from purepipe.errors import ConfigError, DataError
 from purepipe.flags import SpreadFlag
+from purepipe.psf import spread_nb
 from purepipe.psf.spread import FWHM_OVER_SIGMA, disc_gaussians, spread_class, spread_model
-from purepipe.psf.spread_nb import gaussian_per_pixel
+from tests.entry import entry
+
+gaussian_per_pixel = entry(spread_nb.gaussian_per_pixel)
 
 SCALE = 0.186
 SIGMA = 1.6

@@ -3,28 +3,17 @@
 import numpy as np
 import pytest
 
-from purepipe._jit import kernel
 from purepipe.shapes import fit_nb
-from purepipe.shapes.fit_nb import Priors, Stack, make_space
+from purepipe.shapes.fit_nb import Priors, Stack
 from purepipe.shapes.profiles import profile_of
+from tests.entry import entry
+
+evaluate = entry(fit_nb.evaluate)
+make_space = entry(fit_nb.make_space)
+mode_sums = entry(fit_nb.mode_sums)
+set_frequencies = entry(fit_nb.set_frequencies)
 
 HALF, ROWS, DK = 9, 8, 2 * np.pi / 30
-
-
-@kernel
-def set_frequencies(lines, half, dk):
-    """The kernels without an entry from Python, called from one that has it."""
-    fit_nb.set_frequencies(lines, half, dk)
-
-
-@kernel
-def mode_sums(re, im, rows, half, dk, axx, axy, ayy, x, y, lines, out):
-    fit_nb.mode_sums(re, im, rows, half, dk, axx, axy, ayy, x, y, lines, out)
-
-
-@kernel
-def evaluate(par, stack, priors, space, force, normal):
-    return fit_nb.evaluate(par, stack, priors, space, force, normal)
 
 
 def random_plane(seed=3):

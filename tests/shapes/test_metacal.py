@@ -10,6 +10,7 @@ from purepipe.errors import ConfigError, DataError
 from purepipe.flags import ShapeFlag
 from purepipe.rng import object_seeds
 from purepipe.shapes.metacal import FitOptions, metacal_fit
+from tests.entry import entry
 
 from .scenes import make_scene
 
@@ -389,7 +390,9 @@ def test_choices_that_are_not_allowed_are_refused(change, message):
 
 
 def test_transforms_between_modes_are_exact():
-    from purepipe.shapes.noise_nb import transform_at, unfold
+    from purepipe.shapes import noise_nb
+
+    transform_at, unfold = entry(noise_nb.transform_at), entry(noise_nb.unfold)
     from purepipe.shapes.transforms import dense_transforms, lattice_period
 
     rng = np.random.default_rng(3)

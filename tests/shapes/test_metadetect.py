@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from purepipe.errors import DataError, NothingToDo
-from purepipe.shapes import cell_sums, cell_transfer, metadetect, metadetect_shear
+from purepipe.shapes import cell_sums, cell_transfer, metadetect, metadetect_nb, metadetect_shear
 from purepipe.shapes.cells import cell_images
 from purepipe.shapes.metadetect import _taps
-from purepipe.shapes.metadetect_nb import interpolate, lattice_maxima
+from tests.entry import entry
+
+interpolate = entry(metadetect_nb.interpolate)
+lattice_maxima = entry(metadetect_nb.lattice_maxima)
 
 SCALE = 0.2
 JAC = SCALE * np.eye(2)

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from purepipe.simulate import OBJECT_DTYPE, CameraConfig, SimulateConfig, draw_objects
+from purepipe.simulate import OBJECT_DTYPE, CameraConfig, SimulateConfig, draw_objects, stack_nb
 from purepipe.simulate.optics import ccd_wcs, pointings, tile_wcs
 from purepipe.simulate.stack import Stack, StackInput, add_ccd
-from purepipe.simulate.stack_nb import _lanczos3, repair
+from purepipe.simulate.stack_nb import repair
+from tests.entry import entry
+
+_lanczos3 = entry(stack_nb._lanczos3)
 
 
 def test_lanczos_weights_are_those_of_the_definition() -> None:
