@@ -65,11 +65,11 @@ class CostModel:
 # 4 epochs), one core of a shared server.
 DEFAULT_COSTS = CostModel(
     {
-        "ccd": KindCost(seconds=0.29, megabytes=0.23, peak_mb=480, files=5),
-        "tile": KindCost(seconds=0.17, megabytes=3.1, peak_mb=480, files=2),
-        "shapes": KindCost(seconds=0.0035, megabytes=0.0009, peak_mb=480, files=1),
-        "cells": KindCost(seconds=0.25, megabytes=0.06, peak_mb=480, files=1),
-        "catalogue": KindCost(seconds=0.00015, megabytes=0.0011, peak_mb=480, files=1),
+        "ccd": KindCost(seconds=0.26, megabytes=0.19, peak_mb=500, files=5),
+        "tile": KindCost(seconds=0.16, megabytes=3.1, peak_mb=500, files=2),
+        "shapes": KindCost(seconds=0.0022, megabytes=0.0009, peak_mb=500, files=1),
+        "cells": KindCost(seconds=0.25, megabytes=0.06, peak_mb=500, files=1),
+        "catalogue": KindCost(seconds=0.00026, megabytes=0.0011, peak_mb=500, files=1),
     },
     density=290.0,
 )
