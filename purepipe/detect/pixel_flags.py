@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,16 +31,22 @@ def pixel_flag_columns(
     wanted = set(names)
     columns: dict[str, Values] = {}
     if not wanted.isdisjoint(FLAG_COLUMNS):
-        columns |= _flag_columns(catalogued, maps, config)
+        columns |= _flag_columns(wanted, catalogued, maps, config)
     if not wanted.isdisjoint(WEIGHT_COLUMNS):
         columns |= _weight_columns(catalogued, sought, measured, config)
     return {name: values for name, values in columns.items() if name in wanted}
 
 
 def _flag_columns(
-    catalogued: Catalogued, maps: Sequence[NDArray[np.int32]], config: DetectConfig
+    wanted: Collection[str],
+    catalogued: Catalogued,
+    maps: Sequence[NDArray[np.int32]],
+    config: DetectConfig,
 ) -> dict[str, Values]:
-    """Combined flags and numbers of pixels, (rows, maps); without a map, one column of zeros."""
+    """Combined flags and numbers of pixels, (rows, maps); without a map, one column of zeros.
+
+    As in the original, what is no column is zero for all objects when cleaning merges them.
+    """
     prints = catalogued.footprints
     shape = (max(len(maps), 1), prints.objects.size)
     values, counts = np.zeros(shape, np.uint32), np.zeros(shape, np.int32)
@@ -48,6 +54,9 @@ def _flag_columns(
     words = (*config.flag_type, *("or" for _ in maps))
     for flags, word, value, count in zip(maps, words, values, counts, strict=False):
         nb.object_flags(flags, _KINDS[word], prints.starts, prints.pixels, value, count)
+        for name, numbers in zip(FLAG_COLUMNS, (value, count), strict=True):
+            if name not in wanted:
+                numbers[:] = 0
         nb.merge_flags(value, count, _KINDS[word], catalogued.survivor)
     return {
         "IMAFLAGS_ISO": values.view(np.int32).T[catalogued.source],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import ndimage
 from purepipe.config import DetectConfig
 from purepipe.detect import extract, pixel_flags_nb
 from purepipe.detect.checks import CHECKS
+from purepipe.detect.pixel_flags import FLAG_COLUMNS, pixel_flag_columns
 from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure
 from purepipe.wcs import WCS
@@ -311,8 +313,15 @@ def test_ccd_to_the_bit(shape, tmp_path):
 FLAG_WORDS = ("OR", "AND,OR", "MIN,MAX", "MAX,MIN", "MOST,MOST", "MIN")
 
 
-@pytest.mark.parametrize("words", [pytest.param(words, marks=live) for words in FLAG_WORDS])
-def test_flag_maps_to_the_bit(words, tmp_path):
+@pytest.mark.parametrize(
+    ("words", "left_out"),
+    [pytest.param(words, None, marks=live) for words in FLAG_WORDS]
+    + [
+        pytest.param("MIN,MAX", "IMAFLAGS_ISO(2)", marks=live),
+        pytest.param("MOST,MOST", "NIMAFLAGS_ISO(2)", marks=live),
+    ],
+)
+def test_flag_maps_to_the_bit(words, left_out, tmp_path):
     rng = np.random.default_rng(3)
     first = (rng.random(FIELD.image.shape) < 0.2) * rng.integers(1, 6, FIELD.image.shape)
     second = (rng.random(FIELD.image.shape) < 0.5) * rng.integers(1, 8, FIELD.image.shape)
@@ -322,6 +331,7 @@ def test_flag_maps_to_the_bit(words, tmp_path):
         "NUMBER", "IMAFLAGS_ISO(2)", "NIMAFLAGS_ISO(2)", "NLOWWEIGHT_ISO", "NLOWDWEIGHT_ISO",
         "FLAGS_WEIGHT",
     )  # fmt: skip
+    columns = tuple(name for name in columns if name != left_out)
     keys = {
         **EXPOSURE, "FLAG_IMAGE": "flag.fits,flag2.fits", "FLAG_TYPE": words, "CLEAN_PARAM": 0.3,
         "WEIGHT_THRESH": 0.008,
@@ -335,6 +345,32 @@ def test_flag_maps_to_the_bit(words, tmp_path):
     ours = extract(ONE, config, flag_maps=maps).table
     assert_same(ours, original, [name.partition("(")[0] for name in columns], exact=True)
     assert original["NLOWWEIGHT_ISO"].max() > 100
+
+
+@pytest.mark.parametrize(
+    ("word", "both", "alone"),
+    [
+        ("or", (3, 3), (3, 3)),
+        ("min", (1, 1), (1, 3)),
+        ("max", (2, 2), (2, 3)),
+        ("most", (2, 2), (1, 2)),
+    ],
+)
+def test_merged_flags_depend_on_the_columns(word, both, alone):
+    # The first object, with one pixel of flag 1, has swallowed the second one, two of flag 2.
+    lists = SimpleNamespace(
+        objects=np.zeros(2), starts=np.array([0, 2, 4]), pixels=np.array([0, 1, 2, 3])
+    )
+    catalogued = SimpleNamespace(footprints=lists, survivor=np.array([0, 0]), source=np.array([0]))
+    flags, config = np.array([[1, 0, 2, 2]], np.int32), DetectConfig(flag_type=(word,))
+    first, second = FLAG_COLUMNS
+
+    def found(*names):
+        return pixel_flag_columns(names, catalogued, [flags], None, None, config)
+
+    together = found(first, second)
+    assert (together[first][0, 0], together[second][0, 0]) == both
+    assert (found(first)[first][0, 0], found(second)[second][0, 0]) == alone
 
 
 CHECK_CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None]] = {
