@@ -60,7 +60,7 @@ class StarFlag(DocumentedFlag):
     FAINT = 1, "Signal-to-noise ratio below the limit, or magnitude too faint."
     BRIGHT = 2, "Brighter than the limit, or saturated."
     SIZE = 4, "Size off the stellar locus."
-    BLENDED = 8, "SExtractor FLAGS set: crowded, blended or truncated."
+    BLENDED = 8, "SExtractor FLAGS set: truncated, or crowded or blended by bright neighbours."
     MASKED = 16, "Touches a masked pixel."
     SHAPE = 32, "Too elongated for a star."
     BAD_VALUE = 64, "A quantity needed for the selection is not finite."
