@@ -457,7 +457,7 @@ def deblend(
         everything = np.empty(n, np.int32)
         for i in range(n):
             everything[i] = i
-        scan(everything, n, px, py, 1, one, ends)
+        scan(everything, n, px, py, np.int64(1), one, ends)
     base, peak, total = thresholds[0], values[0], 0.0
     for i in range(n):
         base, peak = min(base, thresholds[i]), max(peak, values[i])
@@ -523,7 +523,8 @@ def _grow_tree(
     """
     n = px.size
     lists = np.empty((levels, n), np.int32)
-    lists[0] = one
+    for j in range(n):
+        lists[0, j] = one[j]
     level_values = np.full(levels, base, np.float32)
     if peak > 0:
         ratio = np.float64(np.float32(peak / base))
@@ -554,7 +555,7 @@ def _grow_tree(
             if prune and peaks < 2:
                 leaves += 1
                 continue
-            count = 0
+            count = np.int64(0)
             for p in range(low, high + 1):
                 if owner[p] == i + 1 and values[p] > level_values[k]:
                     chosen[count] = p
