@@ -75,10 +75,11 @@ def _growth_curve(
 def _add_to_rings(
     curve: Array, dx: Number, dy: Number, r: Number, v: Number, step: float, rings: Array
 ) -> None:
+    per_step = 1.0 / step  # the original multiplies, which matters on the edge of a ring
     if step > 1.5:  # otherwise every pixel is close to the edge of a ring
         rest = r % step
         if not (rest < 0.75 or rest > step - 0.75):
-            i = int(r / step)
+            i = int(r * per_step)
             if i < curve.size:
                 curve[i] += v
             return
@@ -98,7 +99,7 @@ def _add_to_rings(
         rings[5 * j + 4] = sx4 * sx4 + sy2
         sy += 0.2
     for i in range(25):
-        rings[i] = math.sqrt(rings[i]) / step
+        rings[i] = math.sqrt(rings[i]) * per_step
     part = 0.04 * v
     for j in range(25):
         i = int(rings[j])
