@@ -13,8 +13,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -71,7 +73,8 @@ def _import_array_functions() -> None:
 
 _import_array_functions()
 
-from purepipe._linked import SUPPORTED, LinkedCompiler  # noqa: E402
+# Those whose compiler `purepipe._linked` extends; with others kernels compile as usual.
+_KNOWN_NUMBA = ((0, 62), (0, 68))
 
 
 def kernel(function: F) -> F:
@@ -107,7 +110,25 @@ def fast_kernel(function: F) -> F:
 
 def _linked(function: F, **options: Any) -> F:
     """Compile `function` for links; what its callers keep on disk contains it."""
+    linked = _linking()
+    if linked is None:
+        options.pop("_nrt", None)
+        return cast(F, numba.njit(nogil=True, error_model="numpy", **options)(function))
     options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    if SUPPORTED:
-        options["pipeline_class"] = LinkedCompiler
-    return cast(F, numba.njit(nogil=True, error_model="numpy", **options)(function))
+    options["pipeline_class"] = linked.LinkedCompiler
+    inner = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    if inner is not function:  # which numba leaves as it is where compilation is switched off
+        inner.__class__ = linked.InnerKernel
+    return cast(F, inner)
+
+
+@cache
+def _linking() -> ModuleType | None:
+    """The module `_linked`; None where numba is not one that it knows."""
+    oldest, newest = _KNOWN_NUMBA
+    if not oldest <= numba.version_info.short <= newest:
+        return None
+    try:
+        return import_module("purepipe._linked")
+    except ImportError:
+        return None

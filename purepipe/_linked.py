@@ -11,17 +11,14 @@ This takes a third off the compilation of the package and changes no result.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
-import numba
 from numba import _dynfunc
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase, DefaultPassBuilder, _LowerResult
 from numba.core.compiler_machinery import register_pass
+from numba.core.registry import CPUDispatcher
 from numba.core.typed_passes import NativeLowering
-
-# The parts of numba below are not for the public: others than these compile as usual.
-SUPPORTED = (0, 62) <= numba.version_info.short <= (0, 68)
 
 
 class _Linked(JITCodeLibrary):
@@ -69,3 +66,11 @@ class LinkedCompiler(CompilerBase):
         ]
         passes.finalize()
         return [passes]
+
+
+class InnerKernel(CPUDispatcher):
+    """A kernel that Python cannot call."""
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse: there is no entry."""
+        raise TypeError(f"{self.__name__} is compiled with the kernels that call it, for them only")

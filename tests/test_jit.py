@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from purepipe.gnomonic_nb import distorted
 
 
 def run(code, **environment):
@@ -82,14 +85,27 @@ def quadrupled(x):
 """
 
 
-@pytest.mark.parametrize("supported", [True, False])
-def test_what_only_kernels_call_is_kept_with_its_callers(tmp_path, supported):
+NUMBAS = {
+    "known": "",
+    "newer": "import numba; numba.version_info = numba.version_info._replace(short=(9, 0)); ",
+    "of other parts": "import sys; sys.modules['purepipe._linked'] = None; ",
+}
+
+
+@pytest.mark.parametrize("name", NUMBAS)
+def test_what_only_kernels_call_is_kept_with_its_callers(tmp_path, name):
     """Also by versions of numba whose compiler is not the one that is known here."""
     (tmp_path / "caller.py").write_text(CALLER)
-    change = "" if supported else "import purepipe._linked as m; m.SUPPORTED = False; "
-    code = f"{change}import caller; print(caller.quadrupled(3))"
+    code = f"{NUMBAS[name]}import caller; print(caller.quadrupled(3)); print(caller._doubled)"
     for _ in range(2):
-        assert run(code, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(tmp_path)) == "12"
+        text = run(code, NUMBA_CACHE_DIR=str(tmp_path), PYTHONPATH=str(tmp_path))
+        assert text.splitlines()[0] == "12"
+        assert ("InnerKernel" in text) == (name == "known")
     assert [path.name.split(".")[1].split("-")[0] for path in tmp_path.rglob("*.nbc")] == [
         "quadrupled"
     ]
+
+
+def test_python_cannot_call_what_is_compiled_for_kernels_alone():
+    with pytest.raises(TypeError, match="distorted is compiled with the kernels that call it"):
+        distorted(0.0, 0.0, np.zeros((2, 2, 2)), np.zeros((2, 0)))
