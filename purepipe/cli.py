@@ -29,9 +29,9 @@ app = typer.Typer(
 
 
 def _flag(name: str, short: str | None = None, *, help: str) -> Any:
-    """An option without a value, and shown without one."""
+    """An option without a value, and shown without one; a default only of ``--this/--no-this``."""
     names = (name,) if short is None else (name, short)
-    return typer.Option(*names, help=help, metavar="", show_default=False)
+    return typer.Option(*names, help=help, metavar="", show_default="/" in name)
 
 
 Workers = Annotated[

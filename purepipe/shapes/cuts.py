@@ -64,8 +64,8 @@ def cut_weights(view: TypeView, cut: Cut, weights: Cut, good: NDArray[np.bool_])
         The cut, or the weights, cannot be applied to this type.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        passed = _evaluate(cut, view, len(good), "cut")
-        weight = _evaluate(weights, view, len(good), "weights").astype(np.float64)
+        passed = _evaluate(cut, view, good, "cut")
+        weight = _evaluate(weights, view, good, "weights").astype(np.float64)
     if passed.dtype != np.bool_:
         raise ConfigError(
             "a cut must be true or false", key="cut", got=f"{passed.dtype} values",
@@ -79,16 +79,20 @@ def cut_weights(view: TypeView, cut: Cut, weights: Cut, good: NDArray[np.bool_])
     return weight
 
 
-def _evaluate(expression: Cut, view: TypeView, number: int, key: str) -> NDArray[Any]:
+def _evaluate(expression: Cut, view: TypeView, good: NDArray[np.bool_], key: str) -> NDArray[Any]:
+    """A value for each object; what is measured alone counts in means and medians of a text."""
     if expression is None:
-        return np.ones(number, np.bool_)
+        return np.ones(len(good), np.bool_)
     if isinstance(expression, str):
-        scope = Scope(view, number, unknown=_UNKNOWN)
-        return np.asarray(values_of(expression, scope, source=key))
+        scope = Scope(view, len(good), rows=good, unknown=_UNKNOWN)
+        measured = np.asarray(values_of(expression, scope, source=key))
+        array = np.zeros(len(good), measured.dtype)
+        array[good] = measured
+        return array
     array = np.asarray(expression(view))
-    if array.shape != (number,):
+    if array.shape != good.shape:
         raise ConfigError(
             "a cut must give one value per object, for each of the five types", key=key,
-            got=f"shape {array.shape} for type {view.type}", allowed=f"shape ({number},)",
+            got=f"shape {array.shape} for type {view.type}", allowed=f"shape {good.shape}",
         )  # fmt: skip
     return array

@@ -155,6 +155,17 @@ def test_other_choices_are_checked():
         calibrate(Table({"NUMBER": [1, 2]}))
 
 
+def test_only_measured_objects_count_in_the_median_of_a_cut():
+    table = catalogue(number=100)
+    whole = calibrate(table, cut="s2n > median(s2n)")
+    for name in ("1M", "1P", "2M", "2P", "NOSHEAR"):
+        table[f"NGMIX_SNR_{name}"][:3] = np.nan
+    table["NGMIX_FLAGS_1P"][:3] = 1
+    assert 0 < calibrate(table, cut="s2n > median(s2n)").number <= whole.number
+    with pytest.raises(NothingToDo, match="no object passes"):
+        calibrate(table, cut="s2n > 1/0")
+
+
 def test_weights_may_be_any_expression():
     table = catalogue(number=100)
     by_text = calibrate(table, weights="1 / (0.2**2 + hypot(g1, s2n)**2)")
