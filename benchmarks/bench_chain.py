@@ -134,9 +134,13 @@ def combine(comparisons: list[ShearComparison]) -> dict[str, tuple[float, float,
 
 
 def _mean(values: np.ndarray, errors: np.ndarray) -> tuple[float, float, float]:
-    n = len(values)
-    scatter = values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return float(values.mean()), float(np.sqrt((errors**2).sum()) / n), float(scatter)
+    """Mean by inverse variance, its error, and that error from the scatter of the seeds."""
+    weights = 1 / errors**2
+    mean = (weights * values).sum() / weights.sum()
+    error = weights.sum() ** -0.5
+    freedom = len(values) - 1
+    chi2 = (weights * (values - mean) ** 2).sum() / freedom if freedom else np.nan
+    return float(mean), float(error), float(error * np.sqrt(chi2))
 
 
 def print_table(found: dict[str, list[ShearComparison]], gamma: float) -> None:
