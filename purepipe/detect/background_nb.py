@@ -201,7 +201,8 @@ def _mode(counts: Array, binning: Binning, sums: Array) -> tuple[Number, Number]
         sums[0, i + 1] = sums[0, i] + n
         sums[1, i + 1] = sums[1, i] + n * i
         sums[2, i + 1] = sums[2, i] + n * i * i
-    low, high = np.int64(0), levels - 1
+    low: Number = np.int64(0)
+    high = levels - 1
     sigma, previous = 10.0 * (levels - 1), 1.0
     # A single level, that of a single pixel, is not iterated: the original adds the mean of the
     # pixels to the value of level zero, which is the mean itself.

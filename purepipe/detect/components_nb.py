@@ -457,7 +457,8 @@ def deblend(
         everything = np.empty(n, np.int32)
         for i in range(n):
             everything[i] = i
-        scan(everything, n, px, py, np.int64(1), one, ends)
+        least: Number = np.int64(1)
+        scan(everything, n, px, py, least, one, ends)
     base, peak, total = thresholds[0], values[0], 0.0
     for i in range(n):
         base, peak = min(base, thresholds[i]), max(peak, values[i])
@@ -555,7 +556,7 @@ def _grow_tree(
             if prune and peaks < 2:
                 leaves += 1
                 continue
-            count = np.int64(0)
+            count: Number = np.int64(0)
             for p in range(low, high + 1):
                 if owner[p] == i + 1 and values[p] > level_values[k]:
                     chosen[count] = p

@@ -166,7 +166,7 @@ def noise_sigma(
 ) -> float:  # fmt: skip
     """Noise of the good pixels outside the object at the stamp's centre."""
     side = image.shape[0]
-    number = np.int64(0)
+    number: Any = np.int64(0)
     for j in range(side):
         for i in range(side):
             if not bad[j, i]:
@@ -177,7 +177,7 @@ def noise_sigma(
     if not peak > FAINT * sigma:
         return sigma
     reach2 = 2.0 * (WIDEN * width) ** 2 * math.log(peak / (FAINT * sigma))
-    outside = np.int64(0)
+    outside: Any = np.int64(0)
     for j in range(side):
         y2 = (j - 0.5 * (side - 1)) ** 2
         for i in range(side):
