@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from purepipe.errors import DataError
 from purepipe.legacy.astromatic_files import read_text
 from purepipe.mask.ds9 import regions_from_ds9
+from purepipe.mask.ds9_text import holds_more_than_lines_say, without_texts
 from purepipe.mask.regions import Region, polygons_from_weightwatcher
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TILE = re.compile(r"^\s*#?\s*tile[\s;,()]+(\d+)\s*$")
 _SKY = re.compile(r"(^|;)\s*(fk4|b1950|fk5|j2000|icrs|galactic|ecliptic|wcs)\b", re.M | re.I)
 # What WeightWatcher understands of a line, or passes over without losing anything.
 _PLAIN = re.compile(
-    r"\s*((image\s*;?\s*)?(\+?polygon\b[^a-df-zA-DF-Z|&]*)?|physical|global\b[^;]*|tile\b.*)"
+    r"\s*((image\s*;?\s*)?(\+?polygon\b\s*([^a-df-zA-DF-Z|&()]*|\([^a-df-zA-DF-Z|&()]*\)[\s;]*))?"
+    r"|physical|global\b(?!.*\binclude\s*=\s*0)[^;]*|tile\b.*)"
 )
 
 
@@ -61,9 +62,10 @@ def read_regions(
         Regions on the sky, and no `wcs`.
     """
     text = read_text(path)
-    on_sky = _SKY.search(_without_comments(text)) is not None
-    lines = _without_comments(text).splitlines()
-    if not on_sky and (polygons_only or all(_PLAIN.fullmatch(line) for line in lines)):
+    lines = [line.partition("#")[0] for line in without_texts(text).splitlines()]
+    on_sky = _SKY.search("\n".join(lines)) is not None
+    plain = all(_PLAIN.fullmatch(line) for line in lines) and not holds_more_than_lines_say(text)
+    if not on_sky and (polygons_only or plain):
         return polygons_from_weightwatcher(
             text, extension=extension, lasting=not polygons_only, file=path
         )
@@ -72,23 +74,7 @@ def read_regions(
         " polygons alone", path,
     )  # fmt: skip
     try:
-        return regions_from_ds9(_of_image(text, extension), wcs, file=path)
+        return regions_from_ds9(text, wcs, extension=extension, file=path)
     except DataError as error:
         error.file = str(path)
         raise
-
-
-def _without_comments(text: str) -> str:
-    return "\n".join(line.split("#")[0] for line in text.splitlines())
-
-
-def _of_image(text: str, extension: int) -> str:
-    """The lines for one image; settings before the first shape are for all images."""
-    kept = []
-    wanted = extension == 1
-    for line in text.splitlines():
-        if tile := _TILE.match(line):
-            wanted = max(int(tile[1]), 1) == extension
-        elif wanted or "(" not in line.split("#")[0]:
-            kept.append(line)
-    return "\n".join(kept) + "\n"

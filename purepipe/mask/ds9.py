@@ -10,40 +10,32 @@ from __future__ import annotations
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.errors import DataError, InputFileError, did_you_mean
+from purepipe.errors import DataError
 from purepipe.gnomonic import CARD
-from purepipe.mask.regions import SKY_FRAMES, Region, region_from_object
+from purepipe.mask.ds9_text import IN_PIXELS, NO_AREA, SECTORS, Statement, statements
+from purepipe.mask.regions import Region, region_from_object
 
 if TYPE_CHECKING:
     from purepipe.wcs import WCS
 
 log = logging.getLogger(__name__)
 
-_IN_PIXELS = ("image", "physical")
-FRAMES = (*_IN_PIXELS, *SKY_FRAMES)
-_OTHER_FRAMES = re.compile(r"linear|wcs[a-z]?|amplifier|detector|tile\b.*", re.ASCII)
-_SHAPES = ("polygon", "circle", "ellipse", "box", "annulus", "point")
-_SECTORS = {"panda": "annulus", "epanda": "ellipse", "bpanda": "box"}
-_NO_AREA = ("line", "vector", "text", "ruler", "compass", "projection", "segment")
-# Other programs' names of the same shapes.
-_ALIASES = {"rotbox": "box", "cpanda": "panda"}
-# DS9 writes these shapes behind the sign of a comment.
-_BEHIND_HASH = re.compile(
-    rf"\s*((?:{'|'.join((*_SECTORS, *_NO_AREA))})\s*\([^()]*\))(.*)", re.ASCII
-)
-_TEXTS = re.compile(r"\{[^}\n]*\}|=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*')")
-_STATEMENT = re.compile(
-    r"(?P<sign>[-+!]?)\s*(?:\w+\s+(?=point\b))?(?P<shape>[a-z]+)\s*(?P<arguments>[^a-z].*)?",
-    re.ASCII | re.IGNORECASE,
-)
-_INCLUDE = re.compile(r"\binclude\s*=\s*([01])")
+# Numbers that a shape needs, whether it may have more (rings, an angle), and what they are.
+_NUMBERS = {
+    "circle": (3, False, "a position and a radius"),
+    "point": (2, False, "two coordinates"),
+    "annulus": (4, True, "a position and two radii"),
+    "ellipse": (4, True, "a position and two semi-axes"),
+    "box": (4, True, "a position, a width and a height"),
+}
+# Sexagesimal angles and units included; whether it makes sense is for the package to say.
+_NUMBER = re.compile(r"[-+]?(?:[\d.][-+\d.:hmsdripe'\"]*|nan|inf(?:inity)?)", re.A | re.I)
 _PIXELS = re.compile(r"([-+.\deE]+)[pi]", re.IGNORECASE)
 _ANGLE = re.compile(r"([-+.\deE]+?)(['\"dr])", re.IGNORECASE)
 _ARCSEC = {"'": 60.0, '"': 1.0, "d": 3600.0, "r": float(np.degrees(3600.0))}
@@ -51,21 +43,9 @@ _ARCSEC = {"'": 60.0, '"': 1.0, "d": 3600.0, "r": float(np.degrees(3600.0))}
 _MOST_ARGUMENTS = 200_000
 
 
-@dataclass(frozen=True)
-class _Statement:
-    """One shape of a file: its line, coordinate system, name and arguments."""
-
-    line: int
-    frame: str
-    shape: str
-    arguments: tuple[str, ...]
-    include: bool
-
-    def error(self, message: str, file: object, **facts: Any) -> InputFileError:
-        return InputFileError(f"line {self.line}: {self.shape}: {message}", file=file, **facts)
-
-
-def regions_from_ds9(text: str, wcs: WCS | None = None, *, file: object = None) -> list[Region]:
+def regions_from_ds9(
+    text: str, wcs: WCS | None = None, *, extension: int | None = None, file: object = None
+) -> list[Region]:
     """The regions of a DS9 file's text, as shapes on the image of `wcs`.
 
     Parameters
@@ -78,6 +58,9 @@ def regions_from_ds9(text: str, wcs: WCS | None = None, *, file: object = None) 
     wcs
         Needed for shapes given on the sky, and for sizes in the units of the sky; all terms of its
         distortion are used.
+    extension
+        Number, from 1, of the image in a file with lines ``tile N``: the shapes after such a line
+        are for image N, those before any for the first. Without it such lines are refused.
     file
         Shown in messages.
 
@@ -89,74 +72,21 @@ def regions_from_ds9(text: str, wcs: WCS | None = None, *, file: object = None) 
         A shape on the sky and no `wcs`.
     """
     shapes = []
-    for statement in _statements(text, file):
+    for statement in statements(text, extension=extension, file=file):
         shapes += _regions(statement, wcs, file)
     return shapes
 
 
-def _statements(text: str, file: object) -> Iterator[_Statement]:
-    """The shapes of a file, in its order; texts in quotes or braces may hold anything."""
-    frame, included = "image", True
-    lines = _TEXTS.sub("", text.removeprefix("\ufeff")).splitlines()
-    for number, line in enumerate(lines, start=1):
-        for piece in line.split(";"):
-            words, _, properties = piece.partition("#")
-            hidden = _BEHIND_HASH.match(properties) if not words.strip() else None
-            if hidden:
-                words, properties = hidden.groups()
-            words = words.strip().rstrip("|&").rstrip()
-            first, _, rest = words.partition(" ")
-            if first.lower() in FRAMES:
-                frame, words = first.lower(), rest.strip()
-            if first.lower() == "global":
-                included = _included(words, included)
-            elif words and first.lower() != "composite":
-                yield _statement(words, number, frame, _included(properties, included), file)
-
-
-def _included(properties: str, otherwise: bool) -> bool:
-    found = _INCLUDE.search(properties)
-    return found[1] == "1" if found else otherwise
-
-
-def _statement(words: str, line: int, frame: str, included: bool, file: object) -> _Statement:
-    found = _STATEMENT.fullmatch(words)
-    name = found["shape"].lower() if found else ""
-    name = _ALIASES.get(name, name)
-    if _OTHER_FRAMES.fullmatch(words.lower()):
-        raise InputFileError(
-            f"line {line}: this coordinate system is not supported", file=file, got=words[:60],
-            allowed=", ".join(FRAMES), remedy="Save the regions from DS9 again.",
-        )  # fmt: skip
-    known = (*_SHAPES, *_SECTORS, *_NO_AREA)
-    if found is None or name not in known:
-        raise InputFileError(
-            f"line {line}: this is no shape or coordinate system of DS9", file=file,
-            got=repr(words[:60]), remedy=did_you_mean(name, (*known, *FRAMES)),
-        )  # fmt: skip
-    arguments = (found["arguments"] or "").strip()
-    inside = arguments.strip("()")
-    if re.search(r"[&|!()]", inside):
-        raise InputFileError(
-            f"line {line}: one shape is needed; shapes joined by & or | are not supported",
-            file=file, got=repr(words[:60]), remedy="Write each on a line; - excludes one.",
-        )  # fmt: skip
-    values = [word for word in re.split(r"[\s,]+", inside) if word]
-    values = [word for word in values if not re.fullmatch(r"n=\d+", word)]
-    return _Statement(line, frame, name, tuple(values), included and found["sign"] in ("", "+"))
-
-
-def _regions(statement: _Statement, wcs: WCS | None, file: object) -> list[Region]:
+def _regions(statement: Statement, wcs: WCS | None, file: object) -> list[Region]:
     """The shapes of one statement: several for rings around rings, or none, as the log says."""
-    if statement.shape in _NO_AREA:
+    if statement.shape in NO_AREA:
         log.warning(
             "%s line %d: a %s has no area and masks nothing",
             file or "regions", statement.line, statement.shape,
         )  # fmt: skip
         return []
     shape, values, sector = _whole(statement, file)
-    if shape == "polygon":
-        _require_polygon(statement, file)
+    _require_numbers(statement, shape, values, file)
     values = _in_one_unit(shape, values, statement, wcs, file)
     try:
         found = [
@@ -173,14 +103,12 @@ def _regions(statement: _Statement, wcs: WCS | None, file: object) -> list[Regio
     return regions
 
 
-def _whole(
-    statement: _Statement, file: object
-) -> tuple[str, list[str], tuple[float, float] | None]:
+def _whole(statement: Statement, file: object) -> tuple[str, list[str], tuple[float, float] | None]:
     """The shape of which a sector is a part, its arguments, and the angles of the sector."""
     values = list(statement.arguments)
-    if statement.shape not in _SECTORS:
+    if statement.shape not in SECTORS:
         return statement.shape, values, None
-    whole = _SECTORS[statement.shape]
+    whole = SECTORS[statement.shape]
     sizes = 1 if whole == "annulus" else 2
     needed = 6 + 2 * sizes  # position, two angles and their count, sizes, and their count
     if len(values) not in (needed, needed + sizes - 1):
@@ -201,19 +129,31 @@ def _whole(
     return whole, [*values[:2], *inner, *outer, *rest], (start, start + min(span, 360.0))
 
 
-def _require_polygon(statement: _Statement, file: object) -> None:
-    count = len(statement.arguments)
-    if count % 2:
-        raise statement.error("an even number of coordinates is needed", file, got=count)
-    if count < 6:
-        raise statement.error("at least three vertices are needed", file, got=count // 2)
+def _require_numbers(statement: Statement, shape: str, values: Sequence[str], file: object) -> None:
+    """What the shape needs; the package `regions` complains of calls of its own."""
+    count = len(values)
+    if shape == "polygon":
+        if count % 2:
+            raise statement.error("an even number of coordinates is needed", file, got=count)
+        if count < 6:
+            raise statement.error("at least three vertices are needed", file, got=count // 2)
+    else:
+        needed, more, meaning = _NUMBERS[shape]
+        if count < needed or (count > needed and not more):
+            raise statement.error(
+                f"{meaning} are needed", file, got=f"{count} numbers",
+                allowed=f"{needed} or more" if more else needed,
+            )  # fmt: skip
+    for value in values:
+        if not _NUMBER.fullmatch(value):
+            raise statement.error("this is not a number", file, got=repr(value[:40]))
 
 
 def _in_one_unit(
-    shape: str, values: Sequence[str], statement: _Statement, wcs: WCS | None, file: object
+    shape: str, values: Sequence[str], statement: Statement, wcs: WCS | None, file: object
 ) -> list[str]:
     """Sizes in pixels of shapes in pixels, in angles of shapes on the sky."""
-    in_pixels = statement.frame in _IN_PIXELS
+    in_pixels = statement.frame in IN_PIXELS
     turns = shape in ("ellipse", "box")
     values = [*values, "0"] if turns and len(values) % 2 == 0 else values
     last = len(values) - turns
@@ -236,7 +176,7 @@ def _converted(
     as_pixels: re.Match[str] | None,
     as_angle: re.Match[str] | None,
     in_pixels: bool,
-    statement: _Statement,
+    statement: Statement,
     wcs: WCS | None,
     file: object,
 ) -> str:
@@ -254,7 +194,7 @@ def _converted(
         raise statement.error("a size is not a number", file, got=error) from error
 
 
-def _parsed(shape: str, values: Sequence[str], statement: _Statement, file: object) -> list[Any]:
+def _parsed(shape: str, values: Sequence[str], statement: Statement, file: object) -> list[Any]:
     """What the package `regions` makes of one shape; it warns of what it does not know."""
     from astropy.utils.exceptions import AstropyUserWarning
     from regions import Regions

@@ -228,6 +228,39 @@ def test_tiles_in_ds9_files():
     assert read_regions("r.reg", extension=3) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("# panda(5,5,0,90,1,0,4,1)\n", 1),
+        ("image\n# panda(5,5,0,90,1,0,4,1)\npolygon(1,1,4,1,4,4)", 2),
+        ("image\n# tile 2\n# panda(5,5,0,90,1,0,4,1)\n# tile 1\npolygon(1,1,4,1,4,4)", 1),
+        ("image\ncircle(9,9,2)\ntile 2\ncircle 5 5 2\n# epanda(5,5,0,90,1,1,1,4,2,1)", 1),
+    ],
+)
+def test_no_shape_is_lost_behind_the_sign_of_a_comment(text, count, caplog):
+    Path("r.reg").write_text(text)
+    found = read_regions("r.reg")
+    assert [type(item).__name__ for item in found] == ["Region"] * count
+    assert "r.reg holds more than polygons in pixels" in caplog.text
+    # WeightWatcher itself knows of no sector.
+    assert len(read_regions("r.reg", polygons_only=True)) == text.count("polygon")
+
+
+@pytest.mark.parametrize(
+    "text", ["polygon(1,1,4,1,4,4) # include=0", "global include=0\nimage;polygon(1,1,4,1,4,4)"]
+)
+def test_polygons_excluded_by_a_property(text):
+    Path("r.reg").write_text(text)
+    assert [item.include for item in read_regions("r.reg")] == [False]
+    assert len(read_regions("r.reg", polygons_only=True)) == 1
+
+
+def test_a_polygon_that_was_cut_off():
+    Path("r.reg").write_text("image\npolygon(1,1,4,1,4,4)\npolygon(1,1,9,1,9,9,1,")
+    with pytest.raises(InputFileError, match=r"r\.reg: line 3: polygon: the closing bracket is m"):
+        read_regions("r.reg")
+
+
 def test_words_of_the_original(capsys):
     assert main(["-d"]) == 0
     Path("default.ww").write_text(capsys.readouterr().out)

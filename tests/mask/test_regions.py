@@ -149,8 +149,22 @@ ERRORS = {
     "polygon(1,2,3,4)": r"at least three vertices are needed \(got 2",
     "polygon(1,2,nan,4,5,6)": "line 2: PolygonPixelRegion: positions and sizes must be finite",
     "circle(1,2,0)": "line 2: circle: this is not understood: 'radius' must be a strictly positive",
-    "circle(1,2)": "line 2: circle: this is not understood",
-    "circle(1,2,3)&!circle(1,2,1)": "shapes joined by & or | are not supported",
+    "circle(1,2)": r"line 2: circle: a position and a radius are needed \(got 2 n.*; allowed: 3\)",
+    "circle": r"line 2: circle: a position and a radius are needed \(got 0 numbers",
+    "circle(1,2,3,4)": r"line 2: circle: a position and a radius are needed \(got 4 numbers",
+    "point(1)": r"line 2: point: two coordinates are needed \(got 1 n.*; allowed: 2\)",
+    "annulus(1,2,3)": r"line 2: annulus: a position and two radii .*got 3 n.*allowed: 4 or more",
+    "ellipse(1,2,3)": r"line 2: ellipse: a position and two semi-axes are needed",
+    "box(1,2)": r"line 2: box: a position, a width and a height are needed",
+    "ellipse(1,2,3,4,x)": r"line 2: ellipse: this is not a number \(got 'x'\)",
+    "circle(a,2,3)": r"line 2: circle: this is not a number \(got 'a'\)",
+    "circle(1,2,3)&!circle(1,2,1)": "shapes joined by & or | are not supported; write each on a",
+    "circle(1,2,3)garbage": "circle: nothing may follow the closing bracket, but 'garbage' does",
+    "circle(1,2,3) \\": "circle: nothing may follow the closing bracket, but ",
+    "circle(1,2,3]": r"circle: the closing bracket is missing \(got 'circle\(1,2,3\]'\)",
+    "polygon(1,1,4,1,4,4": "line 2: polygon: the closing bracket is missing",
+    "polygon 1,1,4,1,4,4)": "line 2: polygon: one pair of brackets is needed",
+    "# panda(5,5,0,90,1,0,4,1": "line 2: panda: the closing bracket is missing",
     'circle(1,2,3")': "a size in the units of the other coordinates needs the image's",
     "amplifier": r"this coordinate system is not supported \(got amplifier; allowed: image, phys",
     "icrss": "this is no shape or coordinate system of DS9 .got 'icrss'.*Did you mean 'icrs'",
@@ -196,6 +210,17 @@ WRITINGS = {
     "image\n# circle(1,1,9)\n# a remark (with words)\ncircle(120,90,20)": "circle(120,90,20)",
     "image\n# composite(120,90,0) || composite=1\ncircle(120,90,20) ||\nbox(30,30,8,8,0)":
         "circle(120,90,20)\nbox(30,30,8,8,0)",
+    "# made by X; do not edit\n# don't; circle\n# circle(1,1,9); box(1,1,9,9)\n"
+    "image # of the sky; as it is\ncircle(120,90,20) # bright; one": "circle(120,90,20)",
+    "image\ncircle(120,90,20) # color=red; box(30,30,8,8,0) # tag={a};-circle(120,90,3)":
+        "circle(120,90,20)\nbox(30,30,8,8,0)\n-circle(120,90,3)",
+    "image\tcircle(120,90,20)": "circle(120,90,20)",
+    "composite(120,90,0) || composite=1\ncircle(120,90,20) || # color=red":
+        "circle(120,90,20)",
+    "image\ncircle(120,90,20)\n# -panda(120,90,0,90,1,0,9,1) # color=red":
+        "circle(120,90,20)\n-panda(120,90,0,90,1,0,9,1)",
+    "global include=0\n+circle(120,90,20)\ncircle(120,90,3)":
+        "circle(120,90,20)\n-circle(120,90,3)",
     "image\ncircle(120,90,20) # include=0\ncircle(120,90,50)":
         "-circle(120,90,20)\ncircle(120,90,50)",
     "global include=0\ncircle(120,90,20)\ncircle(120,90,50) # include=1":
@@ -223,6 +248,27 @@ def test_what_ds9_and_people_write(text):
     assert mask.any()
     # The package counts the pixels of rings around rings one by one.
     assert np.count_nonzero(mask != drawn("image\n" + WRITINGS[text])) <= 8
+
+
+TILES = (
+    "image\nellipse 5 5 2 1\n# tile 2 comes next\ntile 2\n# panda(5,5,0,90,1,0,4,1)\n"
+    "box 5 5 2 2; tile 1\n"
+)
+
+
+def test_shapes_of_one_image_of_several():
+    text = TILES.replace("; tile 1", "\n# tile 1\npoint(7,7)\nTILE 2;point(9,9)")
+    counts = [[len(item.contours[0]) for item in regions_from_ds9(text, extension=k)]
+              for k in (1, 2, 3)]  # fmt: skip
+    assert counts[0][0] > 10
+    assert counts[0][1:] == [4]
+    assert counts[1][0] > 10
+    assert counts[1][1:] == [4, 4]
+    assert counts[2] == []
+    # Complaints name the line of the file, for whichever image it is.
+    for extension in (1, 2):
+        with pytest.raises(InputFileError, match=r"line 6: this coordinate .* \(got tile 1;"):
+            regions_from_ds9(TILES, extension=extension)
 
 
 @pytest.mark.parametrize("frame", ["image", "fk5"])
@@ -327,6 +373,7 @@ _PIECES = st.sampled_from(
      ";", "#", "-", "+", "image", "physical", "fk5", "icrs", "galactic", "tile 2",
      "global color=red",
      "1", "2.5", "1e3", "-7", "nan", "inf", "1e999", "10:20:30", '3"', "2'", "1d", "{", "}", "\0",
+     "# panda(5,5,0,90,1,0,4,1)", "# a; circle", "tile", "include=0",
      "é", "polygon(1,1,9,1,9,9)", "circle(5,5,2)", "# tile 1", "|", "&", "\r"]
 )  # fmt: skip
 _REGION_TEXT = st.one_of(
@@ -346,6 +393,7 @@ def test_hostile_region_text_is_refused_or_drawn(text):
     for parse in (
         shapes.polygons_from_weightwatcher,
         lambda text: regions_from_ds9(text, field),
+        lambda text: regions_from_ds9(text, field, extension=1),
     ):
         try:
             found = parse(text)
