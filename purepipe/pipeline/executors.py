@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from importlib.resources import files
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -111,12 +112,15 @@ def _start_server() -> None:
     from multiprocessing import forkserver
 
     main = threading.current_thread() is threading.main_thread()
-    # Inherited by the new process, which would listen while it loads the libraries.
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    # A handler that was not set from Python is None, and could not be set again.
+    handler = signal.getsignal(signal.SIGINT) if main else None
+    if handler is not None:
+        # Inherited by the new process, which would listen while it loads the libraries.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         forkserver.ensure_running()
     finally:
-        if main:
+        if handler is not None:
             signal.signal(signal.SIGINT, handler)
 
 
@@ -217,6 +221,15 @@ def mpi_executor() -> Executor:
         )  # fmt: skip
     executor: Executor = MPIPoolExecutor()
     return executor
+
+
+def cancel_waiting(executor: Executor) -> None:
+    """Take no more calls, and cancel those that have not begun.
+
+    Dask's executor cannot tell which have begun: there all come to their end.
+    """
+    if "cancel_futures" in signature(executor.shutdown).parameters:
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def capacity(executor: Executor) -> int:

@@ -155,16 +155,26 @@ def run(
 
 
 def _interrupt(schedule: Schedule) -> None:
-    """Let the units at work come to their end, or end them at a second interruption."""
-    if schedule.working:
-        number = len(schedule.working)
-        schedule.progress.stage(f"interrupted; up to {number} units end. Again to stop at once")
-    try:
-        schedule.drain()
-    except KeyboardInterrupt:
-        if isinstance(schedule.pool, ProcessPool):
-            schedule.pool.kill()
-        raise
+    """Let the units at work come to their end, or end them at a second interruption.
+
+    Only our own processes can be ended. Units in threads and in workers of others are waited for,
+    however often one interrupts: they write into the store, which no other run may take so long.
+    """
+    text = f"interrupted; up to {len(schedule.working)} units end"
+    if isinstance(schedule.pool, ProcessPool):
+        text += ". Again to stop at once"
+    while True:
+        try:
+            if schedule.working:
+                schedule.progress.stage(text)
+            schedule.drain()
+            return
+        except KeyboardInterrupt:
+            if isinstance(schedule.pool, ProcessPool):
+                schedule.pool.kill()
+                schedule.record_ended()
+                return
+            text = "interrupted; the units at work cannot be stopped, and are waited for"
 
 
 def _work(schedule: Schedule, plan: Plan, shard: Shard | None) -> RunSummary:

@@ -8,7 +8,7 @@ import queue
 import time
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from zlib import crc32
 
 from purepipe.errors import StoreError
 from purepipe.pipeline.cost import DEFAULT_COSTS, CostModel
-from purepipe.pipeline.executors import SerialExecutor, capacity, make_executor
+from purepipe.pipeline.executors import SerialExecutor, cancel_waiting, capacity, make_executor
 from purepipe.pipeline.keys import Settings, file_identity, settings_of, unit_key, unit_parts
 from purepipe.pipeline.limits import timeout_error
 from purepipe.pipeline.progress import Progress
@@ -105,18 +105,28 @@ class Schedule:
         self.confirm()
 
     def drain(self) -> None:
-        """Let the units that work come to their end, and start no other; for an interruption."""
+        """Let the units that work come to their end, and start no other; for an interruption.
+
+        It may be interrupted itself, and called again.
+        """
         self.ready.clear()
         self.suspects.clear()
-        self.pool.shutdown(wait=True, cancel_futures=True)
-        for future in list(self.working):
-            unit = self.working.pop(future)
+        cancel_waiting(self.pool)
+        # Not by `shutdown` first: once interrupted, it may not wait when it is called again.
+        wait([future for future in self.working if not future.done()])
+        self.pool.shutdown()
+        self.record_ended()
+
+    def record_ended(self) -> None:
+        """Enter in the ledger what has ended; the other units are no longer at work."""
+        for future, unit in list(self.working.items()):
             if future.done() and not future.cancelled() and future.exception() is None:
                 outcome = future.result()
                 if outcome.status != "not written":
                     self.fresh.append(replace(outcome, key=self.keys[unit.name]))
-        ended, self.fresh = self.fresh, []
-        exchange(self.store, ended, {}, parts=self.parts)
+            del self.working[future]
+        exchange(self.store, self.fresh, {}, parts=self.parts)
+        self.fresh = []
         abandon(self.store)
 
     def add(self, units: Iterable[Unit]) -> None:
@@ -184,10 +194,11 @@ class Schedule:
             room = max(self.in_flight() - len(self.working), 0)
             while self.ready and len(batch) < room:
                 batch.append(self.units[heapq.heappop(self.ready)[2]])
-        ended, self.fresh = self.fresh, []
+        ended = self.fresh
         wanted = {unit.name: self.keys[unit.name] for unit in batch}
         if ended or wanted:
             claims = exchange(self.store, ended, wanted, parts=self.parts)
+            self.fresh = []  # not before: an interruption must not lose them
             for outcome in ended:
                 self.parts.pop(outcome.name, None)
             self.foreign |= claims.taken

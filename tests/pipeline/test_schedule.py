@@ -1,16 +1,20 @@
 """Scheduling of trivial units, without any image."""
 
-from concurrent.futures import BrokenExecutor, Future
+import signal
+import threading
+import time
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import pytest
 
 from purepipe.config import SurveyConfig
 from purepipe.pipeline import schedule as schedules
-from purepipe.pipeline.executors import SerialExecutor
+from purepipe.pipeline.executors import SerialExecutor, make_executor
 from purepipe.pipeline.progress import Silent
+from purepipe.pipeline.run import _interrupt
 from purepipe.pipeline.schedule import Schedule
-from purepipe.pipeline.store import Outcome, open_store, outcomes
+from purepipe.pipeline.store import Outcome, attempts, open_store, outcomes
 from purepipe.pipeline.units import Unit, WorkContext
 
 
@@ -101,3 +105,113 @@ def test_many_units(make):
     units = [unit(f"u{i}", *([f"u{i // 2}"] if i else [])) for i in range(300)]
     schedule.run([replace(item, needs=() if item.name == "u0" else item.needs) for item in units])
     assert len(schedule.ended) == 300
+
+
+class Presses(Silent):
+    """Interrupts the main thread a moment after each stage that is told, so many times."""
+
+    def __init__(self, times, then=lambda: None):
+        self.times, self.then, self.told = times, then, []
+
+    def stage(self, text):
+        self.told.append(text)
+        last = len(self.told) > self.times
+        threading.Timer(0.2, self.then if last else press).start()
+
+
+def press():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+@pytest.fixture
+def listening():
+    """Ctrl-C raises, also where the tests run without a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
+def test_units_in_threads_are_waited_for_however_often_one_interrupts(make, monkeypatch):
+    gate = threading.Event()
+
+    def work_on(unit, context):
+        assert unit.name == "quick" or gate.wait(60)
+        return work(unit, context)
+
+    monkeypatch.setattr(schedules, "execute", work_on)
+    schedule = make(ThreadPoolExecutor(2))
+    schedule.progress = Presses(2, then=gate.set)
+    schedule.add([unit("quick"), unit("slow"), unit("last", "slow")])
+    schedule.hand_out()
+    _interrupt(schedule)
+    assert gate.is_set()  # not before
+    assert {o.name for o in outcomes(schedule.store)} == {"quick", "slow"}
+    assert schedule.progress.told[0] == "interrupted; up to 2 units end"
+    assert len(schedule.progress.told) == 3
+    assert "cannot be stopped, and are waited for" in schedule.progress.told[2]
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_second_interruption_ends_processes_and_keeps_what_has_ended(make, monkeypatch):
+    with make_executor(2) as pool:
+        submit = pool.submit
+
+        def calls(fn, unit, context):
+            if unit.name == "slow":
+                return submit(time.sleep, 600)
+            return submit(Outcome, unit.name, unit.kind, "done")
+
+        monkeypatch.setattr(pool, "submit", calls)
+        schedule = make(pool)
+        schedule.progress = Presses(1)
+        schedule.add([unit("slow", cost=9), unit("quick")])
+        schedule.hand_out()
+        wait([future for future, unit in schedule.working.items() if unit.name == "quick"], 60)
+        _interrupt(schedule)
+    assert schedule.progress.told == ["interrupted; up to 2 units end. Again to stop at once"]
+    assert {o.name for o in outcomes(schedule.store)} == {"quick"}
+    assert attempts(schedule.store) == []
+
+
+class LikeDask(ThreadPoolExecutor):
+    """An executor that cannot cancel the calls that wait alone."""
+
+    def shutdown(self, wait=True):
+        assert wait
+        super().shutdown()
+
+
+def test_an_executor_that_cannot_cancel_is_interrupted(make):
+    schedule = make(LikeDask(1))
+    schedule.add([unit("a"), unit("b", "a")])
+    schedule.hand_out()
+    _interrupt(schedule)
+    assert {o.name for o in outcomes(schedule.store)} == {"a"}
+
+
+def test_an_interruption_while_the_ledger_is_written_loses_no_unit(make, monkeypatch):
+    schedule = make()
+    schedule.add([unit("a"), unit("b", "a")])
+    schedule.hand_out()
+    schedule.collect()
+    exchange, presses = schedules.exchange, [KeyboardInterrupt, KeyboardInterrupt]
+
+    def interrupted(*args, **kwargs):
+        if presses:
+            raise presses.pop()
+        return exchange(*args, **kwargs)
+
+    monkeypatch.setattr(schedules, "exchange", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        schedule.hand_out()
+    _interrupt(schedule)
+    assert [o.name for o in outcomes(schedule.store)] == ["a"]
+
+
+def test_a_handler_that_python_does_not_know_is_left_alone(monkeypatch):
+    changed = []
+    monkeypatch.setattr(signal, "getsignal", lambda number: None)
+    monkeypatch.setattr(signal, "signal", lambda *change: changed.append(change))
+    make_executor(2).shutdown()
+    assert changed == []
