@@ -35,9 +35,14 @@ _SYSTEMS = {
     "ELON": (270.0, 66.560709, 90.0),
     "SLON": (283.75409254, 15.70893678, 26.45033151),
 }
-_NUMBER_IN_QUOTES = re.compile(
-    r"((?:CRVAL|CRPIX|CDELT|CD|PC|PV|CROTA|EQUINOX|EPOCH)[0-9_]* *= *)'([-+0-9.eE ]+)'"
+# Cards of numbers without which there are no coordinates, with their value in quotes or plain.
+_CARD = re.compile(
+    r"((?:CRVAL|CRPIX|CDELT|CROTA)[12]|(?:CD|PC)[12]_[12]|PC00[12]00[12]|PV[12]_\d+"
+    r"|EQUINOX|EPOCH) *= *(?:'([^']*)'|([^/']*))"
 )
+_EPOCHS = ("EQUINOX", "EPOCH")  # taken as not given where they are not understood
+_MAY_BE_BLANK = ("CROTA", "CDELT")  # as many headers with a CD matrix have them
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,13 @@ class WCS:
         Raises
         ------
         DataError
-            The header has no celestial coordinates, or they are singular.
+            The header has no celestial coordinates, they are singular, or one of their numbers is
+            none. Numbers may stand in quotes, and have a D for the exponent.
         """
         text = header if isinstance(header, str) else header.tostring(endcard=False, padding=False)
         lines = [text[start : start + CARD].ljust(CARD) for start in range(0, len(text), CARD)]
         lines = list(takewhile(lambda line: line.rstrip() != "END", lines))
-        lines = [_NUMBER_IN_QUOTES.sub(r"\1\2", line).ljust(CARD) for line in lines]
+        lines = [_with_number(line) for line in lines]
         if shape is None:
             shape = (_size(lines, "NAXIS2"), _size(lines, "NAXIS1"))
         wcs = cls("".join(line for line in lines if not line.startswith(_COMMENTARY)), shape)
@@ -253,6 +259,47 @@ class WCS:
             np.array([-0.5, nx - 0.5, nx - 0.5, -0.5]), np.array([-0.5, -0.5, ny - 0.5, ny - 0.5])
         )
         return np.stack([ra, dec], axis=-1)
+
+
+def leading_number(line: str) -> str:
+    """A header card with what SExtractor reads of a coordinate: the number it begins with, else 0.
+
+    Other cards are returned as they are.
+    """
+    key, value, _ = _coordinate(line)
+    if not key:
+        return line
+    number = _NUMBER.match(value)
+    return _card(key, number[0] if number else "0.0")
+
+
+def _with_number(line: str) -> str:
+    """A header card; a coordinate that stands in quotes becomes a number."""
+    key, value, plain = _coordinate(line)
+    if _NUMBER.fullmatch(value) and np.isfinite(float(value.upper().replace("D", "E"))):
+        return line if plain else _card(key, value)
+    if not key or key in _EPOCHS or (not value and key.startswith(_MAY_BE_BLANK)):
+        return line
+    raise DataError(
+        "a coordinate of the header is not a number", key=key, got=repr(value),
+        remedy="Correct the header.",
+    )  # fmt: skip
+
+
+def _coordinate(line: str) -> tuple[str, str, bool]:
+    """Keyword and value of a card of coordinates, and whether it is plain; else empty texts."""
+    found = _CARD.match(line)
+    if found is None:
+        return "", "", True
+    key, quoted, plain = found.groups()
+    value = (plain if quoted is None else quoted).strip()
+    if key in _EPOCHS and value[:1] in ("J", "B"):
+        return key, value[1:], False
+    return key, value, quoted is None
+
+
+def _card(key: str, number: str) -> str:
+    return f"{key:8}= {number:>20}".ljust(CARD)
 
 
 def _flat(values: ArrayLike) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from astropy.io.fits import Header
 from astropy.wcs import WCS as AstropyWCS  # noqa: N811
 
 from purepipe.errors import DataError
-from purepipe.wcs import WCS
+from purepipe.wcs import WCS, leading_number
 
 SCALE = 0.187 / 3600
 
@@ -194,3 +194,42 @@ def test_numbers_in_quotes_are_numbers():
         WCS.from_header(quoted).pixel_to_sky(*positions),
         WCS.from_header(header).pixel_to_sky(*positions),
     )
+
+
+def with_card(key, value):
+    """Header text in which one card holds exactly these characters."""
+    lines = [card.image for card in make_header().cards
+             if card.keyword != key]  # fmt: skip
+    return "".join(line.ljust(80) for line in [*lines, f"{key:8}= {value}"])
+
+
+@pytest.mark.parametrize("value", ["'1.5D2'", "1.5d+02", "' +150.0 '", "15E1 / degrees", "'150'"])
+def test_exponents_with_a_d_and_quotes(value):
+    found = WCS.from_header(with_card("CRVAL1", value))
+    np.testing.assert_array_equal(
+        found.pixel_to_sky(5.0, 3.0), WCS.from_header(with_card("CRVAL1", 150.0)).pixel_to_sky(5, 3)
+    )
+    assert WCS.from_header(with_card("EQUINOX", "'B1950'")).equinox == 1950
+    assert WCS.from_header(with_card("EPOCH", "'2007-05-01'")).equinox == 2000
+    assert WCS.from_header(with_card("CROTA1", "''")).parity == found.parity
+
+
+@pytest.mark.parametrize("key", ["CRVAL1", "CRPIX2", "CD1_1", "PV1_4"])
+@pytest.mark.parametrize(
+    "value", ["'10:00:00'", "10:00:00", "' 1 5 0 '", "nan", "'inf'", "1e999", "'150.0 deg'", "''",
+              "", "T", "'1,5'"]
+)  # fmt: skip
+def test_no_coordinate_is_read_in_part(key, value):
+    with pytest.raises(DataError, match=rf"^{key}: a coordinate of the header is not a number"):
+        WCS.from_header(with_card(key, value))
+
+
+def test_numbers_that_sextractor_reads():
+    # What the program makes of them, by its catalogue.
+    read = {"'10:00:00'": 10, "' 1 5 0 '": 1, "nan": 0, "'150.0 deg'": 150, "'1.5D2'": 150,
+            "''": 0, "": 0, "T": 0, "+150.0 / x": 150}  # fmt: skip
+    for value, number in read.items():
+        card = leading_number(f"CRVAL1  = {value}".ljust(80))
+        assert len(card) == 80
+        assert float(card[10:].replace("D", "E")) == number
+    assert leading_number("COMMENT CRVAL1 = 'x'") == "COMMENT CRVAL1 = 'x'"

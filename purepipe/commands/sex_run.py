@@ -27,7 +27,7 @@ from purepipe.io.sex_images import (
     read_float_image,
     read_image_cards,
 )
-from purepipe.wcs import WCS
+from purepipe.wcs import WCS, leading_number
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -234,7 +234,7 @@ def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> list[NDArray[n
 
 def _coordinates(cards: Sequence[str], shape: tuple[int, ...]) -> WCS | None:
     """World coordinates; None where the header has none."""
-    flat = [line for line in cards if not line.startswith("NAXIS3")]
+    flat = [leading_number(line) for line in cards if not line.startswith("NAXIS3")]
     change_card(flat, "NAXIS", 2)  # axes of length 1 are left out
     try:
         return WCS.from_header("".join(flat), (shape[0], shape[1]))

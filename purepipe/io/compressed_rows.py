@@ -38,7 +38,7 @@ def compressed_rows(
     if not _is_known(header):
         return None
     dtype, nx = np.dtype(_TYPES[header["ZBITPIX"]]), int(header["ZNAXIS1"])
-    height = int(header["ZTILE2"])
+    height = int(header.get("ZTILE2", 1))  # a row, where the header does not say
     low, high = first // height, -(-last // height)
     top = min(high * height, int(header["ZNAXIS2"]))
     lengths, places = _descriptors(stream, item, low, high)
@@ -69,7 +69,7 @@ def _is_known(header: fits.Header) -> bool:
         header.get("ZBITPIX") in _TYPES
         and header.get("ZCMPTYPE") in ("GZIP_1", "GZIP_2")
         and header.get("ZNAXIS") == 2
-        and header.get("ZTILE1") == header.get("ZNAXIS1")
+        and header.get("ZTILE1", header.get("ZNAXIS1")) == header.get("ZNAXIS1")
         and header.get("TFIELDS") == 1
         and str(header.get("TFORM1", "")).startswith("1PB")
         and not any(keyword in header for keyword in _SCALED)

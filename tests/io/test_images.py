@@ -278,6 +278,20 @@ def test_some_rows_of_a_compressed_image(tmp_path, dtype, method, tile):
         assert section.flags.writeable
 
 
+def test_tiles_are_rows_where_the_header_does_not_say(tmp_path, monkeypatch):
+    image = np.random.default_rng(4).integers(0, 200, IMAGE.shape).astype("i2")
+    packed = fits.CompImageHDU(image, compression_type="GZIP_1", tile_shape=(1, 40))
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(tmp_path / "a.fits")
+    content = (tmp_path / "a.fits").read_bytes()
+    for keyword in (b"ZTILE1  =", b"ZTILE2  ="):
+        assert content.count(keyword) == 1
+        content = content.replace(keyword, b"COMMENT  ")
+    (tmp_path / "a.fits").write_bytes(content)
+    monkeypatch.setattr(images, "hdu_of", None)  # without the library
+    section = read_section(tmp_path / "a.fits", 1, 31, 33, 5, 40)
+    np.testing.assert_array_equal(section, image[31:33, 5:])
+
+
 def test_masks_are_unpacked_without_the_library(tmp_path, monkeypatch):
     mask = np.random.default_rng(4).integers(0, 2000, IMAGE.shape).astype(np.int16)
     write_image(tmp_path / "a.fits", mask, compress=True)
