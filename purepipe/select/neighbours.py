@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _FULL = 2.0
 _SLOPE = 6
 _FARTHEST = 10.0
+# What is larger than so many times the seeing is no star, and need not look farther than stars do.
+_LARGEST = 2.0
+_BLOCK = 64  # objects at a time: each may have as many neighbours as there are objects
 
 
 def neighbour_light(
@@ -27,7 +30,7 @@ def neighbour_light(
     Parameters
     ----------
     x, y, fwhm
-        (n,) positions and sizes, pixels.
+        (n,) positions and sizes, pixels. The median size of those asked for stands for the seeing.
     flux
         (n,) fluxes; those that are not positive or not finite count as none.
     rows
@@ -44,12 +47,15 @@ def neighbour_light(
     if not len(asked):
         return light
     tree = cKDTree(np.column_stack([x[known], y[known]]))
-    own = rows[asked]
-    near = tree.query_ball_point(np.column_stack([x[own], y[own]]), _FARTHEST * fwhm[own])
-    for place, row, found in zip(asked, own, near, strict=True):
-        others = known[found]
-        others = others[others != row]
-        distance = np.hypot(x[others] - x[row], y[others] - y[row]) / fwhm[row]
-        share = (_FULL / np.maximum(distance, _FULL)) ** _SLOPE
-        light[place] = (flux[others] * share).sum() / flux[row]
+    reach = _FARTHEST * np.minimum(fwhm, _LARGEST * np.median(fwhm[rows[asked]]))
+    for start in range(0, len(asked), _BLOCK):
+        places = asked[start : start + _BLOCK]
+        own = rows[places]
+        near = tree.query_ball_point(np.column_stack([x[own], y[own]]), reach[own])
+        for place, row, found in zip(places, own, near, strict=True):
+            others = known[found]
+            others = others[others != row]
+            distance = np.hypot(x[others] - x[row], y[others] - y[row]) / fwhm[row]
+            share = (_FULL / np.maximum(distance, _FULL)) ** _SLOPE
+            light[place] = (flux[others] * share).sum() / flux[row]
     return light
