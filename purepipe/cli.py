@@ -303,6 +303,9 @@ def status(
     verify: Annotated[
         bool, _flag("--verify", help="Read all products and inputs, and name the changed.")
     ] = False,
+    failures: Annotated[
+        bool, _flag("--failures", help="Name each unit that failed, with its message.")
+    ] = False,
 ) -> None:
     """Show what is done, what failed and the time left; works while the run goes on.
 
@@ -317,7 +320,7 @@ def status(
     )
 
     state = run_status(run)
-    print("\n".join([*status_lines(state), *summary_lines(state.outcomes)]))
+    print("\n".join([*status_lines(state), *summary_lines(state.outcomes, each=failures)]))
     if verify:
         found = verify_run(run)
         print("\n".join(verification_lines(found)))

@@ -10,6 +10,8 @@ from purepipe.pipeline.endings import failure_lines, remark_lines, wrapped
 from purepipe.pipeline.steps import STEPS
 from purepipe.pipeline.store import Outcome, StepRecord
 
+_ALL = "`purepipe status RUN --failures` names each of them."
+
 
 def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]]:
     """(unit kind, sums over all units, number of units) of each step, in the order of the chain."""
@@ -30,8 +32,14 @@ def step_totals(outcomes: Iterable[Outcome]) -> list[tuple[str, StepRecord, int]
     return rows
 
 
-def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
-    """Units by their fate, the counts of every step, and a paragraph for each way to fail."""
+def summary_lines(outcomes: Iterable[Outcome], *, each: bool = False) -> list[str]:
+    """Units by their fate, the counts of every step, and a paragraph for each way to fail.
+
+    Parameters
+    ----------
+    each
+        A paragraph for each unit that failed instead.
+    """
     outcomes = list(outcomes)
     if not outcomes:
         return ["no unit has ended"]
@@ -48,7 +56,8 @@ def summary_lines(outcomes: Iterable[Outcome]) -> list[str]:
             f"  {kind:<10}{total.step:<11}{total.what:<9}{total.n_in:>12,}{total.n_out:>12,}"
             f"{total.seconds:>10.1f}"
         )
-    return [*lines, *failure_lines(outcomes), *remark_lines(outcomes)]
+    failures = failure_lines(outcomes, each=each, elsewhere=_ALL)
+    return [*lines, *failures, *remark_lines(outcomes)]
 
 
 def guard_text(guards: Iterable[str]) -> list[str]:
@@ -58,11 +67,19 @@ def guard_text(guards: Iterable[str]) -> list[str]:
 
 def nothing_text(outcomes: Iterable[Outcome], config: SurveyConfig) -> list[str]:
     """Why the final catalogue has no object, as lines."""
-    kinds = {outcome.kind for outcome in outcomes}
-    if "tile" not in kinds:
+    outcomes = list(outcomes)
+    failed = Counter(o.kind for o in outcomes if not o.done)
+    found = sum(
+        s.n_out for o in outcomes if o.kind == "tile" for s in o.steps if s.step == "detect"
+    )
+    if not any(outcome.kind == "tile" for outcome in outcomes):
         text = f"no object: no tile matches {config.inputs.tile_image} (inputs.tile_image)."
     elif any(o.kind == "tile" and not o.complete for o in outcomes):
         text = "no object in the final catalogue: see above what became of the tiles."
-    else:
+    elif found == 0:
         text = "no object in the final catalogue: none was detected; look at tile.detect.threshold."
+    else:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in failed.items())
+        text = f"no object in the final catalogue: {found:,} were detected; see above what became"
+        text += f" of the units that are not done ({kinds})." if kinds else " of them."
     return wrapped(text, "")

@@ -32,6 +32,7 @@ from purepipe.shapepipe.originals import contents
 from purepipe.shapepipe.settings import Pipeline, Step, load_pipeline
 
 NOT_RUN = "not run"
+SUMMARY = "logs/summary.txt"
 
 
 @dataclass(frozen=True)
@@ -398,8 +399,8 @@ def _resolved(step: Step, state: _State) -> Any:
     return config
 
 
-def summary_text(summary: PipelineSummary) -> str:
-    """One line for each step, and a paragraph for each way in which units failed."""
+def summary_text(summary: PipelineSummary, *, each: bool = False) -> str:
+    """One line for each step, and a paragraph for each way to fail, or `each` failed unit."""
     lines = [f"run: {summary.folder}", ""]
     lines.append(f"  {'module':<32}{'units':>7}{'done':>7}{'stood':>7}{'not done':>10}")
     for step in summary.steps:
@@ -407,11 +408,13 @@ def summary_text(summary: PipelineSummary) -> str:
         lines.append(
             f"  {step.step:<32}{len(step.outcomes):>7}{step.done:>7}{step.skipped:>7}{failed:>10}"
         )
-    return "\n".join([*lines, *failure_lines(summary.failures)])
+    elsewhere = f"{SUMMARY} names each of them."
+    failures = failure_lines(summary.failures, each=each, elsewhere=elsewhere)
+    return "\n".join([*lines, *failures])
 
 
 def write_summary(summary: PipelineSummary) -> Path:
-    """Write the summary beside the log of the run."""
-    path = summary.folder / "logs" / "summary.txt"
-    write_text(path, summary_text(summary) + "\n")
+    """Write the summary beside the log of the run, with each unit that failed."""
+    path = summary.folder / SUMMARY
+    write_text(path, summary_text(summary, each=True) + "\n")
     return path

@@ -133,17 +133,21 @@ def listening():
 
 @pytest.mark.usefixtures("listening")
 def test_units_in_threads_are_waited_for_however_often_one_interrupts(make, monkeypatch):
-    gate = threading.Event()
+    gate, begun = threading.Event(), threading.Event()
 
     def work_on(unit, context):
-        assert unit.name == "quick" or gate.wait(60)
+        if unit.name == "slow":
+            begun.set()
+            gate.wait(60)
         return work(unit, context)
 
     monkeypatch.setattr(schedules, "execute", work_on)
     schedule = make(ThreadPoolExecutor(2))
     schedule.progress = Presses(2, then=gate.set)
-    schedule.add([unit("quick"), unit("slow"), unit("last", "slow")])
+    schedule.add([unit("quick", cost=9), unit("slow"), unit("last", "slow")])
     schedule.hand_out()
+    assert begun.wait(60)
+    wait(list(schedule.working)[:1], 60)
     _interrupt(schedule)
     assert gate.is_set()  # not before
     assert {o.name for o in outcomes(schedule.store)} == {"quick", "slow"}
@@ -167,7 +171,10 @@ def test_a_second_interruption_ends_processes_and_keeps_what_has_ended(make, mon
         schedule.progress = Presses(1)
         schedule.add([unit("slow", cost=9), unit("quick")])
         schedule.hand_out()
-        wait([future for future, unit in schedule.working.items() if unit.name == "quick"], 60)
+        slow, quick = schedule.working
+        wait([quick], 60)
+        while not slow.running():
+            time.sleep(0.01)
         _interrupt(schedule)
     assert schedule.progress.told == ["interrupted; up to 2 units end. Again to stop at once"]
     assert {o.name for o in outcomes(schedule.store)} == {"quick"}

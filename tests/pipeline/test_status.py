@@ -119,7 +119,26 @@ def test_why_there_is_no_object(finished):
     assert f"no tile matches {config.inputs.tile_image} (inputs.tile_image)" in text
     failed = replace(tile, status="data bad")
     assert "see above what became of the tiles" in nothing_text([*ccds, failed], config)[0]
-    assert "tile.detect.threshold" in " ".join(nothing_text([*ccds, tile], config))
+    none = tuple(replace(step, n_out=0) for step in tile.steps)
+    found = " ".join(" ".join(nothing_text([*ccds, replace(tile, steps=none)], config)).split())
+    assert "none was detected; look at tile.detect.threshold" in found
+
+
+def test_failed_catalogues_are_not_called_a_lack_of_objects(finished):
+    config, summary = finished
+    lost = [
+        replace(o, status="failed") if o.kind in ("shapes", "catalogue") else o
+        for o in summary.outcomes
+    ]
+    number = sum(outcome.kind == "shapes" for outcome in lost)
+    detected = next(
+        s.n_out for o in lost if o.kind == "tile" for s in o.steps if s.step == "detect"
+    )
+    text = " ".join(" ".join(nothing_text(lost, config)).split())
+    assert "threshold" not in text
+    assert f"{detected:,} were detected; see above what became of the units" in text
+    assert f"{number} shapes" in text
+    assert "1 catalogue" in text
 
 
 def test_guards_fit_a_terminal():

@@ -19,7 +19,13 @@ from purepipe.shapepipe.execute import Workers, run_jobs
 from purepipe.shapepipe.job import Job
 from purepipe.shapepipe.ledger import open_ledger
 from purepipe.shapepipe.modules import work_of
-from purepipe.shapepipe.run import run_pipeline, summary_text
+from purepipe.shapepipe.run import (
+    PipelineSummary,
+    StepEnd,
+    run_pipeline,
+    summary_text,
+    write_summary,
+)
 
 from .shapepipe_files import write_ini, write_tile
 
@@ -31,6 +37,7 @@ def test_a_unit_that_fails_is_named_and_stops_no_other(tiles):
     text = " ".join(summary_text(summary).split())
     assert "find_exposures_runner -000-002: data bad: " in text
     assert "no HISTORY card names an exposure" in text
+    assert "summary.txt" not in text
     out = tiles / "out" / "run" / "find_exposures_runner"
     assert (out / "output" / "exp_numbers-000-000.txt").read_text() == "2100001p\n2100002p\n"
     assert sorted(path.name for path in (out / "output").iterdir()) == [
@@ -433,3 +440,14 @@ ME_LOG_WCS = {tmp_path / "log.sqlite"}
         images / "image-2100001-0.fits", overwrite=True
     )
     assert run_pipeline(path).steps[0].skipped == 0
+
+
+def test_the_summary_on_disk_names_every_failure(tmp_path):
+    ends = tuple(Outcome(f"step -{k}", "step", "data bad", f"file {k}") for k in range(5))
+    summary = PipelineSummary(tmp_path, (StepEnd("step", ends),))
+    text = " ".join(summary_text(summary).split())
+    assert "step -0, step -1, step -2 and 2 more: data bad: (the first:) file 0" in text
+    assert text.endswith("logs/summary.txt names each of them.")
+    (tmp_path / "logs").mkdir()
+    written = write_summary(summary).read_text().splitlines()
+    assert written[-5:] == [f"  step -{k}: data bad: file {k}" for k in range(5)]
