@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +99,7 @@ def merge_files(
     primary = written = 0
     numbers: set[str] = set()
     with open_tables(out) as begin:
-        with begin(template, "RESULTS") as add, _new_objects_only():
+        with begin(template, "RESULTS") as add:
             for index, path in enumerate(paths):
                 table = part(first if index == 0 else read_table(path), index, numbers)
                 _require_equal_shapes(path, table, first)
@@ -110,22 +108,9 @@ def merge_files(
                 table = change(table[own] if primary_only else table)
                 written += len(table)
                 add(table)
-                # A column and its description hold each other: a dozen tiles would wait for the
-                # collector, which counts objects and not their size.
-                gc.collect()
         for name in beside:
             _join(begin, paths, name, kept)
     return Merged(sum(outline.rows for outline in outlines), primary, written)
-
-
-@contextmanager
-def _new_objects_only() -> Iterator[None]:
-    """Let collections of garbage look at what is made in the block alone, which takes no time."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def _join(begin: BeginTable, paths: Sequence[Path], name: str, meta: Mapping[str, Any]) -> None:

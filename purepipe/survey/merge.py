@@ -197,4 +197,5 @@ def _with_columns(table: Table, wanted: Sequence[str], number: str, *, exact: bo
             got=", ".join([*(f"no {n}" for n in missing[:5]), *(f"also {n}" for n in surplus[:5])]),
             remedy="Name the columns to keep, or make the catalogues with one configuration.",
         )
-    return table[list(wanted)]
+    # Not by `table[names]`: it and its groups would hold each other, until garbage is collected.
+    return type(table)([table[name] for name in wanted], meta=table.meta)

@@ -76,9 +76,12 @@ def test_tiles_do_not_wait_for_the_collector(tiles, tmp_path, monkeypatch):
 
     monkeypatch.setattr(merging, "read_table", read)
     gc.disable()
+    gc.freeze()
     try:
-        merge_files([tiles[0], tiles[1], tiles[3]], tmp_path / "all.fits")
+        merge_files([tiles[0], tiles[1], tiles[3]], tmp_path / "all.fits", primary_only=True)
+        assert gc.get_freeze_count() > 0  # the collector is the caller's
     finally:
+        gc.unfreeze()
         gc.enable()
     assert alive == [0, 1, 1]  # the first one is kept for its columns
 
