@@ -140,7 +140,7 @@ def _packed(
         contour_starts,
         polygon_starts,
         bounds,
-        np.ascontiguousarray(values),
+        values.copy(),  # one value for all is read-only, for which kernels are compiled again
         rule == "weightwatcher",
     )
 

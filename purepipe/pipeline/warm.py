@@ -70,11 +70,13 @@ def warm_shapes() -> None:
     stamps = cut_stamps(_scene().image, _GRID[:2], _GRID[:2], _STAMP, fill=0.0)
     n = len(stamps)
     objects = Table({"NUMBER": [1, 2], "X_WORLD": [0.0, 0.1], "Y_WORLD": [0.0, 0.1]})
+    weights = np.ones(stamps.shape, np.float32)
+    weights[:, 20, 20] = 0  # bad pixels are filled
     epochs = EpochStamps(
         row=np.arange(n), exposure=np.full(n, "0000000"), ccd=np.zeros(n, np.int32),
         x=np.zeros(n), y=np.zeros(n), flags=np.zeros(n, np.int32),
         jacobian=np.tile(0.187 * np.eye(2), (n, 1, 1)), flux_scale=np.ones(n), images=stamps,
-        weights=np.ones(stamps.shape, np.float32), masks=np.zeros(stamps.shape, np.int32),
+        weights=weights, masks=np.zeros(stamps.shape, np.int32),
         psfs=np.tile(_profile(), (n, 1, 1)), psf_sigma=np.full(n, 1.7),
     )  # fmt: skip
     measure_shapes(objects, epochs, seed=1)
@@ -114,7 +116,9 @@ def _scene() -> Exposure:
             image[y - half : y + half + 1, x - half : x + half + 1] += 2e4 * _profile()
     header = Header()
     cards = {
-        "NAXIS": 2, "NAXIS1": 256, "NAXIS2": 256, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN",
+        "NAXIS": 2, "NAXIS1": 256, "NAXIS2": 256,
+        "CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP",
+        "A_ORDER": 2, "A_2_0": 1e-7, "B_ORDER": 2, "B_0_2": 1e-7,
         "CRVAL1": 0.0, "CRVAL2": 0.0, "CRPIX1": 128.0, "CRPIX2": 128.0, "CD1_1": -5e-5,
         "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 5e-5,
     }  # fmt: skip
