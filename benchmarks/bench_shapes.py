@@ -35,7 +35,7 @@ from purepipe.shapes import (
 from purepipe.shapes.library import PIXEL_SCALE, survey_jacobians
 from purepipe.survey.stamps import EpochStamps
 
-REFERENCE = Path(__file__).parents[1] / "tests" / "reference" / "shapes" / "ngmix_subset.npz"
+REFERENCE = Path(__file__).parents[1] / "tests" / "reference" / "shapes" / "ngmix_converged.npz"
 SHEARS = ((0.0, 0.0), (0.01, 0.0), (-0.01, 0.0), (0.0, 0.01), (0.0, -0.01))
 
 

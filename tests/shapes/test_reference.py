@@ -10,7 +10,7 @@ from purepipe.shapes.metacal import metacal_fit
 
 from .scenes import make_scene
 
-REFERENCE = Path(__file__).parents[1] / "reference" / "shapes" / "ngmix_subset.npz"
+REFERENCE = Path(__file__).parents[1] / "reference" / "shapes" / "ngmix_converged.npz"
 
 
 @pytest.fixture(scope="module")
