@@ -56,7 +56,9 @@ def measure_cells(task: CellsTask, context: WorkContext) -> list[CellDetections]
             cell = gather_cell(area, read(area, wcs), jacobian, max_masked=config.max_masked)
             key = f"{task.tile.tile} {area.number}"
             measured = measure_cell(cell, area, wcs, config, seed=context.config.seed, key=key)
-            beyond = known and not _reached(ccds, area, wcs)
+            # Where an epoch was found an exposure has looked.
+            empty = measured.summary["MDET_FLAGS"] == int(MetadetectFlag.NO_EPOCH)
+            beyond = known and empty and not _reached(ccds, area, wcs)
             found.append(_beyond(measured) if beyond else measured)
     return found
 
@@ -182,7 +184,8 @@ def epoch_reader(task: TileTask, ccds: list[CCD], context: WorkContext) -> Itera
             )  # fmt: skip
 
         def read(area: CellArea, wcs: WCS) -> list[CellEpoch]:
-            found = [read_one(index, *place) for index, place in _places(ccds, area, wcs)]
+            places = _places(ccds, area, wcs, *area.nodes())
+            found = [read_one(index, *place) for index, place in places]
             return [epoch for epoch in found if epoch is not None]
 
         yield read
@@ -195,10 +198,9 @@ def _exposed_ccds(task: TileTask, context: WorkContext) -> list[CCD]:
 
 
 def _places(
-    ccds: list[CCD], area: CellArea, wcs: WCS
+    ccds: list[CCD], area: CellArea, wcs: WCS, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> Iterator[tuple[int, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
-    """The CCDs near a cell, with the positions there of its nodes and, last, of its centre."""
-    x, y = area.nodes()
+    """The CCDs near a cell, with the positions there of x, y and, last, of the cell's centre."""
     ra, dec = wcs.pixel_to_sky(np.append(x, area.centre[0]), np.append(y, area.centre[1]))
     reach = math.radians(area.side * wcs.pixel_scale / ARCSEC)
     for index in _near(ccds, float(ra[-1]), float(dec[-1]), reach):
@@ -206,10 +208,21 @@ def _places(
 
 
 def _reached(ccds: list[CCD], area: CellArea, wcs: WCS) -> bool:
-    """Whether any CCD shows a part of a cell, whatever became of its unit."""
+    """Whether exposed pixels of any CCD show a part of a cell, whatever became of its unit."""
+    edges = np.array([-0.5, area.side - 0.5])
+    x, y = (corner.ravel() for corner in np.meshgrid(area.x0 + edges, area.y0 + edges))
     return any(
-        _window(ccds[index], *place) is not None for index, place in _places(ccds, area, wcs)
+        _overlap(ccds[index].area, *place) for index, place in _places(ccds, area, wcs, x, y)
     )
+
+
+def _overlap(
+    area: tuple[int, int, int, int], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> bool:
+    """Whether some positions span a part of an exposed area (1-based, ends included)."""
+    columns = area[0] - 1.5 < x.max() and x.min() < area[1] - 0.5
+    rows = area[2] - 1.5 < y.max() and y.min() < area[3] - 0.5
+    return bool(columns and rows)
 
 
 def _near(ccds: list[CCD], ra: float, dec: float, reach: float) -> list[int]:

@@ -106,7 +106,8 @@ def _as_v1(table: Table) -> Table:
     measured = [name for name in _V1_ORDER if name in new.colnames]
     own = _own_columns(new)
     detected = [name for name in new.colnames if name not in measured and name not in own]
-    new = new[detected + measured + own]
+    # Not by `new[names]`: it and its groups would hold each other, until garbage is collected.
+    new = type(new)([new[name] for name in detected + measured + own], meta=new.meta)
     for name in detected + measured:
         kind = np.asarray(new[name]).dtype.kind
         number = name.startswith("NGMIX") and kind in "iu"

@@ -12,6 +12,7 @@ from purepipe.io import read_table, write_table
 from purepipe.io.tables import write_tables
 from purepipe.pipeline.merging import merge_files
 from purepipe.survey import area_meta, merge_tiles
+from purepipe.survey.naming import named
 from purepipe.survey.tiles import TileArea
 
 
@@ -63,10 +64,16 @@ def test_only_one_tile_is_in_memory(tiles, tmp_path, monkeypatch):
     assert sorted(reads) == sorted([*tiles, tiles[2]])
 
 
-def test_tiles_do_not_wait_for_the_collector(tiles, tmp_path, monkeypatch):
+@pytest.mark.parametrize("names", ["purepipe", "v1", "v2"])
+def test_tiles_do_not_wait_for_the_collector(tiles, tmp_path, monkeypatch, names):
     from purepipe.pipeline import merging
 
-    columns, alive = [], []
+    columns, alive, changed = [], [], []
+
+    def change(table):
+        table = named(table, names)
+        changed.append(weakref.ref(table))
+        return table
 
     def read(path):
         alive.append(sum(column() is not None for column in columns))
@@ -78,11 +85,15 @@ def test_tiles_do_not_wait_for_the_collector(tiles, tmp_path, monkeypatch):
     gc.disable()
     gc.freeze()
     try:
-        merge_files([tiles[0], tiles[1], tiles[3]], tmp_path / "all.fits", primary_only=True)
+        merge_files(
+            [tiles[0], tiles[1], tiles[3]], tmp_path / "all.fits", primary_only=True,
+            change=change,
+        )  # fmt: skip
         assert gc.get_freeze_count() > 0  # the collector is the caller's
     finally:
         gc.unfreeze()
         gc.enable()
+    assert not any(table() is not None for table in changed)
     assert alive == [0, 1, 1]  # the first one is kept for its columns
 
 

@@ -13,11 +13,15 @@ from purepipe.config import MetadetectConfig
 from purepipe.errors import DataError, StoreError
 from purepipe.flags import MetadetectFlag
 from purepipe.io import read_table, write_table
+from purepipe.pipeline import cells as cells_of_runs
 from purepipe.pipeline import estimate_run, open_run, run, run_status, summary_lines
 from purepipe.pipeline import work as working
 from purepipe.pipeline.results import DETECTIONS, merge_detections
 from purepipe.pipeline.store import Outcome
 from purepipe.shapes import calibrate
+from purepipe.shapes.cell_epochs import CellArea
+from purepipe.survey import CCD
+from purepipe.wcs import WCS
 
 TILE = "metadetect/metadetect_cat-000-000.fits"
 
@@ -59,7 +63,8 @@ def test_every_cell_has_a_row_and_every_detection_a_cell(searched):
     counts = np.bincount(np.asarray(unsheared["CELL_ID"]), minlength=24)
     np.testing.assert_array_equal(counts, cells["MDET_DETECTIONS"])
     lost = np.asarray(cells["MDET_N_EPOCH"]) == 0
-    assert (np.asarray(cells["MDET_FLAGS"])[lost] & int(MetadetectFlag.NO_EPOCH) > 0).all()
+    # Exposures reach them, with too few good pixels.
+    assert (np.asarray(cells["MDET_FLAGS"])[lost] == int(MetadetectFlag.NO_EPOCH)).all()
     assert (counts[lost] == 0).all()
     assert (np.asarray(cells["MDET_FLAGS"])[~lost] == 0).all()
     assert (~lost).sum() > 12
@@ -192,6 +197,33 @@ def test_cells_that_no_exposure_reaches_are_not_lost(searched, tmp_path):
     assert (flags == int(MetadetectFlag.NO_EPOCH | MetadetectFlag.BEYOND)).all()
     assert any("24 of 24 cells have nothing to find" in o.message for o in summary.outcomes)
     assert not any("cells" in line for line in summary.guards)
+
+
+@pytest.mark.parametrize(
+    ("x0", "datasec", "seen"),
+    [
+        (-195, None, True),
+        (-205, None, False),  # within what its interpolation reads, but not on the CCD
+        (-180, "[33:2080,1:4612]", False),  # on the unexposed rim alone
+        (-167, "[33:2080,1:4612]", True),
+        (2079, "[33:2080,1:4612]", True),
+        (2081, "[33:2080,1:4612]", False),
+        (2100, None, True),
+        (5000, None, False),
+    ],
+)
+def test_a_cell_is_reached_by_exposed_pixels_alone(x0, datasec, seen):
+    header = fits.Header({
+        "NAXIS1": 2112, "NAXIS2": 4644, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN",
+        "CRPIX1": 1000.0, "CRPIX2": 2000.0, "CRVAL1": 150.0, "CRVAL2": 2.0,
+        "CD1_1": -5e-5, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 5e-5,
+    })  # fmt: skip
+    wcs = WCS.from_header(header, (4644, 2112))
+    if datasec:
+        header["DATASEC"] = datasec
+    ccd = CCD.from_header("1", 0, header, (4644, 2112))
+    area = CellArea(0, x0, 1000, 200, (0, 0, 0, 0))
+    assert cells_of_runs._reached([ccd], area, wcs) is seen
 
 
 def test_cells_of_missing_exposures_are_lost(searched, survey, tmp_path):
