@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SKY = re.compile(r"(^|;)\s*(fk4|b1950|fk5|j2000|icrs|galactic|ecliptic|wcs)\b", re.M | re.I)
+_SKY = re.compile(r"(^|;)[ \t]*(fk4|b1950|fk5|j2000|icrs|galactic|ecliptic|wcs)\b", re.M | re.I)
 # What WeightWatcher understands of a line, or passes over without losing anything.
 _PLAIN = re.compile(
-    r"\s*((image\s*;?\s*)?(\+?polygon\b\s*([^a-df-zA-DF-Z|&()]*|\([^a-df-zA-DF-Z|&()]*\)[\s;]*))?"
+    r"\s*((image[\s;]*)?(\+?polygon\b([^a-df-zA-DF-Z|&()]*|\s*\([^a-df-zA-DF-Z|&()]*\)[\s;]*))?"
     r"|physical|global\b(?!.*\binclude\s*=\s*0)[^;]*|tile\b.*)"
 )
 

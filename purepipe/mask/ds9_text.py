@@ -20,13 +20,16 @@ _ALIASES = {"rotbox": "box", "cpanda": "panda"}
 _KNOWN = (*SHAPES, *SECTORS, *NO_AREA, *_ALIASES)
 _OTHER_FRAMES = re.compile(r"linear|wcs[a-z]?|amplifier|detector|tile\b.*", re.ASCII)
 # DS9 writes these shapes behind the sign of a comment; a remark may begin with such a word, too.
-_SECTOR = rf"[-+!]?\s*(?:{'|'.join((*SECTORS, 'cpanda'))})\s*\([^)]*\)?"
+_SECTOR = rf"(?:[-+!]\s*)?(?:{'|'.join((*SECTORS, 'cpanda'))})\s*\([^)]*\)?"
 _BEHIND_HASH = re.compile(
-    rf"\s*({_SECTOR}|[-+!]?\s*(?:{'|'.join(NO_AREA)})\s*\([^()]*\))(.*)", re.ASCII | re.IGNORECASE
+    rf"\s*({_SECTOR}|(?:[-+!]\s*)?(?:{'|'.join(NO_AREA)})\s*\([^()]*\))(.*)",
+    re.ASCII | re.IGNORECASE,
 )
-_HIDDEN_SECTOR = re.compile(rf"(?:^|[;\n])\s*#\s*{_SECTOR}", re.ASCII | re.IGNORECASE)
+_HIDDEN_SECTOR = re.compile(rf"(?:^|[;\n])[ \t]*#[ \t]*{_SECTOR}", re.ASCII | re.IGNORECASE)
 # A shape after the properties of another; any other semicolon there belongs to a remark.
-_NEXT_SHAPE = re.compile(rf";(?=\s*[-+!]?\s*(?:{'|'.join(_KNOWN)})\s*\()", re.ASCII | re.IGNORECASE)
+_NEXT_SHAPE = re.compile(
+    rf";(?=\s*(?:[-+!]\s*)?(?:{'|'.join(_KNOWN)})\s*\()", re.ASCII | re.IGNORECASE
+)
 _TEXTS = re.compile(r"\{[^}\n]*\}|=[ \t]*(?:\"[^\"\n]*\"|'[^'\n]*')")
 _TILE = re.compile(
     r"\s*(?:tile[\s;,()]+(\d+)[\s)]*(?:;|$)|#\s*tile[\s;,()]+(\d+)\s*$)", re.ASCII | re.IGNORECASE

@@ -387,6 +387,8 @@ _REGION_TEXT = st.one_of(
 @example("polygon(" + "(" * 3000)
 @example("polygon(" + "1," * 100_000)
 @example("circle(" * 2000)
+@example("#" + " " * 30_000)  # patterns must not try each blank with each
+@example("x#;" + " " * 30_000)
 @example("__import__('os').system('true')")
 def test_hostile_region_text_is_refused_or_drawn(text):
     field = wcs((40, 50))
