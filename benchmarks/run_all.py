@@ -74,7 +74,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         "bench_select.py", "", "--seeing 0.7 --stars 6 --galaxies 20", ("source-extractor",)
     ),
     "shapes": Benchmark(
-        "bench_shapes.py", "--rows --repeat 5", "--rows --objects 50 --repeat 1",
+        "bench_shapes.py", "--rows --objects 2000 --repeat 5", "--rows --objects 50 --repeat 1",
         modules=("galsim",),
     ),
     "shear": Benchmark(
