@@ -54,6 +54,17 @@ def join_runs(runs: Array) -> Array:
     return parent
 
 
+@inner_kernel
+def _extents(runs: Array, parent: Array) -> tuple[Array, Array]:
+    """Pixels and last run of each component, by its root; zero for runs that are none."""
+    area = np.zeros(parent.size, np.int64)
+    last = np.zeros(parent.size, np.int64)
+    for i in range(parent.size):
+        area[parent[i]] += runs[i, 2] - runs[i, 1] + 1
+        last[parent[i]] = i
+    return area, last
+
+
 @kernel
 def list_components(
     runs: Array, values: Array, thresholds: Array, parent: Array, min_area: int, width: int
@@ -65,11 +76,7 @@ def list_components(
     each, as flat indices, in reading order. The first array holds where each component starts.
     """
     n = parent.size
-    area = np.zeros(n, np.int64)
-    last = np.zeros(n, np.int64)
-    for i in range(n):
-        area[parent[i]] += runs[i, 2] - runs[i, 1] + 1
-        last[parent[i]] = i
+    area, last = _extents(runs, parent)
     rank = np.full(n, -1, np.int64)
     count = total = 0
     for i in range(n):
@@ -111,11 +118,7 @@ def most_held(runs: Array, parent: Array) -> int:
     A component counts as unfinished until the line after its last one has been scanned.
     """
     n = parent.size
-    area = np.zeros(n, np.int64)
-    last = np.zeros(n, np.int64)
-    for i in range(n):
-        area[parent[i]] += runs[i, 2] - runs[i, 1] + 1
-        last[parent[i]] = i
+    area, last = _extents(runs, parent)
     most = held = 0
     waiting = 0  # first run whose component, if it ends there, still counts
     for i in range(n):

@@ -66,7 +66,7 @@ def _segmentation(
             clean=config.clean, clean_param=config.clean_efficiency, segmentation_map=True,
         )  # fmt: skip
     except Exception as error:
-        if type(error) is not Exception:
+        if type(error) is not Exception:  # sep raises the class itself, others are not its own
             raise
         raise AlgorithmError(
             f"sep failed: {error}", remedy='Use engine="exact", or raise the threshold.'

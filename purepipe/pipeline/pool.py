@@ -212,7 +212,7 @@ def _work(pipe: _Pipe, prepare: Callable[[], None]) -> None:
             pipe.send(answer)
         except OSError:
             return  # nobody listens
-        except Exception as error:
+        except Exception as error:  # a result may refuse to be pickled in any way
             pipe.send((True, TypeError(f"the result cannot leave its process: {error}")))
 
 

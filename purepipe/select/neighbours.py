@@ -41,7 +41,7 @@ def neighbour_light(
     (len(rows),) sums of flux ratios; infinite where position, size or flux is not known.
     """
     light = np.full(len(rows), np.inf)
-    flux = np.where(flux > 0, flux, 0.0)
+    flux = np.where(np.isfinite(flux) & (flux > 0), flux, 0.0)
     known = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     asked = np.flatnonzero((flux[rows] > 0) & (fwhm[rows] > 0) & np.isfinite(x[rows] + y[rows]))
     if not len(asked):
