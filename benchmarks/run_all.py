@@ -88,7 +88,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         "bench_epochs.py", "", "--objects 1000 --side 2500 --exposures 2"
     ),
     "demo": Benchmark("bench_demo.py", "--identical --workers 2", None, modules=("galsim",)),
-    "chain": Benchmark("bench_chain.py", "--seeds 10", None, modules=("galsim",)),
+    "chain": Benchmark(
+        "bench_chain.py", "--seeds 40 --side 0 --workers 1", None, modules=("galsim",)
+    ),
 }  # fmt: skip
 
 
