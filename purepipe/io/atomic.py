@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
+from tempfile import gettempdir
 
 from purepipe.errors import StoreError
 
@@ -17,6 +19,7 @@ SCRATCH_SUFFIX = ".part"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # The array library and the FITS library report a disk that filled up in words alone.
 _SHORT = re.compile(r"\d+ requested and \d+ written|[Nn]ot enough space on disk")
+_STREAMS = {Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd")}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
 
 
@@ -25,7 +28,9 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = True) -> Itera
     """A scratch path beside `path` that takes its place when the block ends without an error.
 
     The scratch file lies in the same folder, is synchronised to the disk, then renamed. An error
-    inside the block removes it and leaves an earlier file of the final name as it was.
+    inside the block removes it and leaves an earlier file of the final name as it was. Devices
+    and pipes (``/dev/null``, ``/dev/stdout``) are never replaced: the complete file is copied into
+    them.
 
     Parameters
     ----------
@@ -47,11 +52,17 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = True) -> Itera
         )
     if final.is_dir():
         raise StoreError("a folder has the name of the output", file=final)
-    scratch = final.with_name(f".{final.name}.{os.getpid()}-{token_hex(4)}{SCRATCH_SUFFIX}")
+    stream = _is_stream(final)
+    folder = Path(gettempdir()) if stream else final.parent
+    scratch = folder / f".{final.name}.{os.getpid()}-{token_hex(4)}{SCRATCH_SUFFIX}"
     try:
         yield scratch
         if not scratch.exists():
             raise StoreError("nothing was written", file=final)
+        if stream:
+            with scratch.open("rb") as whole, final.open("wb") as open_stream:
+                shutil.copyfileobj(whole, open_stream)
+            return
         if durable:
             _synchronise(scratch)
         scratch.replace(final)
@@ -77,6 +88,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` (UTF-8, line ends kept) so that the file is complete or absent."""
     with atomic_write(path) as scratch:
         scratch.write_text(text, encoding="utf-8", newline="")
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a stream of this program, which no file may replace."""
+    if path.parent.absolute() in _STREAMS:
+        return path.exists()
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _synchronise(path: Path) -> None:

@@ -1,7 +1,9 @@
 """Files are complete or absent."""
 
 import errno
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -78,3 +80,22 @@ def test_full_disk_and_refusal(tmp_path, number, remedy):
 def test_other_errors_pass_through(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a"):
         raise FileNotFoundError(errno.ENOENT, "an input", "b")
+
+
+def test_pipes_and_devices_are_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(pipe.read_text)
+        write_text(pipe, "all of it")
+    assert received.result() == "all of it"
+    assert pipe.is_fifo()
+    assert [item.name for item in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_streams_of_this_program_are_not_replaced():
+    reader, writer = os.pipe()
+    write_text(f"/dev/fd/{writer}", "text")
+    os.close(writer)
+    with open(reader) as stream:
+        assert stream.read() == "text"
