@@ -126,14 +126,16 @@ class WCS:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Right ascension and declination (degrees) of 0-based pixel positions.
 
-        Galactic, ecliptic and supergalactic coordinates become those of J2000. If the first axis of
-        the header is the declination, it comes first.
+        Galactic, ecliptic and supergalactic coordinates become those of J2000. The right ascension
+        comes first, whichever axis of the header it is.
         """
         if self._gnomonic is not None:
             ra, dec = sky_of(self._gnomonic, _flat(x), _flat(y))
         else:
-            ra, dec = self._astropy.all_pix2world(_flat(x), _flat(y), 0)
-            ra, dec = self._turned(ra, dec, equatorial=True)
+            lon, lat = self._astropy.all_pix2world(_flat(x), _flat(y), 0)
+            if not self.longitude_first:
+                lon, lat = lat, lon
+            ra, dec = self._turned(lon, lat, equatorial=True)
         return np.asarray(ra).reshape(np.shape(x)), np.asarray(dec).reshape(np.shape(x))
 
     def tangent_plane(
@@ -151,17 +153,14 @@ class WCS:
         return first, second
 
     def _turned(
-        self, first: NDArray[np.float64], second: NDArray[np.float64], *, equatorial: bool
+        self, lon: NDArray[np.float64], lat: NDArray[np.float64], *, equatorial: bool
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Coordinates of the header made equatorial (as they are in most headers), or back."""
         if self._astropy.wcs.lngtyp not in _SYSTEMS:
-            return first, second
+            return lon, lat
         ra, dec, node = _SYSTEMS[self._astropy.wcs.lngtyp]
         old, new = (node, ra) if equatorial else (ra, node)
-        if self.longitude_first:
-            return _about_pole(first, second, old, new, dec)
-        second, first = _about_pole(second, first, old, new, dec)
-        return first, second
+        return _about_pole(lon, lat, old, new, dec)
 
     @property
     def longitude_first(self) -> bool:
@@ -200,7 +199,8 @@ class WCS:
         self, ra: NDArray[np.float64], dec: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Pixel positions by astropy, and by Newton's method where it knows of a distortion."""
-        native = self._turned(ra, dec, equatorial=False)
+        lon, lat = self._turned(ra, dec, equatorial=False)
+        native = (lon, lat) if self.longitude_first else (lat, lon)
         x, y = (np.array(v) for v in self._astropy.wcs_world2pix(*native, 0))
         # Every position by itself: astropy's own search goes on until all have been found.
         wanted = np.flatnonzero(np.isfinite(x + y) & self._astropy.has_distortion)

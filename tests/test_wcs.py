@@ -233,3 +233,23 @@ def test_numbers_that_sextractor_reads():
         assert len(card) == 80
         assert float(card[10:].replace("D", "E")) == number
     assert leading_number("COMMENT CRVAL1 = 'x'") == "COMMENT CRVAL1 = 'x'"
+
+
+def test_the_right_ascension_comes_first_whichever_axis_it_is():
+    header = make_header(ra=150.0, dec=32.0, angle=20.0)
+    swapped = header.copy()
+    for one, other in (("1", "2"), ("2", "1")):
+        for key in ("CTYPE", "CRVAL"):
+            swapped[key + one] = header[key + other]
+        for axis in ("1", "2"):
+            swapped[f"CD{one}_{axis}"] = header[f"CD{other}_{axis}"]
+    usual, other = WCS.from_header(header), WCS.from_header(swapped)
+    assert usual.longitude_first
+    assert not other.longitude_first
+    x, y = np.array([0.0, 40.0, 900.0]), np.array([5.0, 700.0, 20.0])
+    np.testing.assert_allclose(other.pixel_to_sky(x, y), usual.pixel_to_sky(x, y), rtol=1e-13)
+    np.testing.assert_allclose(other.sky_to_pixel(*usual.pixel_to_sky(x, y)), (x, y), atol=1e-8)
+    np.testing.assert_allclose(other.jacobian(x, y), usual.jacobian(x, y), atol=1e-9)
+    np.testing.assert_allclose(other.footprint(), usual.footprint(), rtol=1e-13)
+    assert other.pixel_scale == pytest.approx(usual.pixel_scale)
+    assert other.parity == usual.parity

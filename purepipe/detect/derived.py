@@ -43,11 +43,12 @@ def world_columns(
     """Moments and ellipses of all `KINDS` on the sky, degrees; NaN without world coordinates.
 
     `jacobian` and the 0-based barycentres `x`, `y` belong to the rows. The covariance enters the
-    variances once, not twice, as in the original.
+    variances once, not twice, as in the original; which, under a header whose first axis is the
+    latitude, also takes the derivatives in reverse order.
     """
     values: dict[str, Values] = {}
     lon, lat = _celestial(wcs, x, y)
-    l0, l1, l2, l3 = jacobian
+    l0, l1, l2, l3 = jacobian if wcs is None or wcs.longitude_first else jacobian[::-1]
     for before, after in KINDS:
         x2, y2, xy = (moments[f"{before}{axes}{after}_IMAGE"] for axes in ("X2", "Y2", "XY"))
         lon2 = l0 * l0 * x2 + l1 * l1 * y2 + l0 * l1 * xy
@@ -79,8 +80,7 @@ def polarisation(a: Values, b: Values) -> Values:
 def _celestial(wcs: WCS | None, x: Values, y: Values) -> tuple[Values, Values]:
     if wcs is None or x.size == 0:
         return np.full(x.shape, np.nan), np.full(x.shape, np.nan)
-    first, second = wcs.pixel_to_sky(x, y)
-    return (first, second) if wcs.longitude_first else (second, first)
+    return wcs.pixel_to_sky(x, y)
 
 
 def local_jacobian(wcs: WCS | None, x: Values, y: Values) -> Jacobian:
@@ -93,8 +93,6 @@ def local_jacobian(wcs: WCS | None, x: Values, y: Values) -> Jacobian:
         empty = np.full(x.shape, np.nan)
         return empty, empty, empty, empty
     axes = [wcs.pixel_to_sky(x + dx, y + dy) for dx, dy in ((0, 0), (1, 0), (0, 1))]
-    if not wcs.longitude_first:
-        axes = [(lon, lat) for lat, lon in axes]
     (lon, lat), (lon_x, lat_x), (lon_y, lat_y) = axes
     stretch = np.cos(np.radians(lat))
     lon_x, lon_y = (((other - lon + 180) % 360 - 180) * stretch for other in (lon_x, lon_y))

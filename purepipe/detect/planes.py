@@ -76,15 +76,17 @@ def prepare_image(exposure: Exposure, config: DetectConfig, *, threads: int = 1)
 
     Pixels that are not finite count as bad; an exposure without weight map that has such pixels
     gets a weight map of ones and zeros. The background is held at a constant if that is asked for
-    either of detection and measurement, then at the constant of the detection, as in SExtractor.
+    either of detection and measurement, then at the constant of the detection, as in SExtractor;
+    whether the weights are scaled is decided by the measurement's setting.
 
     Raises
     ------
     DataError
         No pixel of the image or of the weight map can be used.
     """
-    sought, _ = _treatments(config)
-    return _prepared(exposure, config, replace(sought, constant=_one_constant(config)), threads)
+    sought, measured = _treatments(config)
+    one = replace(sought, constant=_one_constant(config), rescale=measured.rescale)
+    return _prepared(exposure, config, one, threads)
 
 
 def prepare_images(
@@ -112,6 +114,7 @@ def prepare_images(
     )
     if shared and config.weight_type == "map":
         sought = replace(sought, mend="nothing" if sought.mend == "nothing" else "variance")
+        measured = replace(measured, weight_threshold=sought.weight_threshold)
     first = _prepared(detection, config, sought, threads)
     second = _prepared(exposure, config, measured, threads)
     if shared:  # the original holds one map, scaled and mended for the detection

@@ -28,8 +28,8 @@ def sky_positions(wcs: WCS | None, x: Values, y: Values, kind: str) -> dict[str,
     names = [f"{axis}{kind}_{system}" for axis, system in _pairs()]
     if wcs is None or x.size == 0:
         return dict.fromkeys(names, blank)
-    first, second = wcs.pixel_to_sky(x, y)
-    lon, lat = (first, second) if wcs.longitude_first else (second, first)
+    lon, lat = wcs.pixel_to_sky(x, y)
+    first, second = (lon, lat) if wcs.longitude_first else (lat, lon)
     year = wcs.equinox
     ra, dec = (lon, lat) if year == 2000 else _precessed(lon, lat, year, 2000.0)
     values = (first, second, lon, lat, ra, dec, *_to_b1950(ra, dec, year), *wcs.tangent_plane(x, y))

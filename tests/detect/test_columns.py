@@ -111,6 +111,19 @@ def test_angles_in_b1950_far_from_the_pole(ra, dec, tmp_path, network):
     compare_live((field, keys, changes, cards, weighted), tmp_path, network)
 
 
+@pytest.mark.binaries
+@needs_program
+@pytest.mark.parametrize("parity", [1, -1])
+def test_headers_whose_first_axis_is_the_declination(parity, tmp_path, network):
+    """Positions, moments and angles on the sky, and what needs the pixel scale."""
+    field, keys, changes, _, weighted = live_fields()["turned"]
+    cards = {
+        "CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": -20.0, "CRVAL2": 150.0,
+        "CD1_1": 4e-5, "CD1_2": parity * 3e-5, "CD2_1": -3e-5, "CD2_2": parity * 4e-5,
+    }  # fmt: skip
+    compare_live((field, keys, changes, cards, weighted), tmp_path, network)
+
+
 @pytest.mark.slow
 @pytest.mark.binaries
 @needs_program
@@ -136,9 +149,12 @@ def compare_live(case, folder, network, columns=ALL):
     rows = entries(field.image.shape)
     (folder / "sky.list").write_text("\n".join(" ".join(map(repr, r)) for r in rows.tolist()))
     if cards:
-        (folder / "image.head").write_text(
-            "".join(f"{key:8s}= {value!r:>20}\n" for key, value in cards.items()) + "END\n"
-        )
+        said = {
+            key: f"{value!r:20}" if isinstance(value, str) else f"{value:20.12E}"
+            for key, value in cards.items()
+        }
+        lines = "".join(f"{key:8s}= {text}\n" for key, text in said.items())
+        (folder / "image.head").write_text(lines + "END\n")
     base = {
         **EXPOSURE, "STARNNW_NAME": "small.nnw", "PHOT_APERTURES": "5,8,13", "SEEING_FWHM": 0.7,
         "PHOT_FLUXFRAC": "0.3,0.8", "ASSOC_NAME": "sky.list", "ASSOC_DATA": "1,2,4",
@@ -150,8 +166,8 @@ def compare_live(case, folder, network, columns=ALL):
     exposure = exposure_of(field, WeightKind.RELATIVE if weighted else None)
     if cards:
         text = header(field.image.shape)
-        for key, value in cards.items():
-            text = re.sub(rf"{key:8s}= .{{70}}", f"{key:8s}= {value:20.12E}".ljust(80), text)
+        for key, value in said.items():
+            text = re.sub(rf"{key:8s}= .{{70}}", f"{key:8s}= {value}".ljust(80), text)
         exposure = exposure.replace(wcs=WCS.from_header(text))
     config = DetectConfig.exposure(columns=columns, **APERTURES, **changes)
     ours = extract(exposure, config, network=network, catalogue=rows).table

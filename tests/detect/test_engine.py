@@ -106,6 +106,14 @@ SINGLE: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure]] = {
         {"back_filter_threshold": 3.0, "back_filter_size": (2, 9)}, ONE,
     ),
     "one mesh": ({"BACK_SIZE": 5000}, {"back_size": (5000, 5000)}, ONE),
+    "one map, scaled for the measurement alone": (
+        {"RESCALE_WEIGHTS": "N,Y"},
+        {"detection_rescale_weights": False, "rescale_weights": True}, ONE,
+    ),
+    "one map, scaled for the detection alone": (
+        {"RESCALE_WEIGHTS": "Y,N"},
+        {"detection_rescale_weights": True, "rescale_weights": False}, ONE,
+    ),
     "short gaps": (
         {"INTERP_MAXXLAG": 2, "INTERP_MAXYLAG": 1}, {"interpolate_max": (2, 1)}, ONE,
     ),
@@ -155,6 +163,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None
     "two images, shared weights": ({}, {}, ONE, SHARED),
     "two images, shared weights, not mended": (
         {"INTERP_TYPE": "NONE"}, {"interpolate": False}, ONE, SHARED,
+    ),
+    "two images, shared weights, limits": (
+        {"WEIGHT_THRESH": "0.008,0.005"},
+        {"detection_weight_threshold": 0.008, "weight_threshold": 0.005}, ONE, SHARED,
     ),
     "two images, one map": (
         {"WEIGHT_TYPE": "MAP_WEIGHT,MAP_WEIGHT"}, {"detection_weight_type": "map"}, ONE, SHARED,
