@@ -202,9 +202,11 @@ def run(
     else:
         print("", *nothing_text(summary.outcomes, survey), sep="\n")
     if report and part is None:
+        from purepipe.demo import known_shear
         from purepipe.report import write_report
 
-        print(f"report: {write_report(summary.root)}")
+        report_path = write_report(summary.root, comparison=known_shear(summary.root))
+        print(f"report: {report_path}")
     raise typer.Exit(summary.exit_code)
 
 
@@ -366,16 +368,26 @@ def report(
         list[str] | None, typer.Option(help="Also write a page about this CCD; may be repeated.")
     ] = None,
     all_ccds: Annotated[bool, _flag("--all-ccds", help="Pages about all CCDs.")] = False,
+    tile: Annotated[
+        list[str] | None, typer.Option(help="Also write a page about this tile; may be repeated.")
+    ] = None,
+    all_tiles: Annotated[bool, _flag("--all-tiles", help="Pages about all tiles.")] = False,
 ) -> None:
-    """Write the HTML report of a run, and pages about CCDs that it leads to."""
-    from purepipe.report import write_ccd_pages, write_report
+    """Write the HTML report of a run, and pages about CCDs and tiles that it leads to."""
+    from purepipe.demo import known_shear
+    from purepipe.report import write_ccd_pages, write_report, write_tile_pages
 
-    if ccd and all_ccds:
-        raise ConfigError("choose one", key="--ccd, --all-ccds", got="both")
+    for named, every, names in ((ccd, all_ccds, "--ccd, --all-ccds"),
+                                (tile, all_tiles, "--tile, --all-tiles")):  # fmt: skip
+        if named and every:
+            raise ConfigError("choose one", key=names, got="both")
+    pages: list[Path] = []
     if ccd or all_ccds:
-        for path in write_ccd_pages(run, None if all_ccds else ccd):
-            print(f"page: {path}")
-    print(f"report: {write_report(run)}")
+        pages += write_ccd_pages(run, None if all_ccds else ccd)
+    if tile or all_tiles:
+        pages += write_tile_pages(run, None if all_tiles else tile)
+    print("".join(f"page: {path}\n" for path in pages), end="")
+    print(f"report: {write_report(run, comparison=known_shear(run))}")
 
 
 @app.command()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from purepipe.config import SimulateConfig, from_mapping, to_mapping
-from purepipe.errors import ConfigError, ExitCode
+from purepipe.errors import ConfigError, ExitCode, PurepipeError
 from purepipe.io.config_file import read_toml, write_toml
 from purepipe.pipeline import (
     Run,
@@ -123,6 +123,26 @@ def demo_shear(
         finished.catalogue(), truth, finished.config.shear, weights=weights,
         seed=finished.config.seed,
     )  # fmt: skip
+
+
+def known_shear(root: Path) -> ShearComparison | None:
+    """The recovered shear beside the true one, where the run is of a survey that purepipe drew.
+
+    None for every other run, and where the catalogue does not allow a comparison.
+
+    Parameters
+    ----------
+    root
+        Folder of the run; the simulation is described beside it.
+    """
+    recipe = root.resolve().parent / SIMULATION_FILE
+    if not recipe.is_file():
+        return None
+    try:
+        comparison = demo_shear(open_run(root), load_simulation(recipe))
+    except PurepipeError:
+        return None
+    return comparison if comparison.rows else None
 
 
 def _say(text: str, quiet: bool) -> None:

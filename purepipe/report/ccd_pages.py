@@ -6,25 +6,21 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from purepipe.errors import DataError, PurepipeError, StoreError, nearest
-from purepipe.io.atomic import write_text
+from purepipe.errors import PurepipeError
 from purepipe.io.background import read_background
 from purepipe.io.psf_file import read_psf
 from purepipe.pipeline.store import Outcome
 from purepipe.report.blocks import (
     Block,
-    Cell,
     Gallery,
     Picture,
     Section,
     Text,
     cell,
-    grid,
     picture,
     sentence,
 )
 from purepipe.report.object_sections import mask_picture
-from purepipe.report.overview import step_cells
 from purepipe.report.pages import REPORT, Header, render
 from purepipe.report.psf_section import histograms, in_words, selection_on, whiskers
 from purepipe.report.records import (
@@ -35,6 +31,7 @@ from purepipe.report.records import (
     read_field,
     read_record,
 )
+from purepipe.report.unit_pages import step_blocks, write_pages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,32 +58,12 @@ def write_ccd_pages(root: Path, names: Iterable[str] | None = None) -> list[Path
     """
     record = read_record(Path(root))
     known = {ccd.name: ccd for ccd in ccd_records(record)}
-    chosen = list(known) if names is None else list(names)
-    for name in chosen:
-        if name not in known:
-            near = nearest(name, known)
-            raise DataError(
-                "the run has no such CCD", file=root, got=name,
-                remedy=f"Did you mean {near!r}?" if near else "`purepipe status` lists the units.",
-            )  # fmt: skip
     outcomes = {o.name.split(maxsplit=1)[-1]: o for o in record.outcomes if o.kind == "ccd"}
-    paths = []
-    for name in chosen:
-        path = ccd_page(record.root, name)
-        _make_folder(path.parent)
-        write_text(path, _page(record, known[name], outcomes[name]))
-        paths.append(path)
-    return paths
 
+    def page(name: str) -> tuple[Path, str]:
+        return ccd_page(record.root, name), _page(record, known[name], outcomes[name])
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"the folder of the pages cannot be made: {error.strerror or error}", file=folder,
-            remedy="Move away what has its name, or make the run's folder writable.",
-        ) from error  # fmt: skip
+    return write_pages(record, "CCD", known, names, page)
 
 
 def _page(record: Record, ccd: CCDRecord, outcome: Outcome) -> str:
@@ -104,21 +81,12 @@ def _in_short(value: object) -> str:
 
 
 def _sections(record: Record, ccd: CCDRecord, outcome: Outcome) -> list[Section]:
-    steps: list[Block] = [_steps(outcome)] if outcome.steps else [Text("No step is recorded.")]
-    if outcome.message:
-        steps.insert(0, Text(" ".join(outcome.message.split()), "bad"))
     image = (mask_picture("Mask over the image", record, ccd), _background(record, ccd))
     return [
-        Section("steps", "Steps", tuple(steps)),
+        Section("steps", "Steps", tuple(step_blocks([outcome]))),
         Section("image", "Image and sky", (Gallery(image, wide=True),)),
         Section("stars", "Stars and PSF", tuple(_stars(record, ccd))),
     ]
-
-
-def _steps(outcome: Outcome) -> Block:
-    rows = [[Cell(step.step), *step_cells(step)] for step in outcome.steps]
-    head = ("step", "counted", "in", "out", "out/in (%)", "time")
-    return grid("What each step took in and gave.", head, rows, text_columns=2)
 
 
 def _background(record: Record, ccd: CCDRecord) -> Picture:

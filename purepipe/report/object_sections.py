@@ -33,20 +33,18 @@ from purepipe.report.blocks import (
     counted,
     grid,
     picture,
-    sentence,
 )
 from purepipe.report.records import (
     MAX_SOURCE_CCDS,
     MAX_TILES,
+    Catalogues,
     CCDRecord,
     Record,
     ccd_image,
     column,
     evenly,
-    read_catalogues,
     read_mask,
     read_sources,
-    read_tile_objects,
     tile_image,
     tiles,
     worst_and_typical,
@@ -119,48 +117,30 @@ def _plane_table(record: Record) -> Block:
     )  # fmt: skip
 
 
-def tiles_section(record: Record) -> Section:
-    """Detections over the image of some tiles."""
-    names = tiles(record)
-    if not names:
-        return Section("tiles", "Tiles", (Text("The run has no tile."),))
-    chosen = evenly(names, MAX_TILES)
-    gallery = Gallery(tuple(_tile_picture(record, tile) for tile in chosen), wide=True)
-    if len(chosen) == len(names):
-        return Section("tiles", "Tiles", (gallery,))
-    text = Text(f"{len(chosen)} of {len(names):,} tiles are shown.")
-    return Section("tiles", "Tiles", (text, gallery))
-
-
-def _tile_picture(record: Record, tile: str) -> Picture:
-    def make() -> Callable[[Axes], None]:
-        return object_plots.detections(read_tile_objects(record, tile), tile_image(record, tile))
-
-    caption = "Coloured by the number of epochs that cover the object."
-    return picture(f"Tile {tile}: detections", caption, make, size=(4.2, 3.9))
-
-
-def objects_section(record: Record, ccds: Sequence[CCDRecord]) -> Section:
+def objects_section(record: Record, ccds: Sequence[CCDRecord], catalogues: Catalogues) -> Section:
     """Distributions of the objects of the final catalogue, and their flags."""
     stars = _star_flags(record, ccds)
-    try:
-        catalogue, read, tiles_read = read_catalogues(record)
-    except PurepipeError as error:
-        blocks: list[Block] = [Text(sentence(error)), Heading("Flags")]
-        return Section("objects", "Objects and shapes", (*blocks, *stars))
-    text = f"{counted(len(catalogue), 'object')} in the final catalogues of "
-    text += counted(read, "tile") + ("" if read == tiles_read else f" (of {tiles_read:,})") + "."
-    objects, shapes = _object_pictures(catalogue), _shape_pictures(catalogue)
+    if catalogues.table is None:
+        lacking: list[Block] = [Text(catalogues.note), Heading("Flags"), *stars]
+        return Section("objects", "Objects and shapes", tuple(lacking))
+    text = f"{counted(len(catalogues.table), 'object')} in the final catalogues of "
+    text += counted(catalogues.read, "tile")
+    text += "." if catalogues.read == catalogues.total else f" (of {catalogues.total:,})."
+    blocks = [Text(text), *catalogue_blocks(catalogues.table), *stars]
+    return Section("objects", "Objects and shapes", tuple(blocks))
+
+
+def catalogue_blocks(catalogue: Table) -> list[Block]:
+    """Distributions of the objects of a final catalogue and of their shapes, and their flags."""
     flags = [
         _flag_table(catalogue, name, what, kind)
         for name, what, kind in _FLAG_COLUMNS
         if name in catalogue.colnames
     ]
-    return Section(
-        "objects", "Objects and shapes",
-        (Text(text), *_of_failed_blocks(catalogue), Gallery(objects), Heading("Shapes"),
-         Gallery(shapes), Heading("Flags"), *flags, *stars),
-    )  # fmt: skip
+    return [
+        *_of_failed_blocks(catalogue), Gallery(_object_pictures(catalogue)), Heading("Shapes"),
+        Gallery(_shape_pictures(catalogue)), Heading("Flags"), *flags,
+    ]  # fmt: skip
 
 
 def _of_failed_blocks(catalogue: Table) -> list[Block]:

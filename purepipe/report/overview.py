@@ -33,6 +33,7 @@ from purepipe.report.blocks import (
     sentence,
 )
 from purepipe.report.records import Record
+from purepipe.shapes import ShearEstimate
 
 _KINDS = ("exposure", "ccd", "tile", "shapes", "cells", "catalogue")
 _KIND_NAMES = {
@@ -192,8 +193,14 @@ def _mean_shear(record: Record) -> list[Block]:
         return [Text(f"No mean shear: {sentence(error)}")]
     except (KeyError, ValueError) as error:
         return [Text(f"No mean shear: {type(error).__name__}: {error}")]
+    caption = "Mean shear of all tiles, calibrated by metacalibration; errors are 1 σ."
+    return [*shear_blocks(found, run.config.shear, caption), *_metadetect_shear(run)]
+
+
+def shear_blocks(found: ShearEstimate, config: ShearConfig, caption: str) -> list[Block]:
+    """A calibrated mean shear, its responses, and the objects and cuts that it rests on."""
     table = grid(
-        "Mean shear of all tiles, calibrated by metacalibration; errors are 1 σ.",
+        caption,
         ("component", "shear", "response", "of which from the selection"),
         [
             [Cell(f"g{i + 1}"), _with_error(float(found.g[i]), float(found.errors[i])),
@@ -204,9 +211,9 @@ def _mean_shear(record: Record) -> list[Block]:
     )  # fmt: skip
     text = (
         f"{found.number:,} of {counted(found.total, 'object')} enter, {found.measured:,} have an"
-        f" unflagged shape. Cuts: {_cuts(run.config.shear)}."
+        f" unflagged shape. Cuts: {_cuts(config)}."
     )
-    return [table, Text(text), *_metadetect_shear(run)]
+    return [table, Text(text)]
 
 
 def _metadetect_shear(run: Run) -> list[Block]:

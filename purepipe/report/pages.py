@@ -10,7 +10,7 @@ from pathlib import Path
 from purepipe.io.atomic import write_text
 from purepipe.pipeline.shear import ShearComparison
 from purepipe.report.blocks import Section, counted
-from purepipe.report.object_sections import masks_section, objects_section, tiles_section
+from purepipe.report.object_sections import masks_section, objects_section
 from purepipe.report.overview import (
     configuration_section,
     fate_section,
@@ -18,7 +18,9 @@ from purepipe.report.overview import (
     steps_section,
 )
 from purepipe.report.psf_section import psf_section
-from purepipe.report.records import Record, ccd_records, read_record
+from purepipe.report.records import Record, ccd_records, read_catalogues, read_record
+from purepipe.report.sky_section import survey_section
+from purepipe.report.tile_section import tiles_section
 
 REPORT = "report.html"
 _LIBRARIES = ("numpy", "scipy", "numba", "astropy")
@@ -62,15 +64,16 @@ def write_report(root: Path, *, comparison: ShearComparison | None = None) -> Pa
 
 def sections(record: Record, comparison: ShearComparison | None) -> list[Section]:
     """All sections in the order of the page."""
-    ccds = ccd_records(record)
+    ccds, catalogues = ccd_records(record), read_catalogues(record)
     return [
         fate_section(record),
         shear_section(record, comparison),
         steps_section(record),
+        survey_section(record, ccds, catalogues),
         psf_section(record, ccds),
         masks_section(record, ccds),
         tiles_section(record),
-        objects_section(record, ccds),
+        objects_section(record, ccds, catalogues),
         configuration_section(record),
     ]
 

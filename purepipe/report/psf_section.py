@@ -35,6 +35,7 @@ from purepipe.report.records import (
     Record,
     ccd_page,
     evenly,
+    link_to,
     number,
     read_field,
     read_sources,
@@ -276,7 +277,5 @@ def _table_row(record: Record, ccd: CCDRecord) -> list[Cell]:
     )  # fmt: skip
     cells = [cell(number(facts.get(name)), form) for name, form in forms]
     tone = _TONES.get(verdict, "bad")
-    page = ccd_page(record.root, ccd.name)
-    link = page.relative_to(record.root).as_posix() if page.exists() else ""
-    name = Cell(ccd.name, ccd.name, link=link)
+    name = Cell(ccd.name, ccd.name, link=link_to(record, ccd_page(record.root, ccd.name)))
     return [name, Cell(verdict, verdict, tone), *cells]

@@ -29,7 +29,7 @@ MAX_SOURCE_CCDS = 60
 MAX_TILES = 3
 MAX_CATALOGUE_BYTES = 400_000_000
 
-PAGES = "report"  # folder of the pages about single CCDs
+PAGES = "report"  # folder of the pages about single CCDs and tiles
 
 # Residuals are compared with the limits of the verdict of `purepipe.psf.psf_residuals`.
 ELLIPTICITY_LIMIT = 0.01
@@ -87,6 +87,26 @@ class CCDRecord:
         ]
         finite = [value for value in values if np.isfinite(value)]
         return max(finite) if finite else float("nan")
+
+
+@dataclass(frozen=True)
+class TileRecord:
+    """One tile as the ledger knows it: the units of its detections, shapes and catalogue."""
+
+    name: str
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def status(self) -> str:
+        """``"done"``, or how the first of its units ended that is not."""
+        return next((o.status for o in self.outcomes if not o.done), "done")
+
+    def steps(self, name: str) -> tuple[int, int] | None:
+        """Counts into and out of a step, over all units; None when it did not run."""
+        found = [step for o in self.outcomes for step in o.steps if step.step == name]
+        if not found:
+            return None
+        return sum(step.n_in for step in found), sum(step.n_out for step in found)
 
 
 @dataclass(frozen=True)
@@ -161,9 +181,29 @@ def ccd_records(record: Record) -> list[CCDRecord]:
     return found
 
 
+def tile_records(record: Record) -> list[TileRecord]:
+    """One record for each tile of the ledger, failed ones too, by name."""
+    kinds = ("tile", "shapes", "cells", "catalogue")
+    parts: dict[str, list[Outcome]] = {name: [] for name in tiles(record)}
+    for outcome in record.outcomes:
+        if outcome.kind in kinds and (name := outcome.name.split()[1]) in parts:
+            parts[name].append(outcome)
+    return [TileRecord(name, tuple(found)) for name, found in parts.items()]
+
+
 def ccd_page(root: Path, name: str) -> Path:
     """Where the page about a CCD is, or would be."""
     return root / PAGES / f"{name}.html"
+
+
+def tile_page(root: Path, name: str) -> Path:
+    """Where the page about a tile is, or would be."""
+    return root / PAGES / f"tile-{name}.html"
+
+
+def link_to(record: Record, page: Path) -> str:
+    """The link from the report to a page; empty when there is none."""
+    return page.relative_to(record.root).as_posix() if page.exists() else ""
 
 
 def worst_and_typical(ccds: Sequence[CCDRecord]) -> list[tuple[str, CCDRecord]]:
@@ -231,16 +271,40 @@ def tiles(record: Record) -> list[str]:
     return [o.name.split(maxsplit=1)[-1] for o in record.outcomes if o.kind == "tile"]
 
 
-def read_catalogues(record: Record) -> tuple[Table, int, int]:
-    """Final catalogues joined, the number of tiles that they are of, and of all tiles with one.
+@dataclass(frozen=True, eq=False)
+class Catalogues:
+    """Final catalogues of the tiles, joined.
 
-    Tiles are taken evenly spaced, as many as fit the limit on the size.
-
-    Raises
-    ------
-    NothingToDo
-        There is no catalogue.
+    Attributes
+    ----------
+    table
+        All rows; none when there is no catalogue.
+    read, total
+        Number of tiles that they are of, and of all tiles with a catalogue.
+    note
+        Why there are none.
     """
+
+    table: Table | None
+    read: int = 0
+    total: int = 0
+    note: str = ""
+
+    def joined(self) -> Table:
+        """The rows.
+
+        Raises
+        ------
+        NothingToDo
+            There is no catalogue.
+        """
+        if self.table is None:
+            raise NothingToDo(self.note)
+        return self.table
+
+
+def read_catalogues(record: Record) -> Catalogues:
+    """Final catalogues of tiles evenly spaced, as many as fit the limit on their size."""
     from astropy.table import vstack
 
     # By the ledger, since a tile that left the survey may have left its file.
@@ -249,7 +313,7 @@ def read_catalogues(record: Record) -> tuple[Table, int, int]:
         if outcome.kind == "catalogue" and outcome.done:
             sizes |= {k: v for k, v in outcome.products.items() if k.startswith("catalogue/")}
     if not sizes:
-        raise NothingToDo("No tile has a final catalogue.")
+        return Catalogues(None, note="No tile has a final catalogue.")
     mean_size = sum(sizes.values()) / len(sizes)
     chosen = evenly(sorted(sizes), max(1, int(MAX_CATALOGUE_BYTES / max(mean_size, 1))))
     read = []
@@ -259,8 +323,9 @@ def read_catalogues(record: Record) -> tuple[Table, int, int]:
         except InputFileError:
             continue
     if not read:
-        raise NothingToDo("No final catalogue can be read.")
-    return vstack(read, metadata_conflicts="silent"), len(read), len(sizes)
+        return Catalogues(None, note="No final catalogue can be read.")
+    joined = vstack(read, metadata_conflicts="silent")
+    return Catalogues(joined, len(read), len(sizes))
 
 
 def read_field(record: Record, ccds: Sequence[CCDRecord]) -> FieldStars:
@@ -282,7 +347,7 @@ def read_field(record: Record, ccds: Sequence[CCDRecord]) -> FieldStars:
             try:
                 stars = read_validation(record, ccd)
                 header = read_header(record.root / "ccd" / ccd.name / "mask.fits", 1)
-                planes.append((stars, WCS.from_header(header), _pointing(header)))
+                planes.append((stars, WCS.from_header(header), pointing_of(header)))
             except PurepipeError:
                 continue
         if planes:
@@ -372,7 +437,14 @@ def shear_on_sky(
     return np.asarray(e / (1 + root[..., None]))
 
 
-def _pointing(header: Any) -> tuple[float, float]:
+def pointing_of(header: Any) -> tuple[float, float]:
+    """The reference point of a header, degrees, which stands for the pointing of its exposure.
+
+    Raises
+    ------
+    InputFileError
+        The header has none.
+    """
     try:
         return float(header["CRVAL1"]), float(header["CRVAL2"])
     except KeyError as error:

@@ -124,6 +124,8 @@ def objects(n, rng):
 
 def catalogue(n, rng):
     table = objects(n, rng)
+    table["XWIN_WORLD"] = 150 - (np.asarray(table["X_IMAGE"]) - 32) * 6e-5
+    table["YWIN_WORLD"] = 32 + (np.asarray(table["Y_IMAGE"]) - 24) * 5.2e-5
     table["SPREAD_MODEL"] = rng.normal(0.005, 0.004, n)
     table["SPREAD_CLASS"] = rng.integers(-1, 3, n).astype(np.int16)
     table["NGMIX_MCAL_FLAGS"] = np.where(np.arange(n) % 10 == 0, 16, 0).astype(np.int32)

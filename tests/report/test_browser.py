@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from purepipe.report import write_ccd_pages, write_report
+from purepipe.report import write_ccd_pages, write_report, write_tile_pages
 
 from . import fabricated
 from .browser import CHROMIUM, look, run
@@ -48,11 +48,14 @@ NARROW = """(() => {
 def root(tmp_path_factory):
     root = fabricated.write_run(tmp_path_factory.mktemp("browser") / "run")
     write_ccd_pages(root, ["1000001-0", "1000002-1"])
+    write_tile_pages(root)
     write_report(root)
     return root
 
 
-@pytest.mark.parametrize("name", ["report.html", "report/1000001-0.html", "report/1000002-1.html"])
+@pytest.mark.parametrize("name", [
+    "report.html", "report/1000001-0.html", "report/1000002-1.html", "report/tile-000-000.html",
+])  # fmt: skip
 # Chromium makes no window narrower than 500.
 @pytest.mark.parametrize("width", [1200, 500])
 def test_pages_load_without_a_complaint(root, tmp_path, name, width):
@@ -71,7 +74,7 @@ def test_pages_load_without_a_complaint(root, tmp_path, name, width):
 def test_report_and_pages_lead_to_each_other(root, tmp_path):
     found, _ = look(root / "report.html", tmp_path, script=LINKS)
     assert sorted(link.rsplit("/", 1)[1] for link in found["files"]) == [
-        "1000001-0.html", "1000002-1.html",
+        "1000001-0.html", "1000002-1.html", "tile-000-000.html",
     ]  # fmt: skip
     found, _ = look(root / "report/1000001-0.html", tmp_path, script=LINKS)
     assert [link.rsplit("/", 1)[1] for link in found["files"]] == ["report.html#psf"]

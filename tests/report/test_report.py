@@ -33,6 +33,9 @@ def page(root):
 
 def test_everything_that_exists_has_a_picture(page):
     assert page.alts() == [
+        "Footprint", "Epochs over the sky", "Objects lost over the sky",
+        "Pixels lost over the focal plane", "Seeing by exposure", "PSF residuals by exposure",
+        "Stars by exposure",
         "CCD 1000001-1 (typical)", "CCD 1000002-0 (worst)", "3 CCDs together",
         "Stars", "PSF model", "Residual", "Stars", "PSF model", "Residual",
         "Mean residual over the focal plane", "Ellipticity residuals", "Size residuals",
@@ -201,7 +204,11 @@ def test_empty_and_useless_columns_become_sentences(tmp_path):
         useless[name] = np.full(useless[name].shape, np.nan)
     write_table(tmp_path / "catalogue/final_cat-000-000.fits", useless)
     page = Page(write_report(tmp_path))
-    assert page.alts() == ["CCD 1000001-1", "Tile 000-000", "Epochs"]
+    assert page.alts() == [
+        "Footprint", "Epochs over the sky", "Objects lost over the sky",
+        "Pixels lost over the focal plane", "Seeing by exposure", "PSF residuals by exposure",
+        "Stars by exposure", "CCD 1000001-1", "Tile 000-000", "Epochs",
+    ]  # fmt: skip
     for sentence in (
         "No source has a size and a magnitude.", "No star has good moments.",
         "The tile has no detections.", "No spread model is known.", "No shape is known.",
