@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -53,33 +52,17 @@ import numba  # noqa: E402
 numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]  # type: ignore[attr-defined]
 
 
-def _import_array_functions() -> None:
-    """Import numba's array functions without scipy.linalg, a tenth of a second of CPU time.
-
-    They import it only to learn whether there is a BLAS. There is, as scipy is required; a
-    kernel that multiplies matrices imports it when it is compiled or first called.
-    """
-    from numba.np import linalg
-
-    check = getattr(linalg, "ensure_blas", None)
-    if check is None or "numba.np.arraymath" in sys.modules:
-        return
-    linalg.ensure_blas = lambda: None
-    try:
-        import_module("numba.np.arraymath")
-    finally:
-        linalg.ensure_blas = check
-
-
-_import_array_functions()
-
-# Those whose compiler `purepipe._linked` extends; with others kernels compile as usual.
-_KNOWN_NUMBA = ((0, 62), (0, 68))
+# Those that `purepipe._linked` and `purepipe._kept` extend; with others kernels compile as usual.
+_KNOWN_NUMBA = ((0, 63), (0, 68))
 
 
 def kernel(function: F) -> F:
     """Compile `function` strictly: IEEE order of operations, no GIL, cached on disk."""
-    return cast(F, numba.njit(nogil=True, error_model="numpy", cache=True)(function))
+    kept = _part("_kept")
+    compiled = numba.njit(nogil=True, error_model="numpy", cache=kept is None)(function)
+    if kept is not None and compiled is not function:  # as in `_linked`
+        kept.keep_on_disk(compiled)
+    return cast(F, compiled)
 
 
 def inner_kernel(function: F) -> F:
@@ -110,7 +93,7 @@ def fast_kernel(function: F) -> F:
 
 def _linked(function: F, **options: Any) -> F:
     """Compile `function` for links; what its callers keep on disk contains it."""
-    linked = _linking()
+    linked = _part("_linked")
     if linked is None:
         options.pop("_nrt", None)
         return cast(F, numba.njit(nogil=True, error_model="numpy", **options)(function))
@@ -123,12 +106,12 @@ def _linked(function: F, **options: Any) -> F:
 
 
 @cache
-def _linking() -> ModuleType | None:
-    """The module `_linked`; None where numba is not one that it knows."""
+def _part(name: str) -> ModuleType | None:
+    """A module that extends numba; None where numba is not one that it knows."""
     oldest, newest = _KNOWN_NUMBA
     if not oldest <= numba.version_info.short <= newest:
         return None
     try:
-        return import_module("purepipe._linked")
+        return import_module(f"purepipe.{name}")
     except ImportError:
         return None

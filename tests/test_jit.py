@@ -109,3 +109,43 @@ def test_what_only_kernels_call_is_kept_with_its_callers(tmp_path, name):
 def test_python_cannot_call_what_is_compiled_for_kernels_alone():
     with pytest.raises(TypeError, match="distorted is compiled with the kernels that call it"):
         distorted(0.0, 0.0, np.zeros((2, 2, 2)), np.zeros((2, 0)))
+
+
+KEPT = """
+import numba
+from purepipe._jit import kernel
+
+@kernel
+def first(values):
+    return 2 * values
+
+@kernel
+def second(values):
+    return first(values) + first(values).sum()
+"""
+
+
+def test_kernels_from_disk_need_no_compiler_and_can_be_linked_with_new_ones(tmp_path):
+    (tmp_path / "two.py").write_text(KEPT)
+    folders = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    code = """
+import sys, two, numpy as np
+print(two.first(np.arange(3.0)), "numba.np.arraymath" in sys.modules)
+print(two.first.stats.cache_path)
+"""
+    fresh, kept = run(code, **folders), run(code, **folders)
+    assert fresh.splitlines()[0] == "[0. 2. 4.] True"
+    assert kept.splitlines()[0] == "[0. 2. 4.] False"
+    assert kept.splitlines()[1].startswith(str(tmp_path))
+    linked = f"{code}\nprint(two.second(np.arange(3.0)), dict(two.first.stats.cache_hits))"
+    for _ in range(2):
+        assert run(linked, **folders).splitlines()[2].startswith("[ 6.  8. 10.] {(Array(float64")
+
+
+@pytest.mark.parametrize("name", ["newer", "of other parts"])
+def test_kernels_are_kept_with_any_numba(tmp_path, name):
+    (tmp_path / "two.py").write_text(KEPT)
+    folders = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    start = NUMBAS[name].replace("_linked", "_kept")
+    code = f"{start}import two; print(two.first(3), len(two.first.stats.cache_hits))"
+    assert [run(code, **folders) for _ in range(2)] == ["6 0", "6 1"]

@@ -12,7 +12,6 @@ from purepipe import __version__
 from purepipe.commands.console import guarded, say
 from purepipe.commands.sex_job import Job, read_job
 from purepipe.errors import ExitCode
-from purepipe.legacy.astromatic_comments import sex_configuration
 from purepipe.legacy.astromatic_keys import DEFAULTS
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def _run(arguments: list[str]) -> int:
     elif {"-v", "--version"} & set(arguments):
         say(f"purepipe sex {__version__}")
     elif {"-d", "-dd"} & set(arguments):
+        from purepipe.legacy.astromatic_comments import sex_configuration
+
         say(f"# Configuration of purepipe sex {__version__}")
         say(sex_configuration(dict(DEFAULTS["sex"]), extended="-dd" in arguments))
     elif "-dp" in arguments:

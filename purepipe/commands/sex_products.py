@@ -15,10 +15,10 @@ from purepipe.commands.sex_job import Job
 from purepipe.io.sex_fits import write_sex_fits
 from purepipe.io.sex_images import WriteCheck, check_writer
 from purepipe.io.sex_text import text_lines, write_sex_text
-from purepipe.io.sex_votable import RunReport, write_sex_votable
 
 if TYPE_CHECKING:
     from purepipe.commands.sex_run import Found
+    from purepipe.io.sex_votable import RunReport
 
 
 def check_writers(job: Job, stack: ExitStack) -> dict[str, WriteCheck]:
@@ -54,6 +54,8 @@ def write_catalogue(job: Job, found: Sequence[Found]) -> None:
         )  # fmt: skip
         write_sex_fits(name, kind, tables, headers, run)
     elif kind == "ASCII_VOTABLE":
+        from purepipe.io.sex_votable import write_sex_votable
+
         seconds = sum(item.seconds for item in found)
         write_sex_votable(name, _report(job, found, seconds), tables, with_rows=True)
     elif kind == "PARQUET":
@@ -69,6 +71,8 @@ def write_report(job: Job, found: Sequence[Found], seconds: float) -> None:
     """Write the XML report if WRITE_XML asks for it."""
     if not job.settings.flag("WRITE_XML"):
         return
+    from purepipe.io.sex_votable import write_sex_votable
+
     kind, name = job.catalogue
     report = _report(job, found, seconds, catalogue=name if kind.startswith("FITS") else "")
     tables = [item.columns for item in found]
@@ -98,6 +102,8 @@ def _write_parquet(name: str, found: Sequence[Found]) -> None:
 
 
 def _report(job: Job, found: Sequence[Found], seconds: float, catalogue: str = "") -> RunReport:
+    from purepipe.io.sex_votable import RunReport
+
     finished = found[-1].finished
     settings = {key: ",".join(item.values) for key, item in job.settings.with_defaults().items()}
     software = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -38,13 +39,15 @@ def ellipse_columns(moments: dict[str, Values]) -> dict[str, Values]:
 
 
 def world_columns(
-    moments: dict[str, Values], jacobian: Jacobian, wcs: WCS | None, x: Values, y: Values
-) -> dict[str, Values]:
+    moments: dict[str, Values], jacobian: Jacobian, wcs: WCS | None, x: Values, y: Values,
+    systems: Collection[str] = SYSTEMS,
+) -> dict[str, Values]:  # fmt: skip
     """Moments and ellipses of all `KINDS` on the sky, degrees; NaN without world coordinates.
 
-    `jacobian` and the 0-based barycentres `x`, `y` belong to the rows. The covariance enters the
-    variances once, not twice, as in the original; which, under a header whose first axis is the
-    latitude, also takes the derivatives in reverse order.
+    `jacobian` and the 0-based barycentres `x`, `y` belong to the rows; angles in B1950 are left
+    out if it is not among the `systems`. The covariance enters the variances once, not twice, as
+    in the original; which, under a header whose first axis is the latitude, also takes the
+    derivatives in reverse order.
     """
     values: dict[str, Values] = {}
     lon, lat = _celestial(wcs, x, y)
@@ -63,7 +66,7 @@ def world_columns(
             strict=True,
         ):
             values[f"{before}{name}{after}_WORLD"] = value
-        for system, angle in zip(SYSTEMS, position_angles(wcs, theta, lon, lat), strict=True):
+        for system, angle in position_angles(wcs, theta, lon, lat, systems).items():
             values[f"{before}THETA{after}_{system}"] = angle
         if not before:
             values[f"POLAR{after}_WORLD"] = polarisation(a, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ from purepipe.wcs import WCS
 
 Values = NDArray[Any]
 SYSTEMS = ("SKY", "J2000", "B1950")
+_PAIRS = (
+    ("X", "WORLD"), ("Y", "WORLD"), ("ALPHA", "SKY"), ("DELTA", "SKY"), ("ALPHA", "J2000"),
+    ("DELTA", "J2000"), ("X", "FOCAL"), ("Y", "FOCAL"),
+)  # fmt: skip
 
 
 def is_on_sky(name: str) -> bool:
@@ -18,38 +23,40 @@ def is_on_sky(name: str) -> bool:
     return name.endswith(("_WORLD", "_FOCAL", *(f"_{system}" for system in SYSTEMS)))
 
 
-def sky_positions(wcs: WCS | None, x: Values, y: Values, kind: str) -> dict[str, Values]:
+def sky_positions(
+    wcs: WCS | None, x: Values, y: Values, kind: str, systems: Collection[str] = SYSTEMS
+) -> dict[str, Values]:
     """World, celestial and focal-plane columns of 0-based positions; NaN without a WCS.
 
-    `kind` is the infix of the names: nothing, ``"WIN"`` or ``"PEAK"``. Precession follows
-    Lieske et al. (1977), B1950 Aoki et al. (1983); with the original it agrees to 1e-5 arcsec.
+    `kind` is the infix of the names: nothing, ``"WIN"`` or ``"PEAK"``. B1950 is left out if it is
+    not among the `systems`. Precession follows Lieske et al. (1977), B1950 Aoki et al. (1983);
+    with the original it agrees to 1e-5 arcsec.
     """
     blank = np.full(x.shape, np.nan)
-    names = [f"{axis}{kind}_{system}" for axis, system in _pairs()]
+    names = [f"{axis}{kind}_{system}" for axis, system in _PAIRS]
+    old = [f"{axis}{kind}_B1950" for axis in ("ALPHA", "DELTA") if "B1950" in systems]
     if wcs is None or x.size == 0:
-        return dict.fromkeys(names, blank)
+        return dict.fromkeys([*names, *old], blank)
     lon, lat = wcs.pixel_to_sky(x, y)
     first, second = (lon, lat) if wcs.longitude_first else (lat, lon)
     year = wcs.equinox
     ra, dec = (lon, lat) if year == 2000 else _precessed(lon, lat, year, 2000.0)
-    values = (first, second, lon, lat, ra, dec, *_to_b1950(ra, dec, year), *wcs.tangent_plane(x, y))
-    return dict(zip(names, values, strict=True))
-
-
-def _pairs() -> list[tuple[str, str]]:
-    celestial = [(axis, system) for system in SYSTEMS for axis in ("ALPHA", "DELTA")]
-    return [("X", "WORLD"), ("Y", "WORLD"), *celestial, ("X", "FOCAL"), ("Y", "FOCAL")]
+    values = [first, second, lon, lat, ra, dec, *wcs.tangent_plane(x, y)]
+    if old:
+        values += _to_b1950(ra, dec, year)
+    return dict(zip([*names, *old], values, strict=True))
 
 
 def position_angles(
-    wcs: WCS | None, theta: Values, lon: Values, lat: Values
-) -> tuple[Values, Values, Values]:
-    """Angles east of north, degrees, in the three `SYSTEMS`, from angles from the first axis.
+    wcs: WCS | None, theta: Values, lon: Values, lat: Values, systems: Collection[str] = SYSTEMS
+) -> dict[str, Values]:
+    """Angles east of north, degrees, by system, from angles from the first axis.
 
-    `lon`, `lat` are the celestial positions in the system of the header.
+    `lon`, `lat` are the celestial positions in the system of the header. B1950 is left out if it
+    is not among the `systems`.
     """
     if wcs is None or theta.size == 0:
-        return theta, theta, theta
+        return dict.fromkeys(SYSTEMS, theta)
     native = theta
     if wcs.longitude_first:
         native = np.where(theta > 0, np.float32(90), np.float32(-90)) - theta
@@ -59,8 +66,10 @@ def position_angles(
         pole = _precessed(np.zeros(1), np.full(1, 90.0), 2000.0, year)
         modern = native + _direction_of(pole, lon, lat)
         ra, dec = _precessed(lon, lat, year, 2000.0)
-    old = modern + _turn_to_b1950(ra, dec, year)
-    return native, modern, (old + 90) % 180 - 90
+    angles = {"SKY": native, "J2000": modern}
+    if "B1950" in systems:
+        angles["B1950"] = (modern + _turn_to_b1950(ra, dec, year) + 90) % 180 - 90
+    return angles
 
 
 def _direction_of(pole: tuple[Values, Values], lon: Values, lat: Values) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -64,7 +64,8 @@ def detection_columns(
     if any(name not in values for name in names):
         values |= ellipse_columns(values)
     if any(map(is_on_sky, names)) or any(name.startswith("MU_") for name in names):
-        values |= _on_sky(results, values, exposure, config)
+        systems = {name.rpartition("_")[2] for name in names}
+        values |= _on_sky(results, values, exposure, config, systems)
     if any("GROWTH" in name for name in names):
         values |= growth_columns(results, requests, exposure.zero_point)
     return typed_columns(
@@ -103,17 +104,18 @@ def _positions(results: Measurements) -> dict[str, Values]:
 
 
 def _on_sky(
-    results: Measurements, moments: dict[str, Values], exposure: Exposure, config: DetectConfig
-) -> dict[str, Values]:
+    results: Measurements, moments: dict[str, Values], exposure: Exposure, config: DetectConfig,
+    systems: Collection[str],
+) -> dict[str, Values]:  # fmt: skip
     """Positions, shapes, areas and surface brightnesses on the sky."""
     objects, measured, wcs = results.objects, results.measured, exposure.wcs
     x, y = objects["x"], objects["y"]
     jacobian = local_jacobian(wcs, x, y)
     return {
-        **sky_positions(wcs, x, y, ""),
-        **sky_positions(wcs, measured["win_x"], measured["win_y"], "WIN"),
-        **sky_positions(wcs, objects["xpeak"], objects["ypeak"], "PEAK"),
-        **world_columns(moments, jacobian, wcs, x, y),
+        **sky_positions(wcs, x, y, "", systems),
+        **sky_positions(wcs, measured["win_x"], measured["win_y"], "WIN", systems),
+        **sky_positions(wcs, objects["xpeak"], objects["ypeak"], "PEAK", systems),
+        **world_columns(moments, jacobian, wcs, x, y, systems),
         **_surface_brightness(results, jacobian, exposure, config),
     }
 
