@@ -11,7 +11,7 @@ import textwrap
 from purepipe import flags
 from purepipe.catalogue.table import Column, all_columns
 from purepipe.commands.console import guarded, say
-from purepipe.errors import ConfigError, did_you_mean
+from purepipe.errors import ConfigError, nearest
 
 _FAMILY = re.compile(r"\b[A-Z]\w*Flag\b")
 
@@ -35,10 +35,17 @@ def _run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     known = all_columns()
     names = sorted(fnmatch.filter(known, options.name or "*"))
-    if not names:
+    if not names and any(mark in options.name for mark in "*?["):
         raise ConfigError(
-            "no such column", key=options.name, remedy=did_you_mean(options.name, known)
-        )
+            "no column fits the pattern", key=options.name,
+            remedy="`purepipe columns` lists them all.",
+        )  # fmt: skip
+    if not names:
+        near = nearest(options.name, known)
+        raise ConfigError(
+            "no such column", key=options.name,
+            remedy=f"Did you mean {near!r}?" if near else "`purepipe columns` lists them all.",
+        )  # fmt: skip
     if options.value is not None and options.name not in known:
         raise ConfigError("--value needs the name of one column", got=options.name)
     width = min(shutil.get_terminal_size((80, 24)).columns, 100)
@@ -64,9 +71,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def flag_bits(text: str) -> int:
     """The number in a text; hexadecimal after 0x. It must not be negative."""
-    number = int(text, 0)
+    try:
+        number = int(text, 0)
+    except ValueError:
+        number = -1
     if number < 0:
-        raise ValueError(text)
+        message = f"got {text!r}; a whole number from 0 is needed, such as 5 or 0x10"
+        raise argparse.ArgumentTypeError(message)
     return number
 
 

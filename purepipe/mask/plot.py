@@ -91,11 +91,11 @@ def _draw_planes(ax: Axes, mask: NDArray[np.int32], step: int, opacity: float) -
     thinned = thin_flags(mask, step)
     picture = np.zeros((*thinned.shape, 4))
     for row in sorted(rows, key=lambda row: -row.pixels):
-        picture[(thinned & np.uint32(row.bit)) != 0] = to_rgba(_colour(row.bit), opacity)
+        picture[(thinned & np.uint32(row.bit)) != 0] = to_rgba(plane_colour(row.bit), opacity)
     show_pixels(ax, picture, step)
     handles = [
         Patch(
-            color=to_rgba(_colour(row.bit), 0.8),
+            color=to_rgba(plane_colour(row.bit), 0.8),
             label=f"{row.bit} {row.name}: {100 * row.fraction:.3g}%",
         )
         for row in rows
@@ -106,5 +106,6 @@ def _draw_planes(ax: Axes, mask: NDArray[np.int32], step: int, opacity: float) -
     )
 
 
-def _colour(bit: int) -> str:
+def plane_colour(bit: int) -> str:
+    """The colour of a plane in all pictures of masks."""
     return _COLOURS.get(MaskFlag(bit), _OTHER) if bit in set(map(int, MaskFlag)) else _OTHER

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,19 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from purepipe.display import VEIL
-from purepipe.flags import (
-    DetectFlag,
-    DocumentedFlag,
-    EpochFlag,
-    MaskFlag,
-    ShapeFlag,
-    decode,
-)
+from purepipe.flags import DocumentedFlag, EpochFlag, MaskFlag, decode
 from purepipe.io.atomic import atomic_write
+from purepipe.mask.plot import plane_colour
 from purepipe.pipeline import Run
 from purepipe.pipeline.single import row_and_stamps
-from purepipe.report.blocks import Block, Gallery, Section, Text, Verbatim, cell, grid, picture
+from purepipe.report.blocks import (
+    Block,
+    Cell,
+    Gallery,
+    Section,
+    Text,
+    Verbatim,
+    cell,
+    grid,
+    picture,
+)
+from purepipe.report.decisions import EPOCH_MASKS, FLAG_COLUMNS, Decision, decisions
 from purepipe.report.pages import Header, render
 
 if TYPE_CHECKING:
@@ -33,13 +37,6 @@ if TYPE_CHECKING:
 
     from purepipe.survey import EpochStamps
 
-# Column -> its flags, and the part of the configuration that decides on them.
-_DECISIONS: dict[str, tuple[type[DocumentedFlag], str]] = {
-    "FLAGS": (DetectFlag, "tile.detect"),
-    "IMAFLAGS_ISO": (MaskFlag, "tile.mask"),
-    "NGMIX_FLAGS_EPOCH": (EpochFlag, "tile.epochs, tile.psf, tile.shapes.max_masked"),
-    "NGMIX_MCAL_FLAGS": (ShapeFlag, "tile.shapes"),
-}
 _NUMBERS = (
     "XWIN_WORLD", "YWIN_WORLD", "MAG_AUTO", "SNR_WIN", "FLUX_RADIUS", "SPREAD_MODEL",
     "SPREADERR_MODEL", "SPREAD_CLASS", "N_EPOCH", "NGMIX_N_EPOCH", "NGMIX_ELL_NOSHEAR",
@@ -58,13 +55,19 @@ class Explanation:
         The row of the final catalogue, measured anew.
     epochs
         The stamps and PSFs that it was measured on.
+    decisions
+        Each flag, class and cut, with the configuration behind it.
     text
         What a terminal shows.
+    run
+        Folder of the run.
     """
 
     row: Table
     epochs: EpochStamps
+    decisions: tuple[Decision, ...]
     text: str
+    run: Path
 
     def __str__(self) -> str:
         return self.text
@@ -72,15 +75,36 @@ class Explanation:
     def html(self) -> str:
         """One self-contained page, with the pictures of every epoch."""
         number = int(self.row["NUMBER"][0])
-        flagged = any(self.row[name][0] for name in _DECISIONS if name in self.row.colnames)
+        flagged = any(self.row[name][0] for name in FLAG_COLUMNS if name in self.row.colnames)
+        names = (("run", ""), ("tile", "TILE_ID"), ("right ascension", "XWIN_WORLD"),
+                 ("declination", "YWIN_WORLD"), ("magnitude", "MAG_AUTO"))  # fmt: skip
+        facts = [
+            (words, _plain(np.asarray(self.row[name][0])) if name else str(self.run.resolve()))
+            for words, name in names
+            if not name or name in self.row.colnames
+        ]
         top = Header(
             f"Object {number}", "has flags" if flagged else "no flag",
-            "warn" if flagged else "good", (),
+            "warn" if flagged else "good", tuple(facts),
         )  # fmt: skip
-        return render(top, [self._epochs_section(), self._words(), self._all_columns()])
+        content = [
+            self._epochs_section(), self._decided(), self._words(), self._all_columns()
+        ]  # fmt: skip
+        return render(top, content)
 
     def _repr_html_(self) -> str:
         return self.html()
+
+    def _decided(self) -> Section:
+        rows = [
+            [Cell(item.subject), Cell(item.verdict), Cell("; ".join(item.keys))]
+            for item in self.decisions
+        ]
+        table = grid(
+            "Flags, class and cuts, with the keys behind them and their values in this run.",
+            ("about", "decided", "configuration"), rows, text_columns=3,
+        )  # fmt: skip
+        return Section("decisions", "Decisions", (table,))
 
     def _words(self) -> Section:
         return Section(
@@ -90,14 +114,14 @@ class Explanation:
     def _epochs_section(self) -> Section:
         blocks: list[Block] = [
             Text(
-                "Image, flagged pixels over it, PSF, model of the object, and the image less the"
-                " model; all but the PSF on one scale."
+                "Image, mask planes over it, weight (dark where there is none), PSF, model of the"
+                " object, and the image less the model. Image, model and residual share a scale."
             )
         ]
         for i in range(len(self.epochs.row)):
             shown = picture(
                 _name(self.epochs, i), _words_of(EpochFlag, int(self.epochs.flags[i])),
-                partial(panels, self.epochs, i, self.row), size=(9.0, 2.2),
+                partial(panels, self.epochs, i, self.row), size=(9.0, 1.95),
             )  # fmt: skip
             blocks.append(Gallery((shown,), full=True))
         if len(blocks) == 1:
@@ -137,7 +161,9 @@ def explain(run: Run, number: int, *, tile: str | None = None) -> Explanation:
         There is no such tile or object.
     """
     row, found = row_and_stamps(run, number, tile=tile)
-    return Explanation(row, found.stamps, _text(row, found.stamps))
+    decided = tuple(decisions(row, found.stamps.masks, run.config))
+    text = _text(row, found.stamps, decided)
+    return Explanation(row, found.stamps, decided, text, run.root)
 
 
 def write_explanation(explanation: Explanation, path: Path) -> None:
@@ -152,34 +178,56 @@ def write_explanation(explanation: Explanation, path: Path) -> None:
         Path(name).write_text(explanation.html(), encoding="utf-8")
 
 
-def _text(row: Table, epochs: EpochStamps) -> str:
+def _text(row: Table, epochs: EpochStamps, decided: Sequence[Decision]) -> str:
     lines = [f"Object {int(row['NUMBER'][0])}"]
     for name in _NUMBERS:
         if name in row.colnames:
             unit = f" {row[name].unit}" if row[name].unit else ""
             lines.append(f"  {name:20} {_plain(np.asarray(row[name][0]))}{unit}")
     lines.append("Flags")
-    for name, (family, key) in _DECISIONS.items():
-        if name not in row.colnames:
-            continue
-        value = int(row[name][0])
-        lines += _wrapped(f"{name} = {value}: {_words_of(family, value)}", 2)
-        if value:
-            lines.append(f"      decided by {key}")
-    lines.append(f"Epochs: {len(epochs.row)} of the CCDs that cover it")
+    for name in FLAG_COLUMNS:
+        if name in row.colnames:
+            value = int(row[name][0])
+            lines.append(f"  {name} = {value}" + ("" if value else ": no flag"))
+            lines += _decision_lines([item for item in decided if item.subject == name], 6)
+    lines.append("Decisions")
+    for item in decided:
+        if item.subject not in (*FLAG_COLUMNS, EPOCH_MASKS):
+            lines += _wrapped(f"{item.subject}: {item.verdict}", 2)
+            lines += _key_lines(item, 6)
+    lines.append(f"Epochs: {len(epochs.row)}")
     for i in range(len(epochs.row)):
-        sigma = float("nan") if epochs.psf_sigma is None else float(epochs.psf_sigma[i])
-        planes = np.bitwise_or.reduce(epochs.masks[i].ravel())
-        bad = float(np.mean((epochs.masks[i] != 0) | ~(epochs.weights[i] > 0)))
-        lines.append(
-            f"  {_name(epochs, i):14} x {epochs.x[i]:8.2f}  y {epochs.y[i]:8.2f}"
-            f"  PSF sigma {sigma:5.2f} pix  {100 * bad:4.1f} % bad"
-        )
-        if epochs.flags[i]:
-            lines += _wrapped(f"not used: {_words_of(EpochFlag, int(epochs.flags[i]))}", 6)
-        if planes:
-            lines += _wrapped(f"masked pixels: {', '.join(decode(MaskFlag, int(planes)))}", 6)
-    return "\n".join(lines)
+        lines += _epoch_lines(epochs, i)
+    masks = [item for item in decided if item.subject == EPOCH_MASKS]
+    return "\n".join([*lines, *(["Masks of the epochs"] if masks else []),
+                      *_decision_lines(masks, 2)])  # fmt: skip
+
+
+def _epoch_lines(epochs: EpochStamps, i: int) -> list[str]:
+    sigma = float("nan") if epochs.psf_sigma is None else float(epochs.psf_sigma[i])
+    planes = int(np.bitwise_or.reduce(epochs.masks[i].ravel()))
+    bad = float(np.mean((epochs.masks[i] != 0) | ~(epochs.weights[i] > 0)))
+    lines = [
+        f"  {_name(epochs, i):14} x {epochs.x[i]:8.2f}  y {epochs.y[i]:8.2f}"
+        f"  PSF sigma {sigma:5.2f} pix  {100 * bad:4.1f} % bad"
+    ]
+    if epochs.flags[i]:
+        lines += _wrapped(f"not used: {', '.join(decode(EpochFlag, int(epochs.flags[i])))}", 6)
+    if planes:
+        lines += _wrapped(f"masked pixels: {', '.join(decode(MaskFlag, planes))}", 6)
+    return lines
+
+
+def _decision_lines(found: Iterable[Decision], indent: int) -> list[str]:
+    lines = []
+    for item in found:
+        lines += _wrapped(item.verdict, indent)
+        lines += _key_lines(item, indent + 4)
+    return lines
+
+
+def _key_lines(item: Decision, indent: int) -> list[str]:
+    return [line for key in item.keys for line in _wrapped(key, indent)]
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
@@ -204,22 +252,24 @@ def _name(epochs: EpochStamps, i: int) -> str:
 
 
 def panels(epochs: EpochStamps, i: int, row: Table) -> Callable[[Axes], None]:
-    """Paint one epoch: image, flagged pixels, PSF, model, residual, side by side."""
+    """Paint one epoch side by side: image, mask planes, weight, PSF, model, residual."""
     image = epochs.images[i].astype(np.float64)
-    bad = (epochs.masks[i] != 0) | ~(epochs.weights[i] > 0) | ~np.isfinite(image)
+    mask, weight = epochs.masks[i], epochs.weights[i].astype(np.float64)
+    bad = (mask != 0) | ~(weight > 0) | ~np.isfinite(image)
     psf = np.zeros_like(image) if epochs.psfs is None else epochs.psfs[i].astype(np.float64)
     model = model_image(epochs, i, row)
     # Where all is flagged, as much as there is must do for the scale.
     good = image[~bad] if not bad.all() else image[np.isfinite(image) & (image != 0)]
     noise = 1.4826 * float(np.median(np.abs(good - np.median(good)))) if good.size else 1.0
     high = max(10 * noise, float(np.max(good, initial=0.0)) * 0.7)
+    scales = {"PSF": (0.0, 0.7 * psf.max() or 1.0), "weight": (0.0, weight.max(initial=0.0) or 1.0)}
+    shown = (
+        ("image", image), ("mask", image), ("weight", weight), ("PSF", psf), ("model", model),
+        ("residual", np.where(bad, np.nan, image - model)),
+    )  # fmt: skip
     n = image.shape[1]
 
     def paint(axes: Axes) -> None:
-        shown = (
-            ("image", image), ("flagged", image), ("PSF", psf), ("model", model),
-            ("residual", np.where(bad, np.nan, image - model)),
-        )  # fmt: skip
         for k, (title, pixels) in enumerate(shown):
             extent = (k * (n + _GAP), k * (n + _GAP) + n, 0, len(image))
             axes.text(extent[0], len(image) + 1.5, title, fontsize=8, va="bottom")
@@ -227,19 +277,44 @@ def panels(epochs: EpochStamps, i: int, row: Table) -> Callable[[Axes], None]:
                 place = float(np.mean(extent[:2])), float(np.mean(extent[2:]))
                 axes.text(*place, "none", ha="center", va="center", color="#888888")
                 continue
-            low, top = (0.0, 0.7 * psf.max() or 1.0) if title == "PSF" else (-3 * noise, high)
+            low, top = scales.get(title, (-3 * noise, high))
             axes.imshow(
-                pixels, origin="lower", extent=extent, interpolation="nearest", cmap="gray_r",
-                vmin=low, vmax=top,
+                pixels, origin="lower", extent=extent, interpolation="nearest",
+                cmap="viridis" if title == "weight" else "gray_r", vmin=low, vmax=top,
             )  # fmt: skip
-            if title == "flagged":
-                veil = np.zeros((*image.shape, 4))
-                veil[bad] = VEIL
-                axes.imshow(veil, origin="lower", extent=extent, interpolation="nearest")
-        axes.set(xlim=(0, 5 * n + 4 * _GAP), ylim=(0, len(image) + 8))
+            if title == "mask":
+                axes.imshow(veil(mask), origin="lower", extent=extent, interpolation="nearest")
+        axes.set(xlim=(0, len(shown) * (n + _GAP) - _GAP), ylim=(0, len(image) + 8))
         axes.set_axis_off()
+        _legend(axes, int(np.bitwise_or.reduce(mask.ravel())))
 
     return paint
+
+
+def veil(mask: NDArray[np.int32]) -> NDArray[np.float64]:
+    """(ny, nx, 4) colours of a mask, half transparent; where planes overlap, the rarest counts."""
+    from matplotlib.colors import to_rgba
+
+    colours = np.zeros((*mask.shape, 4))
+    planes = [bit.value for bit in MaskFlag if np.any(mask & bit.value)]
+    for bit in sorted(planes, key=lambda bit: -np.count_nonzero(mask & bit)):
+        colours[(mask & bit) != 0] = to_rgba(plane_colour(bit), 0.65)
+    return colours
+
+
+def _legend(axes: Axes, planes: int) -> None:
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(color=plane_colour(bit.value), alpha=0.65, label=bit.name)
+        for bit in MaskFlag
+        if planes & bit.value
+    ]
+    if handles:
+        axes.legend(
+            handles=handles, loc="upper left", bbox_to_anchor=(0, 0.0), ncols=6, fontsize=7,
+            borderaxespad=0,
+        )  # fmt: skip
 
 
 def model_image(epochs: EpochStamps, i: int, row: Table) -> NDArray[np.float64]:

@@ -62,7 +62,16 @@ def test_unknown_names(capsys):
     assert "--value needs the name of one column" in capsys.readouterr().err
     for wrong in ("abc", "-1"):
         assert main(["FLAGS", f"--value={wrong}"]) == 2
-        assert f"invalid flag_bits value: '{wrong}'" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"got '{wrong}'; a whole number from 0 is needed, such as 5 or 0x10" in said
+    assert main(["ZZ*"]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said
+        == "purepipe columns: ZZ*: no column fits the pattern. `purepipe columns` lists them all.\n"
+    )
+    assert main(["qqqqqq"]) == 2
+    assert "no such column. `purepipe columns` lists them all." in capsys.readouterr().err
 
 
 def test_bits_that_nothing_stands_for(capsys):

@@ -35,6 +35,9 @@ def test_text_and_page(bright, tmp_path):
     assert text.count("PSF sigma") == len(found.epochs.row) > 1
     for i in range(len(found.epochs.row)):
         assert found.epochs.exposure[i] in text
+    assert "\n  mean shear: " in text
+    assert "\n      tile.spread.star_limit = 0.003\n" in text
+    assert max(map(len, text.splitlines())) <= 80
     path = tmp_path / "object.html"
     write_explanation(found, path)
     page = path.read_text()

@@ -26,10 +26,10 @@ def stamp(*, psf=True, masked=False):
 @pytest.mark.parametrize(
     ("epochs", "row", "images", "none"),
     [
-        (stamp(), SHAPED, 6, 0),
-        (stamp(), Table({"NUMBER": [1]}), 5, 1),
-        (stamp(psf=False), SHAPED, 4, 2),
-        (stamp(masked=True), SHAPED, 4, 2),
+        (stamp(), SHAPED, 7, 0),
+        (stamp(), Table({"NUMBER": [1]}), 6, 1),
+        (stamp(psf=False), SHAPED, 5, 2),
+        (stamp(masked=True), SHAPED, 5, 2),
     ],
 )
 def test_panels_say_what_there_is_not(epochs, row, images, none):
@@ -37,5 +37,5 @@ def test_panels_say_what_there_is_not(epochs, row, images, none):
     panels(epochs, 0, row)(ax)
     texts = [text.get_text() for text in ax.texts]
     assert texts.count("none") == none
-    assert {"image", "flagged", "PSF", "model", "residual"} <= set(texts)
+    assert {"image", "mask", "weight", "PSF", "model", "residual"} <= set(texts)
     assert len(ax.get_images()) == images
