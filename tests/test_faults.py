@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,14 +68,13 @@ def wait_for(process, root, *, ended):
     ledger = root / LEDGER
     while process.poll() is None:
         if ledger.exists():
-            with sqlite3.connect(ledger, timeout=30) as connection:
+            with closing(sqlite3.connect(ledger, timeout=30)) as connection:
                 try:
                     sql = "SELECT count(*) FROM attempt WHERE ended IS NOT NULL"
                     if connection.execute(sql).fetchone()[0] >= ended:
                         return
                 except sqlite3.OperationalError:  # no table yet
                     pass
-            connection.close()
         time.sleep(0.02)
 
 

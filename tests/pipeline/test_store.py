@@ -1,6 +1,7 @@
 import json
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -119,7 +120,7 @@ def test_file_identity_changes_with_the_file(tmp_path):
 
 def test_the_ledger_is_plain_sqlite(store):
     record(store, outcome(store))
-    with sqlite3.connect(store.root / stores.LEDGER) as other:
+    with closing(sqlite3.connect(store.root / stores.LEDGER)) as other:
         (products,) = other.execute("SELECT products FROM unit").fetchone()
     assert json.loads(products) == {"a.fits": 5}
 
