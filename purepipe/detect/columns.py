@@ -21,6 +21,7 @@ _ARRAYS = {
     "FLUX_RADIUS": 1, "FLUX_GROWTH": 1, "MAG_GROWTH": 1, "VECTOR_ASSOC": 1, "IMAFLAGS_ISO": 1,
     "NIMAFLAGS_ISO": 1, "VIGNET": 2, "VIGNET_SHIFT": 2,
 }  # fmt: skip
+INTERPOLATION_REACH = 3  # lines beyond a stamp of which the original interpolates VIGNET_SHIFT
 # Those that need a PSF; the final catalogue has them, too, with a PSF of several epochs.
 SPREAD_COLUMNS = ("SPREAD_MODEL", "SPREADERR_MODEL")
 # Columns of SExtractor that purepipe has no use for: what they are of, and what exists instead.
@@ -79,7 +80,9 @@ class Wanted:
 
     def reach(self, config: DetectConfig) -> int:
         """Lines above and below an object's centre that its apertures may touch."""
-        lines = [(max(self.vignet[1], self.shifted[1]) + 1) // 2]
+        lines = [(self.vignet[1] + 1) // 2]
+        if self.shifted[1]:
+            lines.append((self.shifted[1] + 1) // 2 + INTERPOLATION_REACH)
         lines += [int((diameter + 1) / 2) + 1 for diameter in config.apertures[: self.circles]]
         return max(lines)
 

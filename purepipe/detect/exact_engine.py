@@ -13,7 +13,7 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, objects_nb
 from purepipe.detect.background import in_threads
 from purepipe.detect.columns import wanted_measurements
-from purepipe.detect.footprints import Catalogued, Footprints, Thresholded
+from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, masking_delay
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import OBJECT
 
@@ -107,10 +107,13 @@ def _components(found: Thresholded, config: DetectConfig) -> tuple[Any, ...]:
     return starts, pixels, values, thresholds, one, flags, closings, False
 
 
-def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConfig) -> Catalogued:
+def catalogue_objects(
+    prints: Footprints, found: Thresholded, config: DetectConfig, *, two_images: bool = False
+) -> Catalogued:
     """Clean the objects, put them in output order and label the pixels.
 
-    The isophotal fields of the objects must be filled; merging adds them up.
+    The isophotal fields of the objects must be filled; merging adds them up. `two_images` says
+    that the objects will be measured on another image than that on which they were found.
     """
     count = prints.objects.size
     source = np.empty(count, np.int64)
@@ -118,7 +121,12 @@ def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConf
     survivor = np.arange(count, dtype=np.int64)
     returned = np.full((count + 2, 2), -1, np.int32)
     rows = objects_nb.order_objects(
-        prints.objects, _order_settings(found, config), source, lines, returned, survivor
+        prints.objects,
+        _order_settings(found, config, two_images),
+        source,
+        lines,
+        returned,
+        survivor,
     )
     objects_nb.resolve_survivors(survivor)
     labels: NDArray[np.int32] = np.zeros(found.shape, np.int32)
@@ -127,8 +135,8 @@ def catalogue_objects(prints: Footprints, found: Thresholded, config: DetectConf
 
 
 def _order_settings(
-    found: Thresholded, config: DetectConfig
-) -> tuple[int, int, int, int, bool, int, int, bool, float, int]:
+    found: Thresholded, config: DetectConfig, two_images: bool
+) -> tuple[int, int, int, int, int, int, int, bool, float, int]:
     height = found.shape[0]
     filtered = config.filter is not None
     mask_height = found.mask.shape[0]
@@ -138,8 +146,9 @@ def _order_settings(
     )
     margin = max((mask_height - 1) // 2 if filtered else 0, extra) + 1
     late = mask_height // 2 + 1 if filtered else 1
+    delay = masking_delay(config, two_images)
     reach = wanted_measurements(config).reach(config)
     return (
-        height, config.buffer_lines + extra, margin, late, filtered, reach, config.buffer_objects,
+        height, config.buffer_lines + extra, margin, late, delay, reach, config.buffer_objects,
         config.clean, float(config.clean_efficiency), config.max_area,
     )  # fmt: skip

@@ -237,7 +237,8 @@ def find_objects(
         return catalogued
     prints = find_footprints(sought, found, config, after=after, threads=threads)
     measure_isophotes(prints, sought, measured, exposure, config, threads)
-    return catalogue_objects(prints, found, config)
+    two_images = sought.plane.image is not measured.plane.image
+    return catalogue_objects(prints, found, config, two_images=two_images)
 
 
 def measure_isophotes(

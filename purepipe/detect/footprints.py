@@ -206,3 +206,13 @@ def footprints_of_labels(
         objects, starts, pixels, values, thresholds, plane.image, plane.weighted, found.common
     )
     return Footprints(objects, starts, pixels, values, thresholds)
+
+
+def masking_delay(config: DetectConfig, two_images: bool) -> int:
+    """Lines by which the masking of the measured image follows the detection.
+
+    0 where it happens pixel by pixel: without a filter, and on an image that is not searched.
+    """
+    if config.filter is None or two_images:
+        return 0
+    return int(filter_mask(config).shape[0]) // 2 + 1

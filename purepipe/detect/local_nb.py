@@ -29,15 +29,17 @@ def _own_box(pixels: Array, width: int) -> tuple[int, int, int, int]:
 
 
 @inner_kernel
-def _is_known(mask: Mask, label: int, known: tuple[int, int], y: int, x: int) -> bool:
+def _is_known(mask: Mask, label: int, known: tuple[int, int, int], y: int, x: int) -> bool:
     """Whether a pixel was masked for an object when it was found; see `frame_values`."""
     owner = mask.labels[y, x]
     if not mask.active or owner <= 0 or owner == label:
         return False
-    line, column = known
+    line, column, again = known
     if y > line or (y == line and x > column):
         return False
-    return bool(y > mask.returned[owner, 0] or mask.returned[owner, 1] >= label - 2)
+    if mask.returned[owner, 1] >= label - 2 or mask.returned[owner, 1] < 0:
+        return True
+    return bool(mask.returned[owner, 0] < y <= again)
 
 
 @inner_kernel
@@ -47,14 +49,15 @@ def frame_values(
     mask: Mask,
     label: int,
     thickness: int,
-    known: tuple[int, int],
+    known: tuple[int, int, int],
     out: Array,
 ) -> int:
     """Pixels of the frame outside all detections; their number, 0 if the image cuts the frame.
 
     The frame surrounds the box of the object, widened on each side by a quarter of its size. The
     original measures it as soon as the object is found: only detections up to the line and column
-    `known` are, and of what cleaning swallowed later nothing has been given back.
+    `known` are, of what cleaning swallowed later nothing has been given back, and what was given
+    back before is masked again up to the line that `known` ends with.
     """
     height, width = plane.image.shape
     wide, high = (box[1] - box[0] + 1) // 4, (box[3] - box[2] + 1) // 4
@@ -84,17 +87,18 @@ def local_offsets(
     pixels: Array,
     plane: Plane,
     mask: Mask,
-    settings: tuple[int, int],
+    settings: tuple[int, int, int],
     first: int,
     last: int,
     out: Array,
 ) -> None:
     """Mode of the frame around each object, above the background that is taken off already.
 
-    `settings` is (thickness of the frame, lines by which the masking follows the detection: 0
-    without a filter). Objects that others swallow are measured, too. `out` is zero without a frame.
+    `settings` is (thickness of the frame, lines by which the masking of this image follows the
+    detection, or 0 if it happens pixel by pixel, and lines by which that of the detection image
+    does). Objects that others swallow are measured, too. `out` is zero without a frame.
     """
-    thickness, behind = settings
+    thickness, delay, again = settings
     width = plane.image.shape[1]
     nothing = np.zeros((1, 1), np.float32)
     maps = np.empty((4, 1, 1), np.float32)
@@ -107,8 +111,9 @@ def local_offsets(
         high = 3 * (box[3] - box[2] + 1) // 2 + 2 * thickness + 2
         values = np.empty((1, wide * high), np.float32)
         line = objects[i].last_line + 1
-        # Without a filter the image is masked pixel by pixel.
-        known = (line - behind, width) if behind > 0 else (line, objects[i].last_column)
+        known = (line - delay, width, line - delay)
+        if delay == 0:  # masked pixel by pixel
+            known = (line, objects[i].last_column, line - again)
         n = frame_values(box, plane, mask, i + 2, thickness, known, values[0])
         if n == 0:
             continue

@@ -321,14 +321,14 @@ def order_objects(
 ) -> int:
     """Clean the objects and put them in the order of SExtractor's line buffer.
 
-    `settings` is (height, buffer lines, margin of the filter, lines by which the masking follows
-    the detection, filtered, reach of the apertures, most active objects, clean, beta, largest
-    area). `source` and `lines` receive the objects in output order and what they see (first line,
-    end, last line masked, last column masked on the next line, newcomer of the time); `returned`
-    (by label) and `survivor` (by object) record who was swallowed by whom. Returns the number of
-    rows.
+    `settings` is (height, buffer lines, margin of the filter, last lines of swallowed objects that
+    stay masked, lines by which the masking follows the detection or 0 if it happens pixel by pixel,
+    reach of the apertures, most active objects, clean, beta, largest area). `source` and `lines`
+    receive the objects in output order and what they see (first line, end, last line masked, last
+    column masked on the next line, newcomer of the time); `returned` (by label) and `survivor` (by
+    object) record who was swallowed by whom. Returns the number of rows.
     """
-    height, buffer, margin, late, filtered, reach, most, clean, beta, max_area = settings
+    height, buffer, margin, late, delay, reach, most, clean, beta, max_area = settings
     n = objects.size
     low = np.empty(n, np.int64)
     high = np.empty(n, np.int64)
@@ -352,9 +352,8 @@ def order_objects(
                 for i in range(1, count):
                     if high[active[i]] < high[active[place]]:
                         place = i
-                # Without a filter the image is masked pixel by pixel.
-                column = -1 if filtered else obj.last_column
-                limit = (y - late, column, cursor)
+                column = -1 if delay > 0 else obj.last_column
+                limit = (y - max(delay, 1), column, cursor)
                 rows = _output(active[place], begin, size, limit, source, lines, rows)
                 count = _remove(active, place, count)
             winner, found = -1, 0
@@ -389,7 +388,7 @@ def order_objects(
         for place in range(count - 1, -1, -1):
             if low[active[place]] <= k:
                 rows = _output(
-                    active[place], k, size, (done - late, -1, cursor), source, lines, rows
+                    active[place], k, size, (done - max(delay, 1), -1, cursor), source, lines, rows
                 )
                 count = _remove(active, place, count)
         if height > size:

@@ -13,7 +13,7 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect import aperture_nb, local_nb
 from purepipe.detect.background import in_threads
 from purepipe.detect.columns import Wanted, wanted_measurements
-from purepipe.detect.footprints import Catalogued, filter_mask
+from purepipe.detect.footprints import Catalogued, masking_delay
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import MEASURED, Mask
 
@@ -77,8 +77,11 @@ def measure_objects(
         config.mask_type == "correct",
     )  # fmt: skip
     if config.back_photometry == "local":
-        _take_off_local(catalogued, measured, mask, results, config, saturation, threads)
-    settings = _settings(wanted, config)
+        two_images = sought.plane.image is not measured.plane.image
+        delays = (masking_delay(config, two_images), masking_delay(config, False))
+        settings = (config.back_thickness, *delays)
+        _take_off_local(catalogued, measured, mask, results, settings, saturation, threads)
+    apertures = _settings(wanted, config)
     arrays = (
         results.fluxes, results.errors, results.radii, results.curves, results.vignets,
         results.shifted,
@@ -87,7 +90,7 @@ def measure_objects(
     def some(first: int, last: int) -> None:
         aperture_nb.measure_apertures(
             catalogued.footprints.objects, catalogued.source, catalogued.lines, sought.plane,
-            measured.plane, mask, settings, first, last, results.measured, arrays,
+            measured.plane, mask, apertures, first, last, results.measured, arrays,
         )  # fmt: skip
 
     in_threads(some, rows, threads)
@@ -103,14 +106,15 @@ def _take_off_local(
     measured: PreparedImage,
     mask: Mask,
     results: Measurements,
-    config: DetectConfig,
+    settings: tuple[int, int, int],
     saturation: float,
     threads: int,
 ) -> None:
-    """Measure the local backgrounds and take them off the isophotal quantities."""
+    """Measure the local backgrounds and take them off the isophotal quantities.
+
+    See `local_nb.local_offsets` for the settings.
+    """
     prints, survivor = catalogued.footprints, catalogued.survivor
-    behind = filter_mask(config).shape[0] // 2 + 1 if config.filter is not None else 0
-    settings = (config.back_thickness, behind)
     offsets = np.empty(prints.objects.size, np.float32)
 
     def find(first: int, last: int) -> None:

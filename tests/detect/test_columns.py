@@ -124,6 +124,17 @@ def test_headers_whose_first_axis_is_the_declination(parity, tmp_path, network):
     compare_live((field, keys, changes, cards, weighted), tmp_path, network)
 
 
+@pytest.mark.binaries
+@needs_program
+@pytest.mark.parametrize(("width", "height"), [(9, 9), (7, 12)])
+def test_shifted_stamps_reach_further_in_the_line_buffer(width, height, tmp_path, network):
+    keys = {"MEMORY_BUFSIZE": 100, "MEMORY_OBJSTACK": 20}
+    changes = {"buffer_lines": 100, "buffer_objects": 20}
+    columns = ("NUMBER", "X_IMAGE", "FLUX_MAX", f"VIGNET_SHIFT({width},{height})")
+    case = make_field((340, 260), 140, seed=59, clusters=3), keys, changes, {}, False
+    compare_live(case, tmp_path, network, columns)
+
+
 @pytest.mark.slow
 @pytest.mark.binaries
 @needs_program

@@ -194,6 +194,14 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None
         {**MAPS, "RESCALE_WEIGHTS": "Y,N"},
         {"detection_rescale_weights": True, "rescale_weights": False}, ONE, TWO,
     ),
+    "two images, local backgrounds": (
+        {**MAPS, "BACKPHOTO_TYPE": "LOCAL", "BACKPHOTO_THICK": 12, "CLEAN": "N"},
+        {"back_photometry": "local", "back_thickness": 12, "clean": False}, ONE, TWO,
+    ),
+    "two images, short buffer": (
+        {**MAPS, "MEMORY_BUFSIZE": 100, "MEMORY_OBJSTACK": 16},
+        {"buffer_lines": 100, "buffer_objects": 16}, ONE, TWO,
+    ),
     "two images, variance mended": (
         {**MAPS, "INTERP_TYPE": "VAR_ONLY"}, {"interpolate_image": False}, ONE, TWO,
     ),

@@ -245,7 +245,7 @@ def test_cleaning_merges_faint_neighbours(seed, count, beta):
     active, swallower, first_line = naive_cleaning(expected, beta)
     source, lines = np.empty(count, np.int64), np.empty((count, 5), np.int64)
     survivor, returned = np.arange(count), np.full((count + 2, 2), -1, np.int32)
-    settings = (41, 1024, 2, 2, True, 0, 3000, True, beta, 0)
+    settings = (41, 1024, 2, 2, 2, 0, 3000, True, beta, 0)
     rows = objects_nb.order_objects(objects, settings, source, lines, returned, survivor)
     assert {i: int(w) for i, w in enumerate(survivor) if w != i} == swallower
     for name in ("npix", "flux", "iso_flux", "ymin", "ymax"):
