@@ -3,6 +3,7 @@
     python benchmarks/run_all.py --quick            # small cases, some minutes
     python benchmarks/run_all.py                    # the full cases, hours
     python benchmarks/run_all.py --only psf mask    # these anew; the others as they were
+    python benchmarks/run_all.py --only chain --arguments '--seeds 40 --side 0' --timeout 40000
     python benchmarks/run_all.py --table --write-readme     # no run: the table of what was measured
 
 Nothing is installed: a benchmark whose rival is missing is skipped, and the table says so. Each
@@ -131,9 +132,15 @@ def versions() -> dict[str, str]:
     }
 
 
-def measure(benchmark: Benchmark, *, quick: bool, timeout: float) -> dict[str, Any]:
-    """Run one benchmark; its rows and circumstances, or why there are none."""
+def measure(
+    benchmark: Benchmark, *, quick: bool, timeout: float, own: str | None = None
+) -> dict[str, Any]:
+    """Run one benchmark; its rows and circumstances, or why there are none.
+
+    `own` arguments take the place of those for the full or the quick case.
+    """
     arguments = benchmark.quick if quick else benchmark.full
+    arguments = arguments if own is None else own
     record: dict[str, Any] = {
         "command": f"python benchmarks/{benchmark.script} {arguments or ''}".strip(),
         "date": time.strftime("%Y-%m-%d"), "quick": quick, "machine": machine(), "rows": [],
@@ -164,9 +171,17 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD)]
     for name, record in records.items():
         script = BENCHMARKS[name].script
-        mark = f"`{script}`" + (", quick" if record["quick"] else "")
+        mark = f"`{script}{own_arguments(name, record)}`" + (", quick" if record["quick"] else "")
         lines += ["| " + " | ".join((*cells(Row(**r)), mark)) + " |" for r in record["rows"]]
     return "\n".join(lines) + "\n\n" + circumstances(records) + "\n"
+
+
+def own_arguments(name: str, record: Mapping[str, Any]) -> str:
+    """The arguments of a record that are not those of its benchmark, after a space."""
+    benchmark = BENCHMARKS[name]
+    _, _, arguments = record["command"].partition(benchmark.script)
+    usual = benchmark.quick if record["quick"] else benchmark.full
+    return "" if arguments.strip() == usual else arguments
 
 
 def circumstances(records: Mapping[str, Mapping[str, Any]]) -> str:
@@ -211,12 +226,20 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small cases, some minutes in all")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, metavar="NAME",
                         help=f"the others stay as they were; {', '.join(BENCHMARKS)}")  # fmt: skip
+    parser.add_argument(
+        "--arguments",
+        metavar="TEXT",
+        help="of the one benchmark that --only names, instead of the usual ones",
+    )
     parser.add_argument("--table", action="store_true", help="run nothing, write the tables again")
     parser.add_argument("--out", type=Path, metavar="PREFIX",
                         help="default: benchmarks/results, or results-quick")  # fmt: skip
     parser.add_argument("--timeout", type=float, default=7200, help="of one benchmark, s")
     parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.arguments is not None and len(options.only or ()) != 1:
+        parser.error("--arguments needs --only with one name")
+    return options
 
 
 def main() -> None:
@@ -228,7 +251,9 @@ def main() -> None:
     records = json.loads(data.read_text()) if keep else {}
     for name in () if options.table else options.only or BENCHMARKS:
         print(f"--- {name}", file=sys.stderr, flush=True)
-        records[name] = measure(BENCHMARKS[name], quick=options.quick, timeout=options.timeout)
+        records[name] = measure(
+            BENCHMARKS[name], quick=options.quick, timeout=options.timeout, own=options.arguments
+        )
         records = {name: records[name] for name in BENCHMARKS if name in records}
         data.write_text(json.dumps(records, indent=1) + "\n")
     text = table({name: records[name] for name in BENCHMARKS if name in records})
