@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from enum import IntFlag
 from importlib import import_module
@@ -31,6 +31,12 @@ def write_pages(folder: Path) -> None:
         path = folder / name
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
+    known = {f"{module}.{name}" for module, names in _members() for name in names}
+    for path in folder.glob(
+        "api/*.rst"
+    ):  # of names that are gone; a page without a link is an error
+        if path.stem not in known:
+            path.unlink()
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -117,9 +123,19 @@ _ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "purepipe.catalogue": ("Catalogues", ()),
     "purepipe.simulate": ("Simulations", ()),
     "purepipe.pipeline": ("Runs", ()),
+    "purepipe.report": ("Reports", ()),
     "purepipe.io": ("Files", ()),
     "purepipe.errors": ("Errors", ("PurepipeError", "ConfigError", "DataError")),
 }
+
+
+def _members() -> Iterator[tuple[str, list[str]]]:
+    """Each module of the interface, and its names that are explained."""
+    for module, (_, names) in _ROOMS.items():
+        home = import_module(module)
+        names = names or tuple(home.__all__)
+        # Constants explain nothing.
+        yield module, sorted(name for name in names if callable(getattr(home, name)))
 
 
 def _interface() -> str:
@@ -128,11 +144,8 @@ def _interface() -> str:
         + ", ".join(f"`{name}`" for name in sorted(purepipe.__all__) if name[0] != "_")
         + ".\n\n"
     )
-    for module, (title, names) in _ROOMS.items():
-        home = import_module(module)
-        names = names or tuple(home.__all__)
-        names = tuple(n for n in names if callable(getattr(home, n)))  # constants explain nothing
-        text += f"## {title}\n\n```{{eval-rst}}\n.. currentmodule:: {module}\n\n"
+    for module, names in _members():
+        text += f"## {_ROOMS[module][0]}\n\n```{{eval-rst}}\n.. currentmodule:: {module}\n\n"
         text += ".. autosummary::\n   :toctree: api\n   :nosignatures:\n\n"
-        text += "".join(f"   {name}\n" for name in sorted(names)) + "```\n\n"
+        text += "".join(f"   {name}\n" for name in names) + "```\n\n"
     return text
