@@ -13,7 +13,13 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, objects_nb
 from purepipe.detect.background import in_threads
 from purepipe.detect.columns import wanted_measurements
-from purepipe.detect.footprints import Catalogued, Footprints, Thresholded, masking_delay
+from purepipe.detect.footprints import (
+    Catalogued,
+    Footprints,
+    Thresholded,
+    line_buffer,
+    masking_delay,
+)
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import OBJECT
 
@@ -140,15 +146,11 @@ def _order_settings(
     height = found.shape[0]
     filtered = config.filter is not None
     mask_height = found.mask.shape[0]
-    # Local backgrounds need lines beyond those that are searched.
-    extra = (
-        config.back_thickness + config.buffer_lines // 4 if config.back_photometry == "local" else 0
-    )
-    margin = max((mask_height - 1) // 2 if filtered else 0, extra) + 1
+    lines, margin = line_buffer(config)
     late = mask_height // 2 + 1 if filtered else 1
     delay = masking_delay(config, two_images)
     reach = wanted_measurements(config).reach(config)
     return (
-        height, config.buffer_lines + extra, margin, late, delay, reach, config.buffer_objects,
+        height, lines, margin, late, delay, reach, config.buffer_objects,
         config.clean, float(config.clean_efficiency), config.max_area,
     )  # fmt: skip

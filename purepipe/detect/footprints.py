@@ -216,3 +216,12 @@ def masking_delay(config: DetectConfig, two_images: bool) -> int:
     if config.filter is None or two_images:
         return 0
     return int(filter_mask(config).shape[0]) // 2 + 1
+
+
+def line_buffer(config: DetectConfig) -> tuple[int, int]:
+    """Lines that the original holds at a time, and how many are held beyond those searched."""
+    ahead = 0 if config.filter is None else (filter_mask(config).shape[0] - 1) // 2
+    extra = 0
+    if config.back_photometry == "local":
+        extra = config.back_thickness + config.buffer_lines // 4
+    return config.buffer_lines + extra, max(ahead, extra) + 1

@@ -50,22 +50,25 @@ def frame_values(
     label: int,
     thickness: int,
     known: tuple[int, int, int],
+    lines: tuple[int, int],
     out: Array,
 ) -> int:
-    """Pixels of the frame outside all detections; their number, 0 if the image cuts the frame.
+    """Pixels of the frame outside all detections; their number, 0 if the frame is cut.
+
+    It is cut by the image, and by the range of `lines` that the original holds at the time.
 
     The frame surrounds the box of the object, widened on each side by a quarter of its size. The
     original measures it as soon as the object is found: only detections up to the line and column
     `known` are, of what cleaning swallowed later nothing has been given back, and what was given
     back before is masked again up to the line that `known` ends with.
     """
-    height, width = plane.image.shape
+    width = plane.image.shape[1]
     wide, high = (box[1] - box[0] + 1) // 4, (box[3] - box[2] + 1) // 4
     x0, x1 = box[0] - wide, box[1] + wide
     y0, y1 = box[2] - high, box[3] + high
     if x0 < thickness or x1 + thickness + 1 >= width:
         return 0
-    if y0 < thickness or y1 + thickness + 1 >= height:
+    if y0 < lines[0] + thickness or y1 + thickness + 1 >= lines[1]:
         return 0
     n = 0
     for y in range(y0 - thickness, y1 + thickness + 1):
@@ -87,7 +90,7 @@ def local_offsets(
     pixels: Array,
     plane: Plane,
     mask: Mask,
-    settings: tuple[int, int, int],
+    settings: tuple[int, int, int, int, int],
     first: int,
     last: int,
     out: Array,
@@ -95,11 +98,11 @@ def local_offsets(
     """Mode of the frame around each object, above the background that is taken off already.
 
     `settings` is (thickness of the frame, lines by which the masking of this image follows the
-    detection, or 0 if it happens pixel by pixel, and lines by which that of the detection image
-    does). Objects that others swallow are measured, too. `out` is zero without a frame.
+    detection, or 0 if it happens pixel by pixel, lines by which that of the detection image does,
+    lines held at a time, lines held beyond those searched). Objects that others swallow are measured, too. `out` is zero without a frame.
     """
-    thickness, delay, again = settings
-    width = plane.image.shape[1]
+    thickness, delay, again, held, margin = settings
+    height, width = plane.image.shape
     nothing = np.zeros((1, 1), np.float32)
     maps = np.empty((4, 1, 1), np.float32)
     for i in range(first, last):
@@ -114,7 +117,10 @@ def local_offsets(
         known = (line - delay, width, line - delay)
         if delay == 0:  # masked pixel by pixel
             known = (line, objects[i].last_column, line - again)
-        n = frame_values(box, plane, mask, i + 2, thickness, known, values[0])
+        # The line buffer moves on with the scan until it ends with the image.
+        begin = min(max(line - (held - margin) + 1, 0), max(height - held, 0))
+        lines = (begin, min(begin + held, height))
+        n = frame_values(box, plane, mask, i + 2, thickness, known, lines, values[0])
         if n == 0:
             continue
         mesh_rows(values[:, :n], nothing, NONE, BIG, (n, 1), 0, 1, maps)

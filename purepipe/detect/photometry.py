@@ -13,7 +13,7 @@ from purepipe.config.detect import DetectConfig
 from purepipe.detect import aperture_nb, local_nb
 from purepipe.detect.background import in_threads
 from purepipe.detect.columns import Wanted, wanted_measurements
-from purepipe.detect.footprints import Catalogued, masking_delay
+from purepipe.detect.footprints import Catalogued, line_buffer, masking_delay
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import MEASURED, Mask
 
@@ -79,7 +79,7 @@ def measure_objects(
     if config.back_photometry == "local":
         two_images = sought.plane.image is not measured.plane.image
         delays = (masking_delay(config, two_images), masking_delay(config, False))
-        settings = (config.back_thickness, *delays)
+        settings = (config.back_thickness, *delays, *line_buffer(config))
         _take_off_local(catalogued, measured, mask, results, settings, saturation, threads)
     apertures = _settings(wanted, config)
     arrays = (
@@ -106,7 +106,7 @@ def _take_off_local(
     measured: PreparedImage,
     mask: Mask,
     results: Measurements,
-    settings: tuple[int, int, int],
+    settings: tuple[int, int, int, int, int],
     saturation: float,
     threads: int,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,23 @@ def test_local_backgrounds_without_a_filter(tmp_path, network):
     changes = {"back_photometry": "local", "filter": None, "clean": False}
     columns = ("BACKGROUND", "FLUX_ISO", "FLUX_MAX", "ISO3", "FLUX_APER(3)", "FLUX_AUTO", "FLAGS")
     case = make_field((300, 280), 60, seed=600, clusters=3), keys, changes, {}, False
+    compare_live(case, tmp_path, network, columns)
+
+
+@pytest.mark.binaries
+@needs_program
+@pytest.mark.parametrize("height", [300, 110, 90])
+def test_local_backgrounds_need_their_frame_in_the_line_buffer(height, tmp_path, network):
+    """A long streak is complete, and its parts are measured, when its first lines have left."""
+    keys = {"BACKPHOTO_TYPE": "LOCAL", "BACKPHOTO_THICK": 12, "CLEAN": "N", "MEMORY_BUFSIZE": 60}
+    changes = {
+        "back_photometry": "local", "back_thickness": 12, "clean": False, "buffer_lines": 60,
+    }  # fmt: skip
+    field = make_field((height, 240), height // 3, seed=635, clusters=3)
+    image = field.image.copy()
+    image[5:-5, 100:102] += 100 + 60 * np.sin(np.arange(height - 10)[:, None] / 7)
+    columns = ("BACKGROUND", "FLUX_ISO", "FLUX_MAX", "ISO3", "FLUX_APER(3)", "FLUX_AUTO", "FLAGS")
+    case = replace(field, image=image), keys, changes, {}, False
     compare_live(case, tmp_path, network, columns)
 
 
