@@ -99,7 +99,8 @@ def local_offsets(
 
     `settings` is (thickness of the frame, lines by which the masking of this image follows the
     detection, or 0 if it happens pixel by pixel, lines by which that of the detection image does,
-    lines held at a time, lines held beyond those searched). Objects that others swallow are measured, too. `out` is zero without a frame.
+    lines held at a time, lines held beyond those searched). Objects that others swallow are
+    measured, too. `out` is zero without a frame.
     """
     thickness, delay, again, held, margin = settings
     height, width = plane.image.shape

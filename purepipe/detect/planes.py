@@ -110,7 +110,7 @@ def prepare_images(
     if detection is None or detection.image is exposure.image:
         return _prepared_twice(exposure, detection or exposure, config, threads)
     shared = config.detection_weight_type is None and (
-        config.weight_type == "background" or detection.weight is exposure.weight is not None
+        _one_rms_map(config) or detection.weight is exposure.weight is not None
     )
     if shared and config.weight_type == "map":
         sought = replace(sought, mend="nothing" if sought.mend == "nothing" else "variance")
@@ -120,6 +120,16 @@ def prepare_images(
     if shared:  # the original holds one map, scaled and mended for the detection
         second = replace(second, plane=second.plane._replace(variance=first.plane.variance))
     return first, second
+
+
+def _one_rms_map(config: DetectConfig) -> bool:
+    """Whether two images are both weighted by the rms of the first.
+
+    Where the variances alone are mended, the original holds one map for each image.
+    """
+    return config.weight_type == "background" and (
+        config.interpolate_image or not config.interpolate
+    )
 
 
 def _prepared_twice(

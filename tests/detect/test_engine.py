@@ -174,6 +174,10 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None
     "two images, background": (
         {"WEIGHT_TYPE": "BACKGROUND"}, {"weight_type": "background"}, ONE, TWO,
     ),
+    "two images, background, variance mended": (
+        {"WEIGHT_TYPE": "BACKGROUND", "INTERP_TYPE": "VAR_ONLY"},
+        {"weight_type": "background", "interpolate_image": False}, ONE, TWO,
+    ),
     "two images, map and nothing": ({**TWICE, "WEIGHT_TYPE": "MAP_WEIGHT,NONE"}, {}, BARE, TWO),
     "two images, no weights": (
         {"WEIGHT_TYPE": "NONE"}, {}, BARE, TWO.replace(weight=None),
