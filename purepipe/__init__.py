@@ -1,7 +1,8 @@
 """purepipe: weak-lensing shear catalogues from survey images, in Python alone."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from purepipe._lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -132,16 +133,4 @@ _ROOMS = (
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - the names are strings
 
 
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return import_module(f"purepipe.{name}")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'purepipe' has no attribute {name!r}")
-    value = getattr(import_module(f"purepipe.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, *_ROOMS})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, modules=_ROOMS)

@@ -13,7 +13,7 @@ PACKAGE = Path(purepipe.__file__).parent
 
 # From the ground upwards; a module may import its own layer's earlier rooms and all lower layers.
 LAYERS = [
-    ["_linked", "_kept"],
+    ["_lazy", "_linked", "_kept"],
     ["errors", "flags", "rng", "_jit", "display"],
     ["KERNELS"],
     ["config"],
@@ -118,5 +118,7 @@ print([name for name in ("numba", "galsim", "astropy.wcs", "matplotlib") if name
 def test_every_public_name_exists():
     for name in purepipe.__all__:
         assert getattr(purepipe, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'") as raised:
         _ = purepipe.nonsense
+    # Python's "Did you mean" needs both.
+    assert (raised.value.name, raised.value.obj) == ("nonsense", purepipe)

@@ -3,8 +3,9 @@
 Names are imported on first use: a command needs the configuration of its own step only.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from purepipe._lazy import lazy_names
 
 if TYPE_CHECKING:
     from purepipe.config.detect import DetectConfig as DetectConfig
@@ -45,14 +46,4 @@ _HOMES = {
 __all__ = [*_HOMES]  # noqa: PLE0604 - the names are strings
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'purepipe.config' has no attribute {name!r}")
-    value = getattr(import_module(f"purepipe.config.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

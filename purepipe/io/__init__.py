@@ -1,7 +1,8 @@
 """The only code that opens data files; names are imported on first use, for quick commands."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from purepipe._lazy import lazy_names
 
 if TYPE_CHECKING:
     from purepipe.io.atomic import atomic_write as atomic_write
@@ -76,14 +77,4 @@ _HOMES = {
 __all__ = [*_HOMES]  # noqa: PLE0604 - the names are strings
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'purepipe.io' has no attribute {name!r}")
-    value = getattr(import_module(f"purepipe.io.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
