@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from purepipe._jit import inner_kernel, kernel, lean_kernel
 from purepipe.detect.ellipse_nb import measure_auto, measure_petro
-from purepipe.detect.growth_nb import growth_curve, radius_of_flux
+from purepipe.detect.growth_nb import RINGS, growth_curve, radius_of_flux
 from purepipe.detect.pixels_nb import (
     APERTURE_CUT,
     F0,
@@ -131,7 +131,7 @@ def measure_apertures(
     diameters, kron, petro, fractions, wanted = settings
     fluxes, errors, radii, curves, vignets, shifted = arrays
     with_auto, with_petro, with_growth, with_window = wanted
-    curve = np.empty(64)
+    curve = np.empty(RINGS)
     areas5, areas11 = area_steps(5), area_steps(11)
     for k in range(first, last):
         obj, row, label = objects[source[k]], out[k], source[k] + 2

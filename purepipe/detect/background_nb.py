@@ -87,48 +87,53 @@ def mesh_rows(
 def _binnings(values: Array, variances: Array, kind: int) -> tuple[Binning, Binning]:
     """Histogram levels of the values and of their variances, from moments clipped at 2 sigma."""
     n = values.size
-    mean, sigma = _moments(values)
-    low, high = np.float32(mean - 2 * sigma), np.float32(mean + 2 * sigma)
     if kind == NONE:
+        s1 = s2 = 0.0
+        for i in range(n):
+            value = np.float64(values[i])
+            s1 += value
+            s2 += value * value
+        mean, sigma = _mean_sigma(n, s1, s2)
+        low, high = np.float32(mean - 2 * sigma), np.float32(mean + 2 * sigma)
         m, s1, s2 = 0, 0.0, 0.0
         for i in range(n):
             p = values[i]
-            if low <= p <= high:
-                value = np.float64(p)
-                s1 += value
-                s2 += value * value
-                m += 1
+            inside = (low <= p) & (p <= high)
+            value = np.float64(p) if inside else np.float64(0)
+            s1 += value
+            s2 += value * value
+            m += inside
         mean, sigma = _mean_sigma(m, s1, s2)
         return _binning(m, mean, sigma), (1, np.float32(1), np.float32(0))
-    vmean, vsigma = _moments(variances)
+    # Four sums at a time: each addition waits for the one before in its sum, not for the others.
+    s1 = s2 = v1 = v2 = 0.0
+    for i in range(n):
+        value, variance = np.float64(values[i]), np.float64(variances[i])
+        s1 += value
+        s2 += value * value
+        v1 += variance
+        v2 += variance * variance
+    mean, sigma = _mean_sigma(n, s1, s2)
+    vmean, vsigma = _mean_sigma(n, v1, v2)
+    low, high = np.float32(mean - 2 * sigma), np.float32(mean + 2 * sigma)
     vlow, vhigh = np.float32(vmean - 2 * vsigma), np.float32(vmean + 2 * vsigma)
     m = vm = 0
     s1 = s2 = v1 = v2 = 0.0
     for i in range(n):
         p, v = values[i], variances[i]
-        if low <= p <= high:
-            value = np.float64(p)
-            s1 += value
-            s2 += value * value
-            m += 1
-            if vlow <= v <= vhigh:
-                value = np.float64(v)
-                v1 += value
-                v2 += value * value
-                vm += 1
+        inside = (low <= p) & (p <= high)
+        vinside = inside & (vlow <= v) & (v <= vhigh)
+        value = np.float64(p) if inside else np.float64(0)
+        variance = np.float64(v) if vinside else np.float64(0)
+        s1 += value
+        s2 += value * value
+        v1 += variance
+        v2 += variance * variance
+        m += inside
+        vm += vinside
     mean, sigma = _mean_sigma(m, s1, s2)
     vmean, vsigma = _mean_sigma(vm, v1, v2)
     return _binning(m, mean, sigma), _binning(vm, vmean, vsigma)
-
-
-@inner_kernel
-def _moments(values: Array) -> tuple[float, float]:
-    s1 = s2 = 0.0
-    for i in range(values.size):
-        value = np.float64(values[i])
-        s1 += value
-        s2 += value * value
-    return _mean_sigma(values.size, s1, s2)
 
 
 @inner_kernel
@@ -196,11 +201,13 @@ def _mode(counts: Array, binning: Binning, sums: Array) -> tuple[Number, Number]
     """
     levels, scale, zero = binning
     counts[levels] = 0  # of the pixels outside
+    n = s1 = s2 = 0
     for i in range(levels):
-        n = counts[i]
-        sums[0, i + 1] = sums[0, i] + n
-        sums[1, i + 1] = sums[1, i] + n * i
-        sums[2, i + 1] = sums[2, i] + n * i * i
+        m = counts[i]
+        n += m
+        s1 += m * i
+        s2 += m * i * i
+        sums[0, i + 1], sums[1, i + 1], sums[2, i + 1] = n, s1, s2
     low: Number = np.int64(0)
     high = levels - 1
     sigma, previous = 10.0 * (levels - 1), 1.0
