@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from purepipe.config import SurveyConfig
+    from purepipe.pipeline import RunSummary
 
 app = typer.Typer(
     name="purepipe",
@@ -177,13 +178,7 @@ def run(
                     others=others,
                 )
             )  # fmt: skip
-    from purepipe.pipeline import (
-        guard_text,
-        make_progress,
-        nothing_text,
-        parse_shard,
-        summary_lines,
-    )
+    from purepipe.pipeline import make_progress, parse_shard
     from purepipe.pipeline import run as run_survey
 
     survey = _survey(config, out)
@@ -193,6 +188,14 @@ def run(
             survey, executor=_executor(dask, mpi, threads), workers=workers, threads=threads,
             shard=part, progress=progress,
         )  # fmt: skip
+    _tell(summary, survey, report=report and part is None)
+    raise typer.Exit(summary.exit_code)
+
+
+def _tell(summary: RunSummary, survey: SurveyConfig, *, report: bool) -> None:
+    """What a run did, and where its catalogue and its report are."""
+    from purepipe.pipeline import guard_text, nothing_text, summary_lines
+
     print("\n".join(summary_lines(summary.outcomes)))
     print("\n".join(guard_text(summary.guards)), end="\n" if summary.guards else "")
     if summary.objects:
@@ -201,13 +204,12 @@ def run(
         print(f"\n{summary.objects:,} objects in {where}")
     else:
         print("", *nothing_text(summary.outcomes, survey), sep="\n")
-    if report and part is None:
+    if report:
         from purepipe.demo import known_shear
         from purepipe.report import write_report
 
-        report_path = write_report(summary.root, comparison=known_shear(summary.root))
-        print(f"report: {report_path}")
-    raise typer.Exit(summary.exit_code)
+        path = write_report(summary.root, comparison=known_shear(summary.root))
+        print(f"report: {path}")
 
 
 @app.command()

@@ -74,9 +74,14 @@ class WCS:
         Raises
         ------
         DataError
-            The header has no celestial coordinates, they are singular, or one of their numbers is
-            none. Numbers may stand in quotes, and have a D for the exponent.
+            It is no header, has no celestial coordinates, they are singular, or one of their
+            numbers is none. Numbers may stand in quotes, and have a D for the exponent.
         """
+        if not isinstance(header, str) and not hasattr(header, "tostring"):
+            raise DataError(
+                "world coordinates need a header of astropy.io.fits, or its cards as text",
+                got=type(header).__name__, remedy="Of a dictionary: astropy.io.fits.Header(cards).",
+            )  # fmt: skip
         text = header if isinstance(header, str) else header.tostring(endcard=False, padding=False)
         lines = [text[start : start + CARD].ljust(CARD) for start in range(0, len(text), CARD)]
         lines = list(takewhile(lambda line: line.rstrip() != "END", lines))

@@ -136,6 +136,8 @@ def test_tan_with_pv_terms_is_read_as_tpv():
 def test_headers_without_coordinates_are_refused():
     header = make_header()
     del header["CTYPE1"], header["CTYPE2"]
+    with pytest.raises(DataError, match=r"need a header of astropy.*got dict.*Header\(cards\)"):
+        WCS.from_header({"CTYPE1": "RA---TAN"})
     with pytest.raises(DataError, match="no celestial coordinates"):
         WCS.from_header(header)
     header = make_header()
