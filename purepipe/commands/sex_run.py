@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from purepipe.commands.sex_checks import extracted_checks, write_checks
+from purepipe.commands.sex_checks import IDENTICAL, extracted_checks, write_checks
 from purepipe.commands.sex_job import ImageFile, Job, WeightFile
 from purepipe.detect import extract
 from purepipe.detect.columns import SPREAD_COLUMNS
@@ -112,7 +112,8 @@ def process_image(
         measured, job.config, detection=sought, psf=_read_psf(job, number), network=job.network,
         catalogue=job.entries,
         flag_maps=_read_flags(job, number, measured.shape),
-        checks=extracted_checks(writers), after=after, threads=_threads(job),
+        checks=extracted_checks(writers), after=after, overwrite_input=IDENTICAL not in writers,
+        threads=_threads(job),
     )  # fmt: skip
     write_checks(detection, measured, cards, writers)
     columns = wanted_columns(detection.columns, job.columns, job.config)
@@ -167,7 +168,7 @@ def read_measured(job: Job, number: int) -> tuple[Exposure, list[str], bool]:
     cards = read_image_cards(file.name, item)
     extra = read_external_header(file.name.path, job.settings.text("HEADER_SUFFIX"), number)
     cards = override_cards(cards, extra)
-    image = read_float_image(file.name, item)
+    image = read_float_image(file.name, item, threads=_threads(job))
     weight, kind = _read_weight(job, job.weights[1], number, image.shape)
     exposure = Exposure(
         image=image,
@@ -189,7 +190,8 @@ def _read_sought(job: Job, number: int, measured: Exposure) -> Exposure | None:
     if job.sought is None:
         image = measured.image
     else:
-        image = read_float_image(job.sought.name, _companion(job, job.sought, number))
+        item = _companion(job, job.sought, number)
+        image = read_float_image(job.sought.name, item, threads=_threads(job))
         _require_size(job.sought, image.shape, measured.shape)
     if job.sought is not None and len(job.settings.texts("WEIGHT_IMAGE")) == 1:
         weight, kind = measured.weight, measured.weight_kind  # one map that both images share
@@ -219,17 +221,19 @@ def _read_weight(
 ) -> tuple[NDArray[np.float32] | None, Any]:
     if weight.file is None:
         return None, None
-    array = read_float_image(weight.file.name, _companion(job, weight.file, number))
+    item = _companion(job, weight.file, number)
+    array = read_float_image(weight.file.name, item, threads=_threads(job))
     _require_size(weight.file, array.shape, shape)
     return array, _KINDS[weight.kind]
 
 
-def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> list[NDArray[np.int32]]:
-    maps = []
+def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> Iterator[NDArray[np.integer]]:
+    """The flag maps; only who takes them keeps them in memory."""
     for file in job.flags:
-        maps.append(read_flag_image(file.name, _companion(job, file, number)))
-        _require_size(file, maps[-1].shape, shape)
-    return maps
+        item = _companion(job, file, number)
+        flags = read_flag_image(file.name, item, threads=_threads(job))
+        _require_size(file, flags.shape, shape)
+        yield flags
 
 
 def _coordinates(cards: Sequence[str], shape: tuple[int, ...]) -> WCS | None:

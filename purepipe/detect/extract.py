@@ -96,9 +96,10 @@ def extract(
     psf: TabulatedPSF | None = None,
     network: StarNetwork | None = None,
     catalogue: ArrayLike | None = None,
-    flag_maps: Sequence[NDArray[np.int32]] = (),
+    flag_maps: Iterable[NDArray[np.integer]] = (),
     checks: Iterable[str] = (),
     after: Continuation | None = None,
+    overwrite_input: bool = False,
     threads: int = 1,
 ) -> Detection:
     """Catalogue of the sources of an exposure, with the sky background and the segmentation.
@@ -119,12 +120,17 @@ def extract(
     catalogue
         Rows of numbers (entries, columns) to which the objects are associated, for VECTOR_ASSOC.
     flag_maps
-        (ny, nx) int32 maps for IMAFLAGS_ISO, in this order; default: the flags of the exposure.
+        (ny, nx) maps of whole numbers (32 bits are used) for IMAFLAGS_ISO, in this order; they may
+        be mapped files. Default: the flags of the exposure.
     checks
         Check-images to make, by SExtractor's names: ``"-BACKGROUND"``, ``"APERTURES"``, ...
     after
         Where the images before in the same file have left off, as SExtractor counts; it is moved
         on. Default: a file of its own.
+    overwrite_input
+        Use the memory of image and weight (of `detection`, too) for the background-subtracted
+        image and its variance: the exposures are worthless afterwards. It halves the memory.
+        Arrays that cannot be written to stay as they are; the result is the same.
     threads
         Number of threads; the result does not depend on it.
 
@@ -136,7 +142,7 @@ def extract(
     Raises
     ------
     DataError
-        No usable pixel; or the two images differ in size.
+        No usable pixel; two images or a flag map of different sizes; a flag map of other numbers.
     ConfigError
         A column lacks what it needs (a PSF, a network), or a check-image is unknown.
 
@@ -146,21 +152,25 @@ def extract(
     """
     checks, flag_maps = tuple(checks), tuple(flag_maps)
     _require_usable(exposure, detection, flag_maps, checks)
-    sought, measured = prepare_images(exposure, detection, config, threads=threads)
+    sought, measured = prepare_images(
+        exposure, detection, config, overwrite_input=overwrite_input, threads=threads
+    )
     found = threshold_image(sought, config, threads=threads)
     catalogued = find_objects(sought, measured, found, exposure, config, after, threads)
     catalogued, extra = _associated(catalogued, catalogue, exposure, config)
+    names = [item.name for item in requested_columns(config)]
+    if not flag_maps and exposure.flags is not None:
+        flag_maps = (exposure.flags,)
+    extra |= pixel_flag_columns(names, catalogued, flag_maps, sought, measured, config)
+    flag_maps = ()  # of the memory's peak, which is to come, mapped files need not be a part
     results = measure_objects(
         catalogued, sought, measured, config, saturation=exposure.saturation, threads=threads
     )
-    maps = flag_maps or ([] if exposure.flags is None else [exposure.flags])
-    names = [item.name for item in requested_columns(config)]
     if "CLASS_STAR" in names:
         extra["CLASS_STAR"] = class_star(
             results.objects, network, seeing=config.seeing, pixel_scale=measured.pixel_scale,
             threshold=_analysis_threshold(measured, config),
         )  # fmt: skip
-    extra |= pixel_flag_columns(names, catalogued, maps, sought, measured, config)
     if any(name in SPREAD_COLUMNS for name in names):
         extra |= spread_columns(
             catalogued, measured, psf, config, saturation=exposure.saturation, threads=threads
@@ -181,7 +191,7 @@ def extract(
 def _require_usable(
     exposure: Exposure,
     detection: Exposure | None,
-    flag_maps: Sequence[NDArray[np.int32]],
+    flag_maps: Sequence[NDArray[np.integer]],
     checks: Sequence[str],
 ) -> None:
     """Refuse what cannot be extracted; see `extract` for the errors."""
@@ -196,6 +206,11 @@ def _require_usable(
             raise DataError(
                 "image and flag map differ in size", file=exposure.name, got=flags.shape,
                 allowed=exposure.shape,
+            )  # fmt: skip
+        if flags.dtype.kind not in "biu":
+            raise DataError(
+                "a flag map must hold whole numbers", file=exposure.name, got=flags.dtype,
+                allowed="integers", remedy="Convert it, as in flags.astype(numpy.int32).",
             )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ _KINDS = {"or": nb.OR, "and": nb.AND, "min": nb.MIN, "max": nb.MAX, "most": nb.M
 def pixel_flag_columns(
     names: Iterable[str],
     catalogued: Catalogued,
-    maps: Sequence[NDArray[np.int32]],
+    maps: Sequence[NDArray[np.integer]],
     sought: PreparedImage,
     measured: PreparedImage,
     config: DetectConfig,
@@ -40,7 +40,7 @@ def pixel_flag_columns(
 def _flag_columns(
     wanted: Collection[str],
     catalogued: Catalogued,
-    maps: Sequence[NDArray[np.int32]],
+    maps: Sequence[NDArray[np.integer]],
     config: DetectConfig,
 ) -> dict[str, Values]:
     """Combined flags and numbers of pixels, (rows, maps); without a map, one column of zeros.
@@ -53,7 +53,7 @@ def _flag_columns(
     # In the original a word is for one map only; the maps without a word are combined by "or".
     words = (*config.flag_type, *("or" for _ in maps))
     for flags, word, value, count in zip(maps, words, values, counts, strict=False):
-        nb.object_flags(flags, _KINDS[word], prints.starts, prints.pixels, value, count)
+        nb.object_flags(_flags_at(flags, prints.pixels), _KINDS[word], prints.starts, value, count)
         for name, numbers in zip(FLAG_COLUMNS, (value, count), strict=True):
             if name not in wanted:
                 numbers[:] = 0
@@ -62,6 +62,11 @@ def _flag_columns(
         "IMAFLAGS_ISO": values.view(np.int32).T[catalogued.source],
         "NIMAFLAGS_ISO": counts.T[catalogued.source],
     }
+
+
+def _flags_at(flags: NDArray[np.integer], pixels: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Flags of pixels given by flat index; of a mapped file, no other pixel is read."""
+    return flags.reshape(-1)[pixels].astype(np.int32).view(np.uint32)
 
 
 def _weight_columns(

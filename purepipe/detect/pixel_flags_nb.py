@@ -18,21 +18,19 @@ DOUBTFUL = np.float32(1e26)  # filtered variance that has seen a bad pixel
 
 
 @kernel
-def object_flags(
-    flags: Array, kind: int, starts: Array, pixels: Array, values: Array, counts: Array
-) -> None:
+def object_flags(flags: Array, kind: int, starts: Array, values: Array, counts: Array) -> None:
     """Combine the flags that are not zero over the pixels of each object.
 
-    `values` (uint32) and `counts` (int32) receive the combination and the number of pixels that
-    it stands for: of all flagged pixels (OR, AND), or of those with this value.
+    Object k owns flags[starts[k] : starts[k + 1]] (uint32). `values` (uint32) and `counts` (int32)
+    receive the combination and the number of pixels that it stands for: of all flagged pixels (OR,
+    AND), or of those with this value.
     """
-    flat = flags.reshape(flags.size)
     for k in range(starts.size - 1):
         found = np.empty(starts[k + 1] - starts[k], np.uint32)
         n = 0
         for i in range(starts[k], starts[k + 1]):
-            if flat[pixels[i]] != 0:
-                found[n] = np.uint32(flat[pixels[i]])
+            if flags[i] != 0:
+                found[n] = flags[i]
                 n += 1
         values[k], counts[k] = _combined(found[:n], kind)
 

@@ -102,17 +102,24 @@ def prepare_rows(
     """Background-subtracted rows from row `first`, their variances and numbers of bad pixels.
 
     level[0] is the background of row `first`. Pixels that are not finite become zero; `variance`
-    and `bad` are left alone without weights.
+    and `bad` are left alone without weights. `out` may be `image`, and `variance` may be `weight`.
     """
+    width = image.shape[1]
+    # Copies, because rows of input and output may be the same memory.
+    source, given = np.empty(width, np.float32), np.empty(width, np.float32)
     for i in range(level.shape[0]):
         y = first + i
-        source, sky, target = image[y], level[i], out[y]
-        for x in range(source.size):
+        sky, target = level[i], out[y]
+        for x in range(width):
+            source[x] = image[y, x]
+        for x in range(width):
             p = source[x]
             target[x] = p - sky[x] if abs(p) < BIG else np.float32(0)
         if kind != NONE:
             row = variance[y]
-            variance_row(weight[y], kind, scale, source, row)
+            for x in range(width):
+                given[x] = weight[y, x]
+            variance_row(given, kind, scale, source, row)
             n = 0
             for x in range(row.size):
                 n += row[x] >= bad_level

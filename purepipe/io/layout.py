@@ -127,6 +127,12 @@ def find_hdu(
     )  # fmt: skip
 
 
+def is_zipped(path: Path) -> bool:
+    """Whether a file is compressed by gzip."""
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
 @contextmanager
 def open_input(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A data file opened for reading; gzip is unpacked on the way.

@@ -26,7 +26,7 @@ from purepipe.io.images import (
     read_pixels,
     select_image,
 )
-from purepipe.io.layout import BLOCK, CARD, HDULayout, HDUName, fits_layout
+from purepipe.io.layout import BLOCK, CARD, HDULayout, HDUName, fits_layout, is_zipped
 from purepipe.wcs import WCS
 
 # In the order that the standard asks for; BITPIX comes next.
@@ -86,18 +86,13 @@ def open_rows(path: str | os.PathLike[str], hdu: HDUName | None = None) -> Itera
     path = Path(path)
     item = select_image(fits_layout(path), hdu, path)
     shape = item.image_shape or (0, 0)
-    if item.kind != "image" or item.scaled or item.bitpix not in STORED or _is_zipped(path):
+    if item.kind != "image" or item.scaled or item.bitpix not in STORED or is_zipped(path):
         pixels, header = read_pixels(path, item)
         yield ImageRows(shape, lambda first, last: pixels[first:last], lambda: header)
         return
     with FileIO(path) as stream:
         read = _reader(stream, path, item, np.dtype(STORED[item.bitpix]))
         yield ImageRows(shape, read, partial(header_at, path, item))
-
-
-def _is_zipped(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
 
 
 def _reader(

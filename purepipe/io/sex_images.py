@@ -27,11 +27,12 @@ from purepipe.io.cards import (
     header_block,
     split_cards,
 )
-from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout, open_input
+from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout, is_zipped, open_input
 
 log = logging.getLogger(__name__)
 
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+PIECE = 1 << 18  # pixels that are read at a time: they stay in the processor's cache
 _SELECTED = re.compile(r"(.+)\[(\d+)\]")
 WriteCheck = Callable[[NDArray[Any], Sequence[str]], None]
 
@@ -132,44 +133,83 @@ def read_image_cards(name: ImageName, item: HDULayout) -> list[str]:
         return split_cards(stream.read(item.data_start - item.header_start).decode("latin-1"))
 
 
-def read_float_image(name: ImageName, item: HDULayout) -> NDArray[np.float32]:
+def read_float_image(name: ImageName, item: HDULayout, *, threads: int = 1) -> NDArray[np.float32]:
     """The pixels of an image, scaled, as float32."""
-    return np.asarray(_pixels(name, item), np.float32)
+    kind = _plain_type(name, item)
+    if kind is None:
+        from purepipe.io.images import read_pixels  # slow to import
+
+        return np.asarray(read_pixels(name.path, item)[0], np.float32)
+    return _read_plain(name, item, kind, np.dtype(np.float32), threads)
 
 
-def read_flag_image(name: ImageName, item: HDULayout) -> NDArray[np.int32]:
-    """The pixels of a flag map.
+def read_flag_image(name: ImageName, item: HDULayout, *, threads: int = 1) -> NDArray[np.integer]:
+    """The pixels of a flag map, as at most 32 bits; those of a plain file are mapped, not read.
 
     Raises
     ------
     InputFileError
         The numbers are not whole, or have more than 31 bits.
     """
-    pixels = _pixels(name, item)
-    if np.can_cast(pixels.dtype, np.int32):
-        return np.asarray(pixels, np.int32)
+    kind = _plain_type(name, item)
+    if kind is not None and np.can_cast(kind, np.int32):
+        mapped = _mapped(name, item, kind)
+        if mapped is not None:
+            return mapped
+        return _read_plain(name, item, kind, np.dtype(np.int32), threads)
+    if kind is not None:
+        pixels = _read_plain(name, item, kind, kind.newbyteorder("="), threads)
+    else:
+        from purepipe.io.images import read_pixels  # slow to import
+
+        pixels = read_pixels(name.path, item)[0]
+        if np.can_cast(pixels.dtype, np.int32):
+            return np.asarray(pixels, np.int32)
     from purepipe.io.exposures import whole_numbers  # slow to import
 
     return whole_numbers(pixels, name.path)
 
 
-def _pixels(name: ImageName, item: HDULayout) -> NDArray[Any]:
-    """The pixels of an image; plain ones are read without the detour over the FITS library."""
+def _plain_type(name: ImageName, item: HDULayout) -> np.dtype[Any] | None:
+    """Type of the pixels in the file; None for those that need the detour over the FITS library."""
     cards = read_image_cards(name, item)
     code = int(card_number(cards, "BITPIX") or 0)
     scaled = any(find_card(cards, keyword) is not None for keyword in ("BSCALE", "BZERO", "BLANK"))
     if item.kind != "image" or scaled or code not in _TYPES:
-        from purepipe.io.images import read_pixels  # slow to import
+        return None
+    return np.dtype(_TYPES[code])
 
-        return read_pixels(name.path, item)[0]
-    pixels = np.empty(item.image_shape or (0, 0), _TYPES[code])
-    with open_input(name.path) as stream:
-        stream.seek(item.data_start)
-        # In place: a stack of 10000 x 10000 pixels takes 400 MB.
-        cast(BufferedIOBase, stream).readinto(pixels.reshape(-1).view(np.uint8).data)
-    if not pixels.dtype.isnative:
-        pixels.byteswap(inplace=True)
-    return pixels.view(pixels.dtype.newbyteorder("="))
+
+def _mapped(name: ImageName, item: HDULayout, kind: np.dtype[Any]) -> NDArray[Any] | None:
+    """The pixels as a read-only mapped file; None where the file cannot be mapped."""
+    if is_zipped(name.path):
+        return None
+    try:
+        return np.memmap(name.path, kind, "r", item.data_start, item.image_shape or (0, 0))
+    except OSError:  # a file system without mapping
+        return None
+
+
+def _read_plain(
+    name: ImageName, item: HDULayout, kind: np.dtype[Any], wanted: np.dtype[Any], threads: int
+) -> NDArray[Any]:
+    """Pixels of a plain image, converted piece by piece: a large image is in memory once only."""
+    from purepipe.detect.background import in_threads  # slow to import
+
+    pixels = np.empty(item.image_shape or (0, 0), wanted)
+    flat = pixels.reshape(-1)
+
+    def some(first: int, last: int) -> None:
+        piece = np.empty(min(PIECE, last - first), kind)
+        with open_input(name.path) as stream:
+            stream.seek(item.data_start + first * kind.itemsize)
+            for start in range(first, last, PIECE):
+                part = piece[: min(PIECE, last - start)]
+                cast(BufferedIOBase, stream).readinto(part.view(np.uint8).data)
+                flat[start : start + part.size] = part
+
+    in_threads(some, flat.size, 1 if is_zipped(name.path) else threads)  # unpacked from its start
+    return pixels
 
 
 def read_external_header(path: Path, suffix: str, number: int) -> list[str]:

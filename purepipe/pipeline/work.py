@@ -206,7 +206,7 @@ def run_tile(task: TileTask, context: WorkContext, recorder: Recorder) -> None:
     exposure.require_data()
     exposure = _mask(exposure, task, config.mask, context, recorder)
     with recorder.step("detect", "objects") as counts:
-        detection = extract(exposure, config.detect)
+        detection = extract(exposure, config.detect, overwrite_input=True)
         objects = detection.table
         counts.n_in = counts.n_out = len(objects)
     with recorder.step("epochs", "objects", len(objects)) as counts:

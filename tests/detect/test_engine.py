@@ -483,10 +483,9 @@ def naive_flags(flags, kind):
 @quick
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=20), st.integers(0, 4))
 def test_flags_of_an_object(flags, kind):
-    image = np.array([flags], np.int32)
     values, counts = np.zeros(1, np.uint32), np.zeros(1, np.int32)
-    starts, pixels = np.array([0, len(flags)]), np.arange(len(flags))
-    pixel_flags_nb.object_flags(image, kind, starts, pixels, values, counts)
+    starts = np.array([0, len(flags)])
+    pixel_flags_nb.object_flags(np.array(flags, np.uint32), kind, starts, values, counts)
     assert (values[0], counts[0]) == naive_flags(flags, kind)
 
 
