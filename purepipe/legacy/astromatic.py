@@ -325,8 +325,12 @@ def _interpolation(settings: Settings) -> dict[str, Any]:
 
 
 def _weights(settings: Settings) -> dict[str, Any]:
-    """One kind of weights is shared by detection and measurement; two words keep them apart."""
-    return {"detection_weight_type": None} if len(settings.texts("WEIGHT_TYPE")) < 2 else {}
+    """One kind of weights is shared by detection and measurement; two words keep them apart.
+
+    Two names of maps do so, too, even where no map is read.
+    """
+    words = max(len(settings.texts(key)) for key in ("WEIGHT_TYPE", "WEIGHT_IMAGE"))
+    return {"detection_weight_type": None} if words < 2 else {}
 
 
 def read_psf_config(settings: Settings) -> PSFConfig:

@@ -254,6 +254,13 @@ def test_two_words_are_for_detection_and_measurement(folder):
 PROGRAMS = {"sex": "source-extractor", "psfex": "psfex", "ww": "weightwatcher"}
 
 
+def test_two_maps_keep_the_weights_of_two_images_apart(folder):
+    one = detect_config(folder, WEIGHT_TYPE="BACKGROUND", WEIGHT_IMAGE="a.fits")
+    two = detect_config(folder, WEIGHT_TYPE="BACKGROUND", WEIGHT_IMAGE="a.fits,b.fits")
+    assert (one.detection_weight_type, one.weight_type) == (None, "background")
+    assert (two.detection_weight_type, two.weight_type) == ("background", "background")
+
+
 @pytest.mark.binaries
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_built_in_values_are_the_programs(program, tmp_path):
