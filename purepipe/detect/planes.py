@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,13 +71,20 @@ class _Treatment:
     mend: str
 
 
-def prepare_image(exposure: Exposure, config: DetectConfig, *, threads: int = 1) -> PreparedImage:
+def prepare_image(
+    exposure: Exposure,
+    config: DetectConfig,
+    *,
+    overwrite_input: bool = False,
+    threads: int = 1,
+) -> PreparedImage:
     """Background-subtracted image and variance map of an exposure, bad pixels interpolated.
 
     Pixels that are not finite count as bad; an exposure without weight map that has such pixels
     gets a weight map of ones and zeros. The background is held at a constant if that is asked for
     either of detection and measurement, then at the constant of the detection, as in SExtractor;
-    whether the weights are scaled is decided by the measurement's setting.
+    whether the weights are scaled is decided by the measurement's setting. `overwrite_input` puts
+    the results in the place of image and weight, where these can be written.
 
     Raises
     ------
@@ -86,17 +93,23 @@ def prepare_image(exposure: Exposure, config: DetectConfig, *, threads: int = 1)
     """
     sought, measured = _treatments(config)
     one = replace(sought, constant=_one_constant(config), rescale=measured.rescale)
-    return _prepared(exposure, config, one, threads)
+    return _prepared(exposure, config, one, threads, overwrite=overwrite_input)
 
 
 def prepare_images(
-    exposure: Exposure, detection: Exposure | None, config: DetectConfig, *, threads: int = 1
+    exposure: Exposure,
+    detection: Exposure | None,
+    config: DetectConfig,
+    *,
+    overwrite_input: bool = False,
+    threads: int = 1,
 ) -> tuple[PreparedImage, PreparedImage]:
     """The image on which objects are found and the one on which they are measured.
 
     They are one, unless there is a detection image or the detection has its own kind of weights.
     A weight map that both share serves the measurement as it was scaled for the detection, and
-    then no value of a bad pixel is replaced, as in SExtractor.
+    then no value of a bad pixel is replaced, as in SExtractor. `overwrite_input`: see
+    `prepare_image`.
 
     Raises
     ------
@@ -105,10 +118,10 @@ def prepare_images(
     """
     sought, measured = _treatments(config)
     if detection is None and sought.weight_type == measured.weight_type:
-        prepared = prepare_image(exposure, config, threads=threads)
+        prepared = prepare_image(exposure, config, overwrite_input=overwrite_input, threads=threads)
         return prepared, prepared
     if detection is None or detection.image is exposure.image:
-        return _prepared_twice(exposure, detection or exposure, config, threads)
+        return _prepared_twice(exposure, detection or exposure, config, threads, overwrite_input)
     shared = config.detection_weight_type is None and (
         config.weight_type == "background" or detection.weight is exposure.weight is not None
     )
@@ -117,17 +130,24 @@ def prepare_images(
         measured = replace(measured, weight_threshold=sought.weight_threshold)
     if shared and config.weight_type == "background" and sought.mend == "variance":
         # The original then holds one map for each image, both of the measured image's rms.
-        second = _prepared(exposure, config, measured, threads)
-        return _prepared(detection, config, sought, threads, sky=second.background), second
-    first = _prepared(detection, config, sought, threads)
-    second = _prepared(exposure, config, measured, threads)
+        second = _prepared(
+            exposure, config, measured, threads, overwrite=overwrite_input, kept=_planes(detection)
+        )
+        first = _prepared(
+            detection, config, sought, threads, sky=second.background, overwrite=overwrite_input
+        )
+        return first, second
+    first = _prepared(
+        detection, config, sought, threads, overwrite=overwrite_input, kept=_planes(exposure)
+    )
+    second = _prepared(exposure, config, measured, threads, overwrite=overwrite_input)
     if shared:  # the original holds one map, scaled and mended for the detection
         second = replace(second, plane=second.plane._replace(variance=first.plane.variance))
     return first, second
 
 
 def _prepared_twice(
-    exposure: Exposure, detection: Exposure, config: DetectConfig, threads: int
+    exposure: Exposure, detection: Exposure, config: DetectConfig, threads: int, overwrite: bool
 ) -> tuple[PreparedImage, PreparedImage]:
     """One image with weights for the detection and others for the measurement.
 
@@ -142,12 +162,17 @@ def _prepared_twice(
         sought.weight_type == "map" and detection.weight is None
     )
     if unweighted:
-        second = _prepared(exposure, config, measured, threads)
+        second = _prepared(exposure, config, measured, threads, overwrite=overwrite)
         plane = second.plane._replace(variance=no_weight(), weighted=False, weight_gain=False)
         return replace(second, plane=plane, weight_factor=0.0), second
     mend = "nothing" if sought.mend == "nothing" else "variance"
-    first = _prepared(detection, config, replace(sought, mend=mend), threads)
-    second = _prepared(exposure, config, measured, threads, sky=first.background)
+    first = _prepared(
+        detection, config, replace(sought, mend=mend), threads, overwrite=overwrite,
+        kept=_planes(exposure),
+    )  # fmt: skip
+    second = _prepared(
+        exposure, config, measured, threads, sky=first.background, overwrite=overwrite
+    )
     sky, found = first.background, first.plane
     plane = second.plane._replace(image=found.image, noise=found.noise, noise2=found.noise2)
     background = replace(second.background, level_map=sky.level_map, rms_map=sky.rms_map)
@@ -196,8 +221,13 @@ def _prepared(
     threads: int,
     *,
     sky: Background | None = None,
+    overwrite: bool = False,
+    kept: Sequence[Image] = (),
 ) -> PreparedImage:
-    """One image with its weights; `sky` has the rms that weights it, if the map is of that kind."""
+    """One image with its weights; `sky` has the rms that weights it, if the map is of that kind.
+
+    `overwrite` puts the results in the place of the exposure's arrays but those that are `kept`.
+    """
     exposure.require_data()
     weight, kind = _weight(exposure, treatment.weight_type)
     bad_level = _bad_level(kind, treatment.weight_threshold)
@@ -209,9 +239,12 @@ def _prepared(
     background = background_of(exposure.image, weight, kind, bad_level, config, threads)
     background = replace(background, constant=treatment.constant)
     factor, noise = _scaling(background, kind, treatment.rescale)
+    own = weight is not exposure.weight
     image, variance, bad = _prepared_rows(
-        exposure.image, background, (weight, kind, factor, bad_level), threads
-    )
+        exposure.image, background, (weight, kind, factor, bad_level), threads,
+        _room(exposure.image, overwrite, (*kept, weight)),
+        _room(weight, overwrite or own, (*kept, exposure.image)),
+    )  # fmt: skip
     weighted = kind != nb.NONE
     if treatment.weight_type == "background" and not weighted:
         variance = (sky or background).rms_image()
@@ -250,6 +283,23 @@ def _weight(exposure: Exposure, weight_type: str) -> tuple[Image, int]:
     return read_only(np.isfinite(exposure.image).astype(np.float32)), nb.WEIGHT
 
 
+def _planes(exposure: Exposure) -> tuple[Image, ...]:
+    return (exposure.image,) if exposure.weight is None else (exposure.image, exposure.weight)
+
+
+def _room(array: Image, overwrite: bool, kept: Sequence[Image]) -> Image:
+    """The array, writable, for the results that replace it; a new one where it must stay."""
+    view = array.view()
+    if overwrite and not any(np.may_share_memory(array, other) for other in kept):
+        try:
+            view.flags.writeable = True
+        except ValueError:  # the memory is read-only
+            pass
+        else:
+            return view
+    return np.empty(array.shape, np.float32)
+
+
 def _chunks(image: Image) -> Iterator[Image]:
     return (image[first : first + CHUNK] for first in range(0, image.shape[0], CHUNK))
 
@@ -280,16 +330,20 @@ def _written_factor(background: Background, kind: int) -> float:
 
 
 def _prepared_rows(
-    image: Image, background: Background, weights: tuple[Image, int, float, float], threads: int
+    image: Image,
+    background: Background,
+    weights: tuple[Image, int, float, float],
+    threads: int,
+    out: Image,
+    variance: Image,
 ) -> tuple[Image, Image, NDArray[np.int64]]:
     """Image minus background, variance, and the number of bad pixels of each row.
 
-    `weights` is the map, its kind, the factor on its rms and the variance of bad pixels.
+    `weights` is the map, its kind, the factor on its rms and the variance of bad pixels; `out` and
+    `variance` are filled.
     """
     weight, kind, factor, bad_level = weights
     height, width = image.shape
-    out = np.empty(image.shape, np.float32)
-    variance = no_weight() if kind == nb.NONE else np.empty(image.shape, np.float32)
     bad = np.zeros(height, np.int64)
     scale = np.float32(factor * factor)
     bent = background_nb.spline_curvature(background.level_map)
