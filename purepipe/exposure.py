@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.display import axes_or_new, brief, card, show_flagged, show_image, thinning
-from purepipe.errors import DataError
+from purepipe.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,15 @@ class WeightKind(StrEnum):
     INVERSE_VARIANCE = "inverse variance"
     VARIANCE = "variance"
     RMS = "rms"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Never:
+        kinds = [kind.value for kind in cls]
+        near = nearest(str(value), kinds)
+        raise DataError(
+            "unknown kind of weight map", key="weight_kind", got=repr(value),
+            allowed=", ".join(kinds), remedy=f"Did you mean {near!r}?" if near else None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+import purepipe
 from purepipe.catalogue import (
     Column,
     all_columns,
@@ -104,3 +105,15 @@ def test_mix_ups_are_refused():
     twice = Table({"NUMBER": [1, 1]})
     with pytest.raises(DataError, match="NUMBER is not unique"):
         assemble_catalogue(twice, [], tile="1", columns=MEASURED)
+
+
+def test_results_in_the_place_of_their_tables_are_told():
+    found = purepipe.extract(purepipe.Exposure(np.zeros((8, 8))))
+    with pytest.raises(DataError, match=r"must be a table \(got Detection\)\. Give its `\.table`"):
+        purepipe.find_stars(found)
+    with pytest.raises(DataError, match=r"stars must be a table \(got str\)\. An astropy Table"):
+        purepipe.fit_psf("stars")
+    with pytest.raises(DataError, match="objects must be a table"):
+        purepipe.measure_shapes(found, None, seed=1)
+    with pytest.raises(DataError, match=r"must be an Exposure \(got ndarray\).*Exposure\(image\)"):
+        purepipe.extract(np.zeros((8, 8)))

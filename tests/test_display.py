@@ -1,6 +1,7 @@
 """What data show of themselves: one line in a terminal, a card in a notebook, a picture."""
 
 import base64
+import dataclasses
 import io
 import re
 import subprocess
@@ -248,3 +249,17 @@ print([name for name in ("matplotlib", "galsim", "PIL") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "room", ["detect", "mask", "pipeline", "psf", "select", "shapes", "survey"]
+)
+def test_public_data_with_arrays_show_types_and_shapes(room):
+    module = getattr(purepipe, room)
+    for name in module.__all__:
+        kind = getattr(module, name)
+        if not dataclasses.is_dataclass(kind):
+            continue
+        types = " ".join(str(field.type) for field in dataclasses.fields(kind))
+        if "NDArray" in types or "Table" in types:
+            assert kind.__repr__ is brief, name

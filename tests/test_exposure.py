@@ -29,8 +29,13 @@ def test_the_callers_array_stays_writable():
 def test_a_weight_needs_its_kind():
     with pytest.raises(DataError, match=r"a weight map needs its kind.*does not guess"):
         Exposure(np.zeros((3, 4)), weight=np.ones((3, 4)))
-    with pytest.raises(ValueError, match="nonsense"):
-        Exposure(np.zeros((3, 4)), weight=np.ones((3, 4)), weight_kind="nonsense")
+    with pytest.raises(
+        DataError,
+        match=r"unknown kind of weight map \(got 'inverse'; .*Did you mean 'inverse var",
+    ):
+        Exposure(np.zeros((3, 4)), weight=np.ones((3, 4)), weight_kind="inverse")
+    with pytest.raises(DataError, match=r"got 'zzz'.*variance, rms\)\.$"):
+        Exposure(np.zeros((3, 4)), weight=np.ones((3, 4)), weight_kind="zzz")
 
 
 @pytest.mark.parametrize("plane", ["weight", "flags"])

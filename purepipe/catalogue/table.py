@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.catalogue.aliases import V2_NAMES
-from purepipe.errors import ConfigError, did_you_mean
+from purepipe.errors import ConfigError, DataError, did_you_mean
 from purepipe.flags import NOT_ATTEMPTED_BIT
 
 if TYPE_CHECKING:
@@ -150,3 +150,18 @@ def typed_columns(
             array = np.full(rows, array, dtype=item.dtype)
         arrays[name] = np.asarray(array).astype(item.dtype, copy=False)
     return arrays
+
+
+def require_table(value: object, what: str) -> None:
+    """Refuse what is no table, such as the result of a step in the place of its ``.table``.
+
+    Raises
+    ------
+    DataError
+        It has no named columns; `what` says what was to be given.
+    """
+    if not hasattr(value, "colnames"):
+        raise DataError(
+            f"{what} must be a table", got=type(value).__name__,
+            remedy="Give its `.table`." if hasattr(value, "table") else "An astropy Table is one.",
+        )  # fmt: skip

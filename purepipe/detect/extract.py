@@ -142,7 +142,8 @@ def extract(
     Raises
     ------
     DataError
-        No usable pixel; two images or a flag map of different sizes; a flag map of other numbers.
+        No exposure; no usable pixel; two images or a flag map of different sizes; a flag map of
+        other numbers.
     ConfigError
         A column lacks what it needs (a PSF, a network), or a check-image is unknown.
 
@@ -195,6 +196,11 @@ def _require_usable(
     checks: Sequence[str],
 ) -> None:
     """Refuse what cannot be extracted; see `extract` for the errors."""
+    if not isinstance(exposure, Exposure):
+        raise DataError(
+            "the image must be an Exposure", got=type(exposure).__name__,
+            remedy="Of an array: purepipe.Exposure(image).",
+        )  # fmt: skip
     if detection is not None and detection.shape != exposure.shape:
         raise DataError(
             "detection and measurement image differ in size", file=detection.name,

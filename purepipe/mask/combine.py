@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.mask import CombineConfig
+from purepipe.display import brief
 from purepipe.errors import ConfigError, DataError
 from purepipe.mask.plan import mark
 from purepipe.mask.raster import pack, strips
@@ -48,6 +49,8 @@ class Combined:
     flag_map: NDArray[np.int32]
     weight_map: NDArray[np.float32]
     areas: Areas | None = None
+
+    __repr__ = brief
 
 
 def combine(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import brief
 from purepipe.errors import DataError, InputFileError
 from purepipe.mask.raster import PackedPolygons, pack, paint
 from purepipe.mask.sky import offset_positions, project
@@ -42,6 +43,8 @@ class Region:
 
     contours: tuple[NDArray[np.float64], ...]
     include: bool = True
+
+    __repr__ = brief
 
 
 def polygon(vertices: ArrayLike, *, include: bool = True) -> Region:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from purepipe.catalogue import assemble_catalogue
+from purepipe.display import brief
 from purepipe.errors import DataError
 from purepipe.io.images import read_header
 from purepipe.io.ldac import read_ldac
@@ -46,6 +47,8 @@ class ObjectStamps:
 
     detection: Table
     stamps: EpochStamps
+
+    __repr__ = brief
 
 
 def measure_one(run: Run, number: int, *, tile: str | None = None) -> Table:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.config.psf import PSFConfig
+from purepipe.display import brief
 from purepipe.errors import ConfigError, DataError, did_you_mean
 from purepipe.psf import polynomial
 from purepipe.psf.fit import DEFAULT
@@ -46,6 +47,8 @@ class StarStamps:
     weights: NDArray[np.float32]
     residuals: NDArray[np.float32]
     chi: NDArray[np.float32]
+
+    __repr__ = brief
 
 
 def star_stamps(model: PSFModel, stars: Table, config: PSFConfig = DEFAULT) -> StarStamps:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe.catalogue.table import require_table
 from purepipe.config.psf import PSFConfig
 from purepipe.errors import AlgorithmError, DataError
 from purepipe.flags import PSFFlag
@@ -63,6 +64,7 @@ def fit_psf(
     Passes, weights, regularisation and clipping are those of PSFEx 3.21 (Bertin 2011, ADASS XX,
     ASP Conf. 442, 435). Bad vignette pixels take no part in the refinement.
     """
+    require_table(stars, "the stars")
     config = drop_hidden(config)
     return fit_samples(load_samples(stars, config), config, basis_images=basis_images)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from purepipe.display import brief
 from purepipe.errors import DataError
 from purepipe.flags import MomentsFlag
 from purepipe.psf.moments_nb import fit_batch
@@ -55,6 +56,8 @@ class Moments:
     rho4: NDArray[np.float64]
     flags: NDArray[np.int32]
     iterations: NDArray[np.int32]
+
+    __repr__ = brief
 
 
 def adaptive_moments(

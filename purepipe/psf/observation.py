@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from purepipe.config.psf import PSFInterpolationConfig
 from purepipe.detect import Background
+from purepipe.display import brief
 from purepipe.errors import DataError
 from purepipe.exposure import Exposure, inverse_variance
 from purepipe.flags import EpochFlag
@@ -42,6 +43,8 @@ class Epoch:
     psf: PSFLike | None
     name: str = ""
     ccd: int = 0
+
+    __repr__ = brief
 
 
 def observe(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from purepipe.catalogue.table import require_table
 from purepipe.config.select import StarConfig
 from purepipe.display import brief, card
 from purepipe.errors import AlgorithmError, DataError, did_you_mean
@@ -123,6 +124,7 @@ def find_stars(
     DataError
         A needed column is missing.
     """
+    require_table(sources, "the sources")
     if len(sources) == 0:
         return StarSelection(np.zeros(0, dtype=np.int32), float("nan"), float("nan"))
     _require_columns(sources)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import brief
 from purepipe.errors import DataError
 from purepipe.shapes.metadetect import kaiser_sinc
 
@@ -89,6 +90,8 @@ class CellEpoch:
     y: Floats
     name: str = ""
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -117,6 +120,8 @@ class Cell:
     jacobian: Floats
     names: tuple[str, ...]
     offered: int
+
+    __repr__ = brief
 
 
 def tile_cells(shape: tuple[int, int], side: int, margin: int) -> list[list[CellArea]]:

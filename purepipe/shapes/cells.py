@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import brief
 from purepipe.errors import DataError
 from purepipe.rng import generator
 from purepipe.shapes.checks import shaped
@@ -70,6 +71,8 @@ class CellTransfer:
     rms_curvature: float
     sigmas: Floats
     step: float
+
+    __repr__ = brief
 
 
 def cell_transfer(

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from purepipe.catalogue import build_table
 from purepipe.catalogue.table import column
 from purepipe.config.metadetect import MetadetectConfig
+from purepipe.display import brief
 from purepipe.errors import DataError, NothingToDo
 from purepipe.flags import MetadetectFlag
 from purepipe.shapes.calibrate import ShearEstimate, group_labels, resample
@@ -59,6 +60,8 @@ class CellDetections:
 
     detections: dict[str, NDArray[Any]]
     summary: dict[str, Any]
+
+    __repr__ = brief
 
 
 def measure_cell(

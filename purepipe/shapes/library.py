@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import brief
 from purepipe.errors import ConfigError
 from purepipe.rng import generator
 from purepipe.shapes.images import shear_matrix
@@ -52,6 +53,8 @@ class GalaxyLibrary:
     jacobians: NDArray[np.float64] = field(repr=False)
     component: NDArray[np.int64] = field(repr=False)
     gamma: float
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.images)

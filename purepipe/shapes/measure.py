@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from purepipe.catalogue import build_table
+from purepipe.catalogue.table import require_table
 from purepipe.config.shapes import ShapeConfig
 from purepipe.errors import DataError
 from purepipe.flags import EpochFlag, ShapeFlag
@@ -82,6 +83,7 @@ def measure_shapes(
     filled with the expected light of the object besides noise (``config.fill``), and stamps are
     aligned at the object's position (``config.align_epochs``).
     """
+    require_table(objects, "the objects")
     ra, dec = _check_objects(objects)
     _check_epochs(epochs, len(objects))
     seeds = object_seeds(seed, "metacal noise", ra, dec)

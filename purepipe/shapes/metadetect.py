@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.display import brief
 from purepipe.errors import NothingToDo
 from purepipe.shapes.calibrate import ShearEstimate
 from purepipe.shapes.cells import CellTransfer, cell_images
@@ -59,6 +60,8 @@ class CellCatalogue:
     prominence: Floats
     weight: Floats
     usable: NDArray[np.bool_]
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.x)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe.display import brief
 from purepipe.errors import ConfigError
 from purepipe.rng import generator, object_seeds
 from purepipe.shapes.library import SIDE, GalaxyLibrary, draw_library
@@ -58,6 +59,8 @@ class ShearTest:
     pairs: int
     failures: int
     snr: float
+
+    __repr__ = brief
 
 
 def selftest_shear(

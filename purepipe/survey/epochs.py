@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.catalogue import column
 from purepipe.config.survey import EpochConfig
+from purepipe.display import brief
 from purepipe.errors import DataError
 from purepipe.survey.headers import CCD, unit_vectors
 
@@ -46,6 +47,8 @@ class Epochs:
     n_objects: int
     units: tuple[tuple[str, int], ...]
     n_twice: int = 0
+
+    __repr__ = brief
 
     @property
     def n_epoch(self) -> NDArray[np.int32]:

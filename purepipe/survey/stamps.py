@@ -48,6 +48,8 @@ class CCDPlanes:
     first_row: int = 0
     first_column: int = 0
 
+    __repr__ = brief
+
 
 @dataclass(frozen=True, eq=False)
 class EpochStamps:
