@@ -91,9 +91,13 @@ def _segmentation(seen: Seen) -> Image:
 
 
 def _objects(seen: Seen) -> Image:
-    """The image within the objects, zero elsewhere."""
-    image = seen.measured.plane.image
-    return np.where(seen.numbers[seen.catalogued.labels] > 0, image, np.float32(0))
+    """The image within the objects, zero elsewhere; as in the original also of rejected entries.
+
+    An association may leave objects out of the catalogue, but not out of this image.
+    """
+    shown = np.zeros(seen.numbers.size, np.bool_)
+    shown[2:] = seen.catalogued.survivor >= 0
+    return np.where(shown[seen.catalogued.labels], seen.measured.plane.image, np.float32(0))
 
 
 def _sky(seen: Seen) -> Image:

@@ -74,12 +74,13 @@ def _weight_columns(
 ) -> dict[str, Values]:
     """Numbers of pixels without weight (measurement), and near such pixels (detection).
 
-    Those of objects swallowed by cleaning are not counted, as in the original.
+    As in the original those of objects swallowed by cleaning are not counted, and none at all if
+    the detection has no weights.
     """
     prints = catalogued.footprints
     bad, near = (np.zeros(prints.objects.size, np.int32) for _ in range(2))
     lists = prints.starts, prints.pixels
-    if measured.plane.weighted:
+    if sought.plane.weighted and measured.plane.weighted:
         nb.count_bad_pixels(measured.plane.variance, measured.plane.bad_level, *lists, bad)
     if sought.plane.weighted:
         plane = sought.plane

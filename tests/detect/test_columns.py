@@ -336,6 +336,29 @@ def test_association_selects_rows():
     assert associated([[5, 31.2, 42.7, 99.5]], assoc_type="mag_mean") == ([], [])
 
 
+def test_objects_left_out_by_an_association_stay_in_the_image_of_objects():
+    field = make_field((120, 110), 12, seed=4)
+    exposure = exposure_of(field)
+    everything = DetectConfig.exposure(columns=("NUMBER", "NUMBER_ASSOC"), assoc_select="all")
+    nothing = replace(everything, assoc_select="matched")
+    nowhere, checks = np.array([[0, -900.0, -900.0, 1.0]]), ("OBJECTS", "SEGMENTATION")
+    kept = extract(exposure, everything, catalogue=nowhere, checks=checks)
+    left = extract(exposure, nothing, catalogue=nowhere, checks=checks)
+    assert len(kept.table) > 3
+    assert len(left.table) == 0
+    assert not left.checks["SEGMENTATION"].any()
+    assert np.array_equal(left.checks["OBJECTS"], kept.checks["OBJECTS"])
+    assert kept.checks["OBJECTS"].any()
+
+
+@pytest.mark.binaries
+@needs_program
+def test_no_bad_pixel_is_counted_where_the_detection_has_no_weights(tmp_path, network):
+    keys, columns = {"WEIGHT_TYPE": "NONE,MAP_WEIGHT"}, ("NLOWWEIGHT_ISO", "FLAGS_WEIGHT", "FLAGS")
+    case = make_field((200, 180), 40, seed=3), keys, {"detection_weight_type": "none"}, {}, True
+    compare_live(case, tmp_path, network, columns)
+
+
 def test_associated_catalogue_is_checked():
     with pytest.raises(ConfigError, match=r"need a catalogue.*ASSOC_NAME"):
         associated(None)
