@@ -75,6 +75,7 @@ def test_a_partial_table_keeps_the_preset():
         ({"inner": 3}, r"inner: a table is needed here"),
         ({"inner": {"size": 10}}, r"inner.size: out of range \(got 10; allowed: 1 to 9\)"),
         ({"inner": {"sizes": 10}}, r"inner.sizes: unknown key. Did you mean 'size'"),
+        ({"size": 3}, r"size: unknown key. Did you mean 'inner.size'\?"),
         ({"path": 3}, r"path: a value of type Path is needed"),
     ],
 )
@@ -110,3 +111,10 @@ def test_patterns_hold_the_number_once():
         from_mapping(SurveyConfig, {"inputs": {"image": "image.fits"}})
     with pytest.raises(ConfigError, match="not a regular expression"):
         from_mapping(SurveyConfig, {"inputs": {"tile_number": "("}})
+
+
+def test_a_table_that_stands_deeper_is_named():
+    with pytest.raises(ConfigError, match=r"shapes: unknown key. Did you mean 'tile.shapes'\?"):
+        from_mapping(SurveyConfig, {"shapes": {"noise": "min"}})
+    with pytest.raises(ConfigError, match=r"Did you mean 'ccd.mask' or 'tile.mask'\?"):
+        from_mapping(SurveyConfig, {"mask": {}})

@@ -7,7 +7,7 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from purepipe.errors import ConfigError, did_you_mean
 
 C = TypeVar("C")
+_MOST_PLACES = 4  # that are suggested for a key
 
 
 def option(
@@ -120,7 +121,7 @@ def _build(cls: type[C], values: Mapping[str, Any], base: C | None, path: str) -
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         if name not in fields:
-            raise ConfigError("unknown key", key=path + name, remedy=did_you_mean(name, fields))
+            raise ConfigError("unknown key", key=path + name, remedy=_where(name, cls, path))
         hint = hints[name]
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             if not isinstance(value, Mapping):
@@ -146,6 +147,22 @@ def _build(cls: type[C], values: Mapping[str, Any], base: C | None, path: str) -
         if error.key is not None and not error.key.startswith(path or "\0"):
             error.key = path + error.key.partition(".")[2]
         raise
+
+
+def _where(name: str, cls: type[Any], path: str) -> str:
+    """What a key that is not there may have meant: the same one deeper down, else the nearest."""
+    deeper = [path + found for found in _paths(cls) if found.endswith(f".{name}")]
+    if deeper:
+        return f"Did you mean {' or '.join(map(repr, deeper[:_MOST_PLACES]))}?"
+    return did_you_mean(name, [field.name for field in dataclasses.fields(cls)])
+
+
+def _paths(cls: type[Any], path: str = "") -> Iterator[str]:
+    """All keys of a configuration and of those inside it."""
+    for name, hint in _hints(cls).items():
+        yield path + name
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            yield from _paths(hint, f"{path}{name}.")
 
 
 def _nested_base(field: dataclasses.Field[Any], base: Any) -> Any:
