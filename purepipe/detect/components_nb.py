@@ -193,13 +193,18 @@ def last_pixels(starts: Array, pixels: Array, width: int) -> Array:
 
 
 @kernel
-def label_pixels(runs: Array, starts: Array, pixels: Array, labels: Array) -> None:
-    """Label the pixels of an image of zeros: 1 detected, k + 2 object k."""
-    for i in range(runs.shape[0]):
+def label_runs(runs: Array, labels: Array, first: int, last: int) -> None:
+    """Give the pixels of some runs the label 1: detected."""
+    for i in range(first, last):
         for x in range(runs[i, 1], runs[i, 2] + 1):
             labels[runs[i, 0], x] = 1
+
+
+@kernel
+def label_objects(starts: Array, pixels: Array, labels: Array, first: int, last: int) -> None:
+    """Give the pixels of object k the label k + 2, for some objects."""
     flat = labels.reshape(labels.size)
-    for k in range(starts.size - 1):
+    for k in range(first, last):
         for i in range(starts[k], starts[k + 1]):
             flat[pixels[i]] = k + 2
 

@@ -114,7 +114,12 @@ def _components(found: Thresholded, config: DetectConfig) -> tuple[Any, ...]:
 
 
 def catalogue_objects(
-    prints: Footprints, found: Thresholded, config: DetectConfig, *, two_images: bool = False
+    prints: Footprints,
+    found: Thresholded,
+    config: DetectConfig,
+    *,
+    two_images: bool = False,
+    threads: int = 1,
 ) -> Catalogued:
     """Clean the objects, put them in output order and label the pixels.
 
@@ -126,18 +131,26 @@ def catalogue_objects(
     lines = np.empty((count, 5), np.int64)
     survivor = np.arange(count, dtype=np.int64)
     returned = np.full((count + 2, 2), -1, np.int32)
-    rows = objects_nb.order_objects(
-        prints.objects,
-        _order_settings(found, config, two_images),
-        source,
-        lines,
-        returned,
-        survivor,
-    )
+    settings = _order_settings(found, config, two_images)
+    rows = objects_nb.order_objects(prints.objects, settings, source, lines, returned, survivor)
     objects_nb.resolve_survivors(survivor)
-    labels: NDArray[np.int32] = np.zeros(found.shape, np.int32)
-    components_nb.label_pixels(found.runs, prints.starts, prints.pixels, labels)
+    labels = _labels(prints, found, threads)
     return Catalogued(prints, source[:rows], lines[:rows], labels, returned, survivor)
+
+
+def _labels(prints: Footprints, found: Thresholded, threads: int) -> NDArray[np.int32]:
+    """0 for the sky, 1 for pixels that were detected, k + 2 for those of object k."""
+    labels: NDArray[np.int32] = np.zeros(found.shape, np.int32)
+
+    def label_runs(first: int, last: int) -> None:
+        components_nb.label_runs(found.runs, labels, first, last)
+
+    def label_objects(first: int, last: int) -> None:
+        components_nb.label_objects(prints.starts, prints.pixels, labels, first, last)
+
+    in_threads(label_runs, found.runs.shape[0], threads)
+    in_threads(label_objects, prints.objects.size, threads)
+    return labels
 
 
 def _order_settings(

@@ -259,7 +259,7 @@ def find_objects(
     prints = find_footprints(sought, found, config, after=after, threads=threads)
     measure_isophotes(prints, sought, measured, exposure, config, threads)
     two_images = sought.plane.image is not measured.plane.image
-    return catalogue_objects(prints, found, config, two_images=two_images)
+    return catalogue_objects(prints, found, config, two_images=two_images, threads=threads)
 
 
 def measure_isophotes(

@@ -253,7 +253,13 @@ def _prepared(
     elif weighted and treatment.mend != "nothing":
         max_x, max_y = config.interpolate_max
         with_image = treatment.mend == "all"
-        nb.interpolate_bad(image, variance, bad, np.float32(bad_level), max_x, max_y, with_image)
+
+        def mend(first: int, last: int) -> None:
+            nb.interpolate_bad(
+                image, variance, bad, np.float32(bad_level), max_x, max_y, with_image, first, last
+            )
+
+        in_threads(mend, bad.size, threads)
     plane = Plane(
         image=image,
         variance=variance,

@@ -129,23 +129,27 @@ def prepare_rows(
 @kernel
 def interpolate_bad(
     image: Array, variance: Array, bad: Array, bad_level: Number, max_x: int, max_y: int,
-    with_image: bool,
+    with_image: bool, first: int, last: int,
 ) -> None:  # fmt: skip
     """Copy the left, or else the upper, neighbour to bad pixels, in place.
 
     `bad` holds the number of bad pixels of each row. The variance is copied, and `with_image` the
-    value too.
+    value too. Done are the groups of successive rows with bad pixels of which the first one is
+    among rows `first` to `last` (exclusive): a row without any cuts what rows do to each other.
     """
     height, width = image.shape
     allowed_y = np.zeros(width, np.int64)
-    clean = False
-    for y in range(height):
-        if bad[y] == 0:
-            clean = True
+    y = first
+    while y < height and y > 0 and bad[y] > 0 and bad[y - 1] > 0:
+        y += 1
+    inside = False
+    while y < height and (y < last or inside):
+        inside = bad[y] > 0
+        if not inside:
+            y += 1
             continue
-        if clean:
+        if y > 0 and bad[y - 1] == 0:
             allowed_y[:] = max_y
-            clean = False
         allowed_x = 0
         for x in range(width):
             if variance[y, x] < bad_level:
@@ -161,3 +165,4 @@ def interpolate_bad(
                 if with_image:
                     image[y, x] = image[y - 1, x]
                 variance[y, x] = variance[y - 1, x]
+        y += 1

@@ -287,8 +287,12 @@ def test_mode_of_a_mesh(seed, pixels, spread, outliers):
 
 
 @quick
-@given(hnp.arrays(bool, (6, 9)), st.integers(0, 3), st.integers(0, 3), st.integers(0, 1000))
-def test_interpolation_copies_left_then_up(bad, max_x, max_y, seed):
+@given(
+    hnp.arrays(bool, (6, 9)), hnp.arrays(bool, 6), st.integers(0, 3), st.integers(0, 3),
+    st.integers(0, 1000), st.sets(st.integers(1, 5)),
+)  # fmt: skip
+def test_interpolation_copies_left_then_up(bad, clean, max_x, max_y, seed, cuts):
+    bad[clean] = False
     image = np.random.default_rng(seed).normal(size=bad.shape).astype(np.float32)
     variance = np.where(bad, BIG, np.float32(1)).astype(np.float32)
     expected, expected_variance = image.copy(), variance.copy()
@@ -309,10 +313,12 @@ def test_interpolation_copies_left_then_up(bad, max_x, max_y, seed):
                 expected_variance[y, x] = expected_variance[source]
     counts = bad.sum(axis=1)
     original, again = image.copy(), variance.copy()
-    weight_nb.interpolate_bad(image, variance, counts, BIG, max_x, max_y, True)
+    edges = [0, *sorted(cuts), 6]
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        weight_nb.interpolate_bad(image, variance, counts, BIG, max_x, max_y, True, first, last)
     assert np.array_equal(image, expected)
     assert np.array_equal(variance, expected_variance)
-    weight_nb.interpolate_bad(original, again, counts, BIG, max_x, max_y, False)
+    weight_nb.interpolate_bad(original, again, counts, BIG, max_x, max_y, False, 0, 6)
     assert np.array_equal(again, expected_variance)
     assert not np.array_equal(original, expected) or np.array_equal(image, original)
 
