@@ -12,13 +12,13 @@ they are needed; what is kept on disk stays as numba writes it.
 from __future__ import annotations
 
 import sys
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import JITCodeLibrary, ll
-from numba.core.runtime import rtsys
+from numba.core.runtime import _nrt_python
 
 
 class _KeptLibrary(JITCodeLibrary):
@@ -68,7 +68,7 @@ class _Files(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What is kept for a signature; None if nothing is, and then the compiler is ready."""
-        rtsys.initialize(target_context)  # which the code needs to allocate memory
+        _name_allocator()
         with self._guard_against_spurious_io_errors():
             kept = self._load_overload(sig, target_context)
             if kept is not None:
@@ -98,6 +98,17 @@ class _Cache:
 def keep_on_disk(kernel: Any) -> None:
     """Let a compiled function take its machine code from disk, and keep it there."""
     kernel._cache = _Cache(kernel.py_func)
+
+
+@cache
+def _name_allocator() -> None:
+    """Let machine code find numba's functions that allocate memory.
+
+    numba does the same when it prepares its compiler, and compiles what other functions are linked
+    with, which the code on disk contains.
+    """
+    for name, address in _nrt_python.c_helpers.items():
+        ll.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
 
 
 def _import_array_functions() -> None:

@@ -27,14 +27,18 @@ from purepipe.detect.pixels_nb import (
     global_gain,
     local_gain,
     photon_variance,
+    subpixel_squares,
 )
 from purepipe.detect.records_nb import Mask, Plane
 from purepipe.detect.stamps_nb import cut_vignet, shift_vignet
+from purepipe.detect.window_nb import PARTS as WINDOW_PARTS
 from purepipe.detect.window_nb import measure_window
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
 Record = Any  # one element of a structured array
+
+PARTS = 5  # subpixels along a side of a pixel on the rim
 
 
 @inner_kernel
@@ -53,7 +57,7 @@ def aperture_flux(
 
     `offset` is the local background, taken off once for the whole area.
     """
-    squares = np.empty((2, 5), np.float32)
+    squares = np.empty((2, PARTS), np.float32)
     return _circle_flux(plane, mask, label, x, y, r, lines, areas, offset, squares)
 
 
@@ -87,7 +91,11 @@ def _circle_flux(
             d2 = np.float32(dx * dx + dy * dy)
             if not d2 < outer2:
                 continue
-            w = covered_area(dx, dy, r2, areas, squares) if d2 > inner2 else F1
+            w = F1
+            if d2 > inner2:
+                subpixel_squares(dx, PARTS, squares[0])
+                subpixel_squares(dy, PARTS, squares[1])
+                w = covered_area(squares[0], squares[1], PARTS, r2, areas)
             owner = labels[py, px]
             v, var = image[py, px], noise2
             if weighted:
@@ -132,7 +140,7 @@ def measure_apertures(
     fluxes, errors, radii, curves, vignets, shifted = arrays
     with_auto, with_petro, with_growth, with_window = wanted
     curve = np.empty(RINGS)
-    areas5, areas11 = area_steps(5), area_steps(11)
+    areas, window_areas = area_steps(PARTS), area_steps(WINDOW_PARTS)
     for k in range(first, last):
         obj, row, label = objects[source[k]], out[k], source[k] + 2
         seen = (lines[k, 0], lines[k, 1])
@@ -142,7 +150,7 @@ def measure_apertures(
         row.flags = obj.flags
         for i in range(diameters.size):
             fluxes[k, i], errors[k, i], cut = aperture_flux(
-                plane, mask, label, obj.x, obj.y, diameters[i] / 2, seen, areas5, offset
+                plane, mask, label, obj.x, obj.y, diameters[i] / 2, seen, areas, offset
             )
             if cut:
                 row.flags |= APERTURE_CUT
@@ -163,7 +171,7 @@ def measure_apertures(
             half = abs(radius_of_flux(curve, limit, 0.5 * np.float64(row.auto_flux)))
             row.half_light = np.float32(min(max(half, 0.5), limit))
         if with_window:
-            measure_window(obj, plane, mask, label, row.half_light, seen, areas11, row)
+            measure_window(obj, plane, mask, label, row.half_light, seen, window_areas, row)
         cut_vignet(plane, mask, label, obj.x, obj.y, seen, vignets[k])
         if shifted.shape[1] > 0:
             shift_vignet(plane, mask, label, obj.x, obj.y, seen, shifted[k])

@@ -19,12 +19,15 @@ from purepipe.detect.pixels_nb import (
     fetch,
     global_gain,
     local_gain,
+    subpixel_squares,
 )
 from purepipe.detect.records_nb import BIG, Mask, Plane
 
 Array = NDArray[Any]
 Number = Any  # single and double precision meet on purpose
 Record = Any  # one element of a structured array
+
+PARTS = 11  # subpixels along a side of a pixel on the rim
 
 
 @lean_kernel
@@ -56,13 +59,19 @@ def _window_pass(
     centre2 = (2 * x + 0.49999, 2 * y + 0.49999)
     total = sum_x = sum_y = 0.0
     n = 0
+    for px in range(x0, x1):
+        subpixel_squares(np.float32(px - x), PARTS, squares[px - x0])
     for py in range(y0, y1):
+        dy = np.float32(py - y)
+        subpixel_squares(dy, PARTS, squares[x1 - x0])
         for px in range(x0, x1):
-            dx, dy = np.float32(px - x), np.float32(py - y)
+            dx = np.float32(px - x)
             d2 = np.float32(dx * dx + dy * dy)
             if not d2 < outer2:
                 continue
-            area = covered_area(dx, dy, r2, areas, squares) if d2 > inner2 else F1
+            area = F1
+            if d2 > inner2:
+                area = covered_area(squares[px - x0], squares[x1 - x0], PARTS, r2, areas)
             w = np.float32(area * np.float32(math.exp(np.float32(-d2 * q))))
             owner = labels[py, px]
             v, var = image[py, px], noise2
@@ -121,7 +130,7 @@ def measure_window(
     sigma = np.float32(np.float64(half_light) * 2.0 / 2.35)
     side = int(8 * sigma + 4)
     kept = np.empty((5, side * side), np.float32)
-    squares = np.empty((2, 11), np.float32)
+    squares = np.empty((side, PARTS), np.float32)
     x, y = obj.x, obj.y
     total = shift_x = shift_y = 0.0
     passes = n = 0

@@ -28,6 +28,7 @@ aperture_flux = entry(aperture_nb.aperture_flux)
 radius_of_flux = entry(growth_nb.radius_of_flux)
 measure_window = entry(window_nb.measure_window)
 covered_area = entry(pixels_nb.covered_area)
+subpixel_squares = entry(pixels_nb.subpixel_squares)
 cut_vignet = entry(stamps_nb.cut_vignet)
 clean_threshold = entry(footprint_nb.clean_threshold)
 ellipse_of = entry(footprint_nb.ellipse_of)
@@ -116,9 +117,10 @@ def test_covered_area_counts_subpixels(dx, dy, r, n):
                 area += scale * scale
             sx += scale
         sy += scale
-    areas = area_steps(n)
-    scratch = np.empty((2, n), np.float32)
-    assert covered_area(dx, dy, r2, areas, scratch) == area
+    squares = np.empty((2, n), np.float32)
+    subpixel_squares(dx, n, squares[0])
+    subpixel_squares(dy, n, squares[1])
+    assert covered_area(squares[0], squares[1], n, r2, area_steps(n)) == area
 
 
 def planes(image, variance=None, gain=0.0):
