@@ -178,7 +178,7 @@ def gather_cell(
     for k, epoch in enumerate(epochs):
         _check(epoch, side)
         scale = abs(np.linalg.det(jac) / np.linalg.det(epoch.jacobian))
-        _resample_image(epoch, area, np.float32(scale), images[k], masks[k])
+        _resample_image(epoch, np.float32(scale), images[k], masks[k])
         psfs.append(scale * _resample_psf(epoch, jac))
         sigmas[k] = pixel_noise(epoch.image, epoch.bad) * math.sqrt(scale)
     usable = np.isfinite(sigmas) & (sigmas > 0)
@@ -237,7 +237,7 @@ def _covered(
 
 
 def _resample_image(
-    epoch: CellEpoch, area: CellArea, scale: np.float32, out: NDArray[np.float32],
+    epoch: CellEpoch, scale: np.float32, out: NDArray[np.float32],
     lost: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     from purepipe.shapes.cell_epochs_nb import PAD, mend, resample
