@@ -314,7 +314,7 @@ def test_interpolation_copies_left_then_up(bad, clean, max_x, max_y, seed, cuts)
     counts = bad.sum(axis=1)
     original, again = image.copy(), variance.copy()
     edges = [0, *sorted(cuts), 6]
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         weight_nb.interpolate_bad(image, variance, counts, BIG, max_x, max_y, True, first, last)
     assert np.array_equal(image, expected)
     assert np.array_equal(variance, expected_variance)
