@@ -44,6 +44,7 @@ def associate(
     config: DetectConfig,
     *,
     wcs: WCS | None = None,
+    height: int | None = None,
 ) -> Association:
     """Entries of a catalogue within ``config.assoc_radius`` of 0-based positions.
 
@@ -62,6 +63,9 @@ def associate(
         the largest are the first.
     wcs
         Needed for world coordinates.
+    height
+        Lines of the image: as in SExtractor, objects whose centre lies on the last one (within half
+        a pixel, or beyond) are associated with nothing. Default: no such limit.
 
     Raises
     ------
@@ -86,6 +90,8 @@ def associate(
     counts = np.zeros(x.size, np.int32)
     vectors = np.zeros((x.size, len(columns)))
     for k, near in enumerate(_neighbours(x, y, place, config.assoc_radius)):
+        if height is not None and y[k] >= height - 1.5:
+            continue
         distance = np.square(place[near] - (x[k], y[k])).sum(axis=1)
         weight = None if weights is None else weights[near]
         values = _combined(data[near], distance, weight, config.assoc_type)

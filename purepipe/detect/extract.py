@@ -233,7 +233,9 @@ def _associated(
     if not wanted_measurements(config).assoc:
         return catalogued, {}
     objects = catalogued.footprints.objects[catalogued.source]
-    found = associate(objects["x"], objects["y"], catalogue, config, wcs=exposure.wcs)
+    found = associate(
+        objects["x"], objects["y"], catalogue, config, wcs=exposure.wcs, height=exposure.shape[0]
+    )
     keep = found.selected(config.assoc_select)
     columns: dict[str, NDArray[Any]] = {
         "NUMBER_ASSOC": found.counts[keep], "VECTOR_ASSOC": found.vectors[keep],

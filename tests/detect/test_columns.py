@@ -11,6 +11,7 @@ import pytest
 
 from purepipe.config import DetectConfig
 from purepipe.detect import extract
+from purepipe.detect.associate import associate
 from purepipe.detect.columns import requested_columns, wanted_measurements
 from purepipe.detect.records_nb import OBJECT
 from purepipe.detect.tabulate import _corrected
@@ -336,6 +337,14 @@ def test_association_selects_rows():
     assert associated([[5, 31.2, 42.7, 99.5]], assoc_type="mag_mean") == ([], [])
 
 
+def test_objects_on_the_last_line_are_associated_with_nothing():
+    x, y = np.full(3, 20.0), np.array([38.4, 38.49, 38.51])
+    config = DetectConfig(assoc_data=(1,), assoc_params=(2, 3), assoc_radius=3.0)
+    entries = [[7, 21.0, 39.0]]
+    assert associate(x, y, entries, config, height=40).counts.tolist() == [1, 1, 0]
+    assert associate(x, y, entries, config).counts.tolist() == [1, 1, 1]
+
+
 def test_objects_left_out_by_an_association_stay_in_the_image_of_objects():
     field = make_field((120, 110), 12, seed=4)
     exposure = exposure_of(field)
@@ -390,6 +399,6 @@ def test_world_coordinates_associate_like_pixels():
         ).table
         for kind, rows in (("pixel", np.column_stack([x, y])), ("world", sky))
     ]
-    assert len(tables[0]) == len(x)
+    assert len(tables[0]) == np.count_nonzero(y < 199.5)  # the others lie on the last line
     assert np.array_equal(tables[0]["NUMBER_ASSOC"], tables[1]["NUMBER_ASSOC"])
     assert np.array_equal(tables[0]["VECTOR_ASSOC"], tables[1]["VECTOR_ASSOC"])
