@@ -209,7 +209,7 @@ def _ring_means(
 ) -> tuple[float, float, bool]:
     """Mean values between two ellipses and within one halfway, and whether all was crowded.
 
-    Unusable pixels are left out. `shape` is (CXX, CYY, CXY, centre x, centre y), `radii`
+    Unusable pixels are left out; a mean of no pixel is NaN. `shape` is (CXX, CYY, CXY, centre x, centre y), `radii`
     (inner, halfway, outer).
     """
     cxx, cyy, cxy, mx, my = shape
@@ -234,7 +234,7 @@ def _ring_means(
                 disk += v
                 in_disk += 1
     crowded = area > 0 and _is_crowded(unusable, area)
-    return ring / in_ring if in_ring else 0.0, disk / in_disk if in_disk else 0.0, crowded
+    return ring / in_ring if in_ring else np.nan, disk / in_disk if in_disk else np.nan, crowded
 
 
 @lean_kernel
@@ -243,7 +243,8 @@ def _petro_radius(
 ) -> tuple[float, bool, bool]:
     """Petrosian radius in units of the shape; whether it was crowded, and cut by the image.
 
-    The radius is 0 without light; neighbours count within the outer edge of the last ring.
+    The radius is 0 without light, also where a mean is exactly zero; neighbours count within the
+    outer edge of the last ring.
 
     The rings follow the ellipse up to 6 axes, or a circle of the radius `least` (pixels) where
     that ellipse is smaller; they grow by a twentieth of the limit.
@@ -267,10 +268,11 @@ def _petro_radius(
             detection, mask, label, (cxx, cyy, cxy, mx, my), (np.float64(inner), middle, outer),
             (x0, x1, y0, y1),
         )  # fmt: skip
-        if ring != 0 and disk != 0 and ring < 0.2 * disk:  # not the quotient: both may be negative
+        if ring < 0.2 * disk:  # not the quotient: both may be negative
             break
         inner = np.float32(inner + step)
-    return middle if ring != 0 and disk != 0 else 0.0, crowded, cut
+    known = not (np.isnan(ring + disk) or ring == 0 or disk == 0)
+    return middle if known else 0.0, crowded, cut
 
 
 @inner_kernel

@@ -157,6 +157,16 @@ def test_local_backgrounds_without_a_filter(tmp_path, network):
 
 @pytest.mark.binaries
 @needs_program
+def test_petrosian_rings_of_whole_numbers_may_add_up_to_zero(tmp_path, network):
+    keys = {"BACK_TYPE": "MANUAL", "BACK_VALUE": 600, "DETECT_MINAREA": 2, "DETECT_THRESH": 1}
+    changes = {"back_type": "manual", "back_value": 600.0, "min_area": 2, "threshold": 1.0}
+    field = make_field((300, 280), 60, seed=6, noise=1.5)
+    case = replace(field, image=np.round(field.image)), keys, changes, {}, False
+    compare_live(case, tmp_path, network, ("FLUX_PETRO", "FLUXERR_PETRO", "PETRO_RADIUS", "FLAGS"))
+
+
+@pytest.mark.binaries
+@needs_program
 @pytest.mark.parametrize("height", [300, 110, 90])
 def test_local_backgrounds_need_their_frame_in_the_line_buffer(height, tmp_path, network):
     """A long streak is complete, and its parts are measured, when its first lines have left."""
