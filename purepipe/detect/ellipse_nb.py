@@ -209,8 +209,8 @@ def _ring_means(
 ) -> tuple[float, float, bool]:
     """Mean values between two ellipses and within one halfway, and whether all was crowded.
 
-    Unusable pixels are left out; a mean of no pixel is NaN. `shape` is (CXX, CYY, CXY, centre x, centre y), `radii`
-    (inner, halfway, outer).
+    Unusable pixels are left out; a mean of no pixel is NaN. `shape` is (CXX, CYY, CXY, centre x,
+    centre y), `radii` (inner, halfway, outer).
     """
     cxx, cyy, cxy, mx, my = shape
     x0, x1, y0, y1 = box
