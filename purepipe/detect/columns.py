@@ -28,7 +28,7 @@ SPREAD_COLUMNS = ("SPREAD_MODEL", "SPREADERR_MODEL")
 _REFUSED = (
     (r".*SOMFIT", "self-organising maps", "FLUX_WIN or FLUX_AUTO"),
     (r".*DGEO.*", "maps of differential geometry", "X_IMAGE and Y_IMAGE with the header's WCS"),
-    (r"[XY]_MAMA", "plate coordinates of the MAMA scanner", "X_WORLD and Y_WORLD"),
+    (r"[XY]_MAMA", "coordinates of the MAMA scanning machine", "X_WORLD and Y_WORLD"),
     (
         r".*PSF.*", "fits of point sources",
         "SPREAD_MODEL, FLUX_WIN and XWIN_IMAGE here, and the PSF at the objects from purepipe.psf",
