@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from purepipe import __version__
 from purepipe.commands.console import guarded, say
 from purepipe.commands.sex_job import Job, read_job
+from purepipe.commands.sex_read import read_inputs
 from purepipe.errors import ExitCode
 from purepipe.legacy.astromatic_keys import DEFAULTS
 
@@ -88,21 +90,24 @@ def run_job(job: Job) -> None:
         A file cannot be read or written, or the data cannot be used. Nothing is left half
         written.
     """
-    # Here, because the compiled code takes most of the time of a start.
-    from purepipe.commands.sex_products import check_writers, write_catalogue, write_report
-    from purepipe.commands.sex_run import process_image
-    from purepipe.detect.exact_engine import Continuation
-
     start = time.monotonic()
     verbose = job.settings.text("VERBOSE_TYPE").upper() != "QUIET"
     if verbose:
         _tell(f"----- purepipe sex {__version__} (SExtractor 2.25)")
     found: list[Found] = []
-    after = Continuation()
-    with ExitStack() as stack:
-        writers = check_writers(job, stack)
+    with ThreadPoolExecutor(1) as reader, ExitStack() as stack:
+        ahead = reader.submit(read_inputs, job, 0)
+        # Here, because loading the compiled code takes as long as reading an image.
+        from purepipe.commands.sex_products import check_writers, write_catalogue, write_report
+        from purepipe.commands.sex_run import process_image
+        from purepipe.detect.exact_engine import Continuation
+
+        after, writers = Continuation(), check_writers(job, stack)
         for number in range(len(job.measured.images)):
-            result = process_image(job, number, after, writers)
+            inputs = ahead.result()
+            if number + 1 < len(job.measured.images):
+                ahead = reader.submit(read_inputs, job, number + 1)
+            result = process_image(job, number, inputs, after, writers)
             found.append(result)
             if verbose:
                 _tell("\n".join(_lines(job, result)))

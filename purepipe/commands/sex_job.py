@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from purepipe.catalogue.requests import SPREAD_COLUMNS, read_request
 from purepipe.commands.outputs import require_folder, require_other_files
-from purepipe.detect.columns import SPREAD_COLUMNS
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.io.sex_images import ImageName, image_name, images_of
 from purepipe.legacy.astromatic import (
@@ -237,8 +237,6 @@ def _choice(settings: Settings, key: str, allowed: Sequence[str]) -> str:
 
 def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
     """The columns of the catalogue; errors name the line of the parameter file."""
-    from purepipe.detect.columns import read_request
-
     rows: dict[str, RequestedColumn] = {}
     file = find_file(settings, "PARAMETERS_NAME")
     for column in read_columns(file):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.catalogue.requests import SPREAD_COLUMNS, requested_columns
 from purepipe.catalogue.table import Columns, build_table
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, footprint_nb
@@ -17,7 +18,7 @@ from purepipe.detect.associate import associate
 from purepipe.detect.background import Background, in_threads
 from purepipe.detect.checks import Seen, check_images, require_known
 from purepipe.detect.classify import StarNetwork, class_star
-from purepipe.detect.columns import SPREAD_COLUMNS, requested_columns, wanted_measurements
+from purepipe.detect.columns import wanted_measurements
 from purepipe.detect.exact_engine import Continuation, catalogue_objects, find_footprints
 from purepipe.detect.footprints import (
     Catalogued,

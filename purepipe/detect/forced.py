@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe.catalogue.requests import SPREAD_COLUMNS, requested_columns
 from purepipe.config.detect import DetectConfig
-from purepipe.detect.columns import SPREAD_COLUMNS, requested_columns
 from purepipe.detect.extract import (
     Detection,
     catalogue_numbers,

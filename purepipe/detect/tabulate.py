@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe.catalogue.requests import Request, requested_columns
 from purepipe.catalogue.table import typed_columns
 from purepipe.config.detect import DetectConfig
-from purepipe.detect.columns import Request, requested_columns
 from purepipe.detect.derived import (
     Jacobian,
     ellipse_columns,

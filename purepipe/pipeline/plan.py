@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from purepipe.catalogue.requests import SPREAD_COLUMNS, requested_columns
 from purepipe.config import MaskConfig, SurveyConfig, from_mapping
 from purepipe.config.survey import InputConfig
-from purepipe.detect.columns import SPREAD_COLUMNS, requested_columns
 from purepipe.errors import ConfigError, NothingToDo, PurepipeError
 from purepipe.io.config_file import read_toml
 from purepipe.io.exposures import check_ccd_files

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from purepipe.catalogue.requests import requested_columns
 from purepipe.config import DetectConfig
 from purepipe.detect import extract
 from purepipe.detect.associate import associate
-from purepipe.detect.columns import requested_columns, wanted_measurements
+from purepipe.detect.columns import wanted_measurements
 from purepipe.detect.records_nb import OBJECT
 from purepipe.detect.tabulate import _corrected
 from purepipe.errors import ConfigError, DataError
