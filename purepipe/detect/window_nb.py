@@ -59,11 +59,12 @@ def _window_pass(
     centre2 = (2 * x + 0.49999, 2 * y + 0.49999)
     total = sum_x = sum_y = 0.0
     n = 0
+    of_row = squares[squares.shape[0] - 1]  # the box is narrower, and empty far from the image
     for px in range(x0, x1):
         subpixel_squares(np.float32(px - x), PARTS, squares[px - x0])
     for py in range(y0, y1):
         dy = np.float32(py - y)
-        subpixel_squares(dy, PARTS, squares[x1 - x0])
+        subpixel_squares(dy, PARTS, of_row)
         for px in range(x0, x1):
             dx = np.float32(px - x)
             d2 = np.float32(dx * dx + dy * dy)
@@ -71,7 +72,7 @@ def _window_pass(
                 continue
             area = F1
             if d2 > inner2:
-                area = covered_area(squares[px - x0], squares[x1 - x0], PARTS, r2, areas)
+                area = covered_area(squares[px - x0], of_row, PARTS, r2, areas)
             w = np.float32(area * np.float32(math.exp(np.float32(-d2 * q))))
             owner = labels[py, px]
             v, var = image[py, px], noise2

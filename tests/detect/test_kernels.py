@@ -203,6 +203,23 @@ def test_window_without_flux_reverts_to_the_isophote():
     assert out[0]["win_x2"] == objects[0]["x2"]
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_window_that_is_thrown_out_of_the_image_ends_there(side):
+    """Nearly no flux in all, but a large dipole: the second window lies far beyond the image."""
+    objects, _, _, image = gaussian_object()
+    x, y = int(objects[0]["x"]), int(objects[0]["y"])
+    image[:] = 0
+    image[y, x - 2 * side], image[y, x + 2 * side] = -1000, 1000
+    image[y, x] = 1e-3
+    plane, mask = planes(image)
+    out = np.zeros(1, MEASURED)
+    objects["x"], objects["y"] = x, y
+    measure_window(objects[0], plane, mask, 2, np.float32(3), (0, 33), area_steps(11), out[0])
+    assert out[0]["win_flux"] == 0
+    assert out[0]["win_flags"] & 4
+    assert out[0]["win_x"] == x
+
+
 def test_vignet_is_blank_outside_and_on_neighbours():
     image = np.arange(100, dtype=np.float32).reshape(10, 10)
     plane, mask = planes(image)
