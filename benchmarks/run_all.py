@@ -57,9 +57,10 @@ class Benchmark:
 
 BENCHMARKS: dict[str, Benchmark] = {
     "detection": Benchmark(
-        "bench_detect.py", "--part processes --part step",
+        "bench_detect.py", "--part processes --part step --large --repeats 5",
         "--part processes --case ccd --repeats 1", ("source-extractor",),
     ),
+    "detection cost": Benchmark("bench_detect.py", "--part growth --part compile", None),
     "mask": Benchmark("bench_mask.py", "", "--polygons 120 --repeat 1", ("weightwatcher",)),
     "psf agreement": Benchmark("bench_psf_agreement.py", "", "--only 'degree 1'", ("psfex",)),
     "psf": Benchmark(
