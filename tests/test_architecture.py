@@ -13,7 +13,7 @@ PACKAGE = Path(purepipe.__file__).parent
 
 # From the ground upwards; a module may import its own layer's earlier rooms and all lower layers.
 LAYERS = [
-    ["_lazy", "_linked", "_kept"],
+    ["_lazy", "_linked", "_kept", "_threads"],
     ["errors", "flags", "rng", "_jit", "display"],
     ["KERNELS"],
     ["config"],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe._threads import in_threads
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import background_nb as nb
 from purepipe.detect.records_nb import BIG
@@ -218,16 +217,3 @@ def _smoothed(
         constant=config.back_value if config.back_type == "manual" else None,
         variance_map=variance_map,
     )
-
-
-def in_threads(work: Callable[[int, int], None], size: int, threads: int) -> None:
-    """Call ``work(first, last)`` on consecutive parts of ``range(size)``, in several threads."""
-    if threads <= 1 or size < 2:
-        work(0, size)
-        return
-    # More parts than threads, so that a crowded corner does not keep one thread waiting.
-    edges = np.linspace(0, size, min(size, 8 * threads) + 1).astype(int)
-    parts: Iterable[tuple[int, int]] = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-    with ThreadPoolExecutor(threads) as pool:
-        for future in [pool.submit(work, first, last) for first, last in parts]:
-            future.result()

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe._threads import in_threads
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, draw_nb
-from purepipe.detect.background import in_threads
 from purepipe.detect.columns import wanted_measurements
 from purepipe.detect.footprints import Catalogued, filtered_image
 from purepipe.detect.photometry import Measurements

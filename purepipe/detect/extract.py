@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe._threads import in_threads
 from purepipe.catalogue.requests import SPREAD_COLUMNS, requested_columns
 from purepipe.catalogue.table import Columns, build_table
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import components_nb, footprint_nb
 from purepipe.detect.associate import associate
-from purepipe.detect.background import Background, in_threads
+from purepipe.detect.background import Background
 from purepipe.detect.checks import Seen, check_images, require_known
 from purepipe.detect.classify import StarNetwork, class_star
 from purepipe.detect.columns import wanted_measurements

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe._threads import in_threads
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import footprint_nb, plane_nb
-from purepipe.detect.background import in_threads
 from purepipe.detect.planes import CHUNK, PreparedImage
 from purepipe.detect.records_nb import OBJECT
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe._threads import in_threads
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import aperture_nb, local_nb
-from purepipe.detect.background import in_threads
 from purepipe.detect.columns import Wanted, wanted_measurements
 from purepipe.detect.footprints import Catalogued, line_buffer, masking_delay
 from purepipe.detect.planes import PreparedImage

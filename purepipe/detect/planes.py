@@ -8,16 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe._threads import in_threads
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import background_nb
 from purepipe.detect import weight_nb as nb
-from purepipe.detect.background import (
-    Background,
-    background_of,
-    in_threads,
-    no_weight,
-    read_only,
-)  # fmt: skip
+from purepipe.detect.background import Background, background_of, no_weight, read_only
 from purepipe.detect.records_nb import BIG, Plane
 from purepipe.errors import DataError
 from purepipe.exposure import Exposure, WeightKind
@@ -106,7 +101,8 @@ def prepare_images(
 ) -> tuple[PreparedImage, PreparedImage]:
     """The image on which objects are found and the one on which they are measured.
 
-    They are one, unless there is a detection image or the detection has its own kind of weights.
+    They are one, unless there is a detection image or a kind of weights is set for the detection,
+    be it the same one.
     A weight map that both share serves the measurement as it was scaled for the detection, and
     then no value of a bad pixel is replaced, as in SExtractor. `overwrite_input`: see
     `prepare_image`.
@@ -117,7 +113,7 @@ def prepare_images(
         No pixel of an image or of its weight map can be used.
     """
     sought, measured = _treatments(config)
-    if detection is None and sought.weight_type == measured.weight_type:
+    if detection is None and config.detection_weight_type is None:
         prepared = prepare_image(exposure, config, overwrite_input=overwrite_input, threads=threads)
         return prepared, prepared
     if detection is None or detection.image is exposure.image:

@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe._threads import in_threads
 from purepipe.catalogue.requests import SPREAD_COLUMNS
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import spread_nb
-from purepipe.detect.background import in_threads
 from purepipe.detect.footprints import Catalogued
 from purepipe.detect.planes import PreparedImage
 from purepipe.detect.records_nb import Mask

@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe._threads import in_threads
 from purepipe.errors import InputFileError
 from purepipe.io.atomic import atomic_write
 from purepipe.io.cards import (
@@ -194,8 +195,6 @@ def _read_plain(
     name: ImageName, item: HDULayout, kind: np.dtype[Any], wanted: np.dtype[Any], threads: int
 ) -> NDArray[Any]:
     """Pixels of a plain image, converted piece by piece: a large image is in memory once only."""
-    from purepipe.detect.background import in_threads  # slow to import
-
     pixels = np.empty(item.image_shape or (0, 0), wanted)
     flat = pixels.reshape(-1)
 

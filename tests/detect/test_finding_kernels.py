@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from purepipe._threads import in_threads
 from purepipe.config import DetectConfig
 from purepipe.detect import background_nb, components_nb, plane_nb, weight_nb
-from purepipe.detect.background import estimate_background, in_threads
+from purepipe.detect.background import estimate_background
 from purepipe.detect.footprints import filter_mask
 from purepipe.detect.records_nb import BIG
 from purepipe.errors import ConfigError
