@@ -27,9 +27,12 @@ def _cache_directory() -> str:
 
     from purepipe import __version__
 
-    # numba checks the file of a kernel, but not those of the kernels that it calls.
+    # numba checks the file of a kernel, but not those of the kernels that it calls, nor how they
+    # are compiled.
+    package = Path(__file__).parent
+    compilers = (package / name for name in ("_jit.py", "_linked.py", "_kept.py"))
     sources = hashlib.blake2b(digest_size=6)
-    for path in sorted(Path(__file__).parent.rglob("*_nb.py")):
+    for path in (*sorted(package.rglob("*_nb.py")), *compilers):
         stat = path.stat()
         sources.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     name = f"numba-{__version__}-{sources.hexdigest()}"

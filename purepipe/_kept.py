@@ -11,14 +11,17 @@ they are needed; what is kept on disk stays as numba writes it.
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cache, cached_property
 from importlib import import_module
 from typing import Any
 
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 from numba.core.codegen import JITCodeLibrary, ll
 from numba.core.runtime import _nrt_python
+
+log = logging.getLogger(__name__)
 
 
 class _KeptLibrary(JITCodeLibrary):
@@ -61,10 +64,35 @@ class _Results(CompileResultCacheImpl):
             codegen._library_class = usual
 
 
+class _Entries(IndexDataCacheFile):
+    """What the files hold; those that a full disk or a crash has damaged are written anew."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except Exception as error:  # damaged pickles raise anything
+            log.debug("%s cannot be used: %r", self._index_path, error)
+            return {}
+
+    def _load_data(self, name: str) -> Any:
+        try:
+            return super()._load_data(name)
+        except Exception as error:
+            log.debug("%s cannot be used: %r", self._data_path(name), error)
+            raise OSError("damaged") from error  # which numba takes for an absent file
+
+
 class _Files(FunctionCache):
     """The files of a function."""
 
     _impl_class = _Results
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        locator = self._impl.locator
+        self._cache_file = _Entries(
+            self._cache_path, self._impl.filename_base, locator.get_source_stamp()
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What is kept for a signature; None if nothing is, and then the compiler is ready."""

@@ -149,3 +149,38 @@ def test_kernels_are_kept_with_any_numba(tmp_path, name):
     start = NUMBAS[name].replace("_linked", "_kept")
     code = f"{start}import two; print(two.first(3), len(two.first.stats.cache_hits))"
     assert [run(code, **folders) for _ in range(2)] == ["6 0", "6 1"]
+
+
+@pytest.mark.parametrize("pattern", ["*.nbc", "*.nbi"])
+@pytest.mark.parametrize("left", [0, 60])
+def test_damaged_machine_code_is_made_anew(tmp_path, pattern, left):
+    (tmp_path / "two.py").write_text(KEPT)
+    folders = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    code = """
+import logging, sys, two
+logging.basicConfig(level=logging.DEBUG, stream=sys.stdout, format="%(name)s %(message)s")
+logging.getLogger("numba").setLevel(logging.INFO)
+print(two.first(3), len(two.first.stats.cache_hits))
+"""
+    run(code, **folders)
+    (path,) = tmp_path.rglob(pattern)
+    path.write_bytes(path.read_bytes()[:left])
+    log, found = run(code, **folders).splitlines()[-2:]
+    assert log.startswith(f"purepipe._kept {path} cannot be used: ")
+    assert found == "6 0"
+    assert run(code, **folders) == "6 1"
+
+
+def test_the_folder_changes_with_the_way_of_compiling(tmp_path, monkeypatch):
+    from purepipe import _jit
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(_jit, "__file__", str(tmp_path / "_jit.py"))
+    (tmp_path / "one_nb.py").write_text("")
+    folders = set()
+    for number, name in enumerate(["_jit.py", "_linked.py", "_kept.py"] * 2):
+        for each in ("_jit.py", "_linked.py", "_kept.py"):
+            (tmp_path / each).touch()
+        (tmp_path / name).write_text("#" * number)
+        folders.add(_jit._cache_directory())
+    assert len(folders) == 6
