@@ -132,5 +132,5 @@ _ROOMS = (
 
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - the names are strings
 
-
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, modules=_ROOMS)
+if not TYPE_CHECKING:  # type checkers know the names from above
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES, modules=_ROOMS)

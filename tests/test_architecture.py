@@ -1,6 +1,7 @@
 """Who may import whom, and what `import purepipe` costs."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -122,3 +123,18 @@ def test_every_public_name_exists():
         _ = purepipe.nonsense
     # Python's "Did you mean" needs both.
     assert (raised.value.name, raised.value.obj) == ("nonsense", purepipe)
+
+
+LAZY = [path for path, _ in modules() if "= lazy_names(" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", LAZY, ids=lambda path: path.parent.name)
+def test_type_checkers_see_the_names_of_lazy_packages_and_no_others(path):
+    """With a ``__getattr__`` they would take any name for a right one."""
+    tests = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.If)]
+    seen, hidden = (ast.unparse(node) for node in tests)
+    assert seen.startswith("if TYPE_CHECKING:")
+    assert hidden.startswith("if not TYPE_CHECKING:\n    __getattr__, __dir__ = lazy_names(")
+    names = {alias.name for node in ast.walk(tests[0]) for alias in getattr(node, "names", ())}
+    package = importlib.import_module(".".join(["purepipe", *path.parts[len(PACKAGE.parts) : -1]]))
+    assert names == {*package._HOMES, *getattr(package, "_ROOMS", ())}

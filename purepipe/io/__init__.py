@@ -76,5 +76,5 @@ _HOMES = {
 
 __all__ = [*_HOMES]  # noqa: PLE0604 - the names are strings
 
-
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from above
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -88,5 +88,5 @@ _HOMES = {
     "validate_psf": "validate",
 }
 
-
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+if not TYPE_CHECKING:  # type checkers know the names from above
+    __getattr__, __dir__ = lazy_names(__name__, _HOMES)
