@@ -536,7 +536,7 @@ def _grow_tree(
         lists[0, j] = one[j]
     level_values = np.full(levels, base, np.float32)
     if peak > 0:
-        ratio = np.float64(np.float32(peak / base))
+        ratio = np.float64(peak) / np.float64(base)
         for k in range(1, levels):
             level_values[k] = np.float32(base * math.pow(ratio, np.float64(k) / levels))
     stops = np.zeros(levels * 8 + 64, np.int64)
