@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,14 +31,23 @@ class WeightKind(StrEnum):
     VARIANCE = "variance"
     RMS = "rms"
 
-    @classmethod
-    def _missing_(cls, value: object) -> Never:
-        kinds = [kind.value for kind in cls]
-        near = nearest(str(value), kinds)
-        raise DataError(
-            "unknown kind of weight map", key="weight_kind", got=repr(value),
-            allowed=", ".join(kinds), remedy=f"Did you mean {near!r}?" if near else None,
-        )  # fmt: skip
+
+def known_kind(value: WeightKind | str | None) -> WeightKind:
+    """The kind of weights of a name.
+
+    Raises
+    ------
+    DataError
+        There is none of this name.
+    """
+    for kind in WeightKind:
+        if value == kind:
+            return kind
+    near = nearest(str(value), list(WeightKind))
+    raise DataError(
+        "unknown kind of weight map", key="weight_kind", got=repr(value),
+        allowed=", ".join(WeightKind), remedy=f"Did you mean {str(near)!r}?" if near else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +102,7 @@ class Exposure:
                     allowed=", ".join(WeightKind),
                     remedy="Say what the numbers mean; purepipe does not guess.",
                 )  # fmt: skip
-            object.__setattr__(self, "weight_kind", WeightKind(self.weight_kind))
+            object.__setattr__(self, "weight_kind", known_kind(self.weight_kind))
             weight = _plane(self.weight, np.float32, "weight", self.name, image.shape)
             object.__setattr__(self, "weight", weight)
         if self.flags is not None:
@@ -174,7 +183,7 @@ def inverse_variance(
     kind
         What its numbers mean. A mask gives ones and zeros; relative weights stay as they are.
     """
-    kind = WeightKind(kind)
+    kind = known_kind(kind)
     values = np.asarray(weight, dtype=np.float32)
     with np.errstate(all="ignore"):
         if kind is WeightKind.MASK:

@@ -38,6 +38,13 @@ def test_a_weight_needs_its_kind():
         Exposure(np.zeros((3, 4)), weight=np.ones((3, 4)), weight_kind="zzz")
 
 
+def test_membership_of_kinds_of_weights_is_an_answer():
+    """Python asks the constructor, and takes a ValueError for no."""
+    with pytest.raises(ValueError, match="zzz"):
+        WeightKind("zzz")
+    assert WeightKind("rms") in WeightKind
+
+
 @pytest.mark.parametrize("plane", ["weight", "flags"])
 def test_planes_of_another_size_are_refused(plane):
     kind = {"weight_kind": "mask"} if plane == "weight" else {}

@@ -15,7 +15,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from purepipe.errors import DataError, InputFileError
-from purepipe.exposure import Exposure, WeightKind
+from purepipe.exposure import Exposure, WeightKind, known_kind
 from purepipe.io.images import card_text, header_at, quiet, read_pixels, select_image
 from purepipe.io.layout import HDULayout, HDUName, fits_layout
 from purepipe.wcs import WCS
@@ -106,7 +106,7 @@ def read_exposure(
     return Exposure(
         image=array.astype(np.float32, copy=False),
         weight=weight,
-        weight_kind=None if weight is None else WeightKind(str(weight_kind)),
+        weight_kind=None if weight is None else known_kind(weight_kind),
         flags=flags,
         wcs=_coordinates(header, (array.shape[0], array.shape[1]), image_path),
         gain=_number((header, primary), keywords.gain, 0.0, image_path),

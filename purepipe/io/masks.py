@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.mask import MaskConfig
 from purepipe.errors import DataError, InputFileError
-from purepipe.exposure import WeightKind
+from purepipe.exposure import WeightKind, known_kind
 from purepipe.io.images import clean_header, quiet, read_image, write_image
 from purepipe.io.layout import HDUName
 from purepipe.io.mask_inputs import read_mask_inputs
@@ -166,7 +166,7 @@ def mask_files(
         values = rule_values(config)
         counts = np.zeros(len(values), np.int64)
         n_cards = len(report_counts(counts, 1, config, missing=missing).cards())
-        limits = PixelRows(0, weight_kind=WeightKind(weight_kind), saturation=saturation)
+        limits = PixelRows(0, weight_kind=known_kind(weight_kind), saturation=saturation)
         dtype = _stored_type(plan, opened.get("flags"))
         with (
             images_by_rows(output, durable=durable) as add,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError, InputFileError
-from purepipe.exposure import WeightKind
+from purepipe.exposure import WeightKind, known_kind
 from purepipe.mask.raster import PackedPolygons, pack, paint
 
 # A variance from here on means no information (SExtractor's limit).
@@ -154,7 +154,7 @@ def good_range(
     kind: WeightKind | str, minimum: float, maximum: float, *, mask_zero: bool
 ) -> tuple[float, float]:
     """The range of weights that are good, both ends included; all is as for `bad_weight`."""
-    if WeightKind(kind) in (WeightKind.VARIANCE, WeightKind.RMS):
+    if known_kind(kind) in (WeightKind.VARIANCE, WeightKind.RMS):
         return 0.0, float(np.nextafter(_BIG, 0))
     smallest = float(np.finfo(np.float32).smallest_subnormal) if mask_zero else 0.0
     return max(minimum, smallest), min(maximum, _BIG)
