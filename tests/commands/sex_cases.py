@@ -157,25 +157,6 @@ CASES: dict[str, Case] = {
 STORED = ("text", "weights with holes", "extensions", "two images")
 
 
-# Images of the sky that packages ship, by path within site-packages, with their block of data.
-PACKAGED = {
-    "globular cluster": ("astropy/io/fits/hdu/compressed/tests/data/m13.fits", 0),
-    "galaxies": ("astropy/io/fits/tests/data/comp.fits", 1),
-    "plate": ("astropy/wcs/tests/data/dss.14.29.56-62.41.05.fits.gz", 0),
-    "one galaxy": ("photutils/isophote/tests/data/minimum_radius_test.fits", 0),
-}
-PACKAGED_COLUMNS = tuple(c for c in USUAL if "2000" not in c and not c.startswith("VIGNET"))
-
-
-def write_packaged(folder: Path, path: Path, hdu: int) -> Case:
-    """An image of another package as a plain file, and the run on it."""
-    with fits.open(path) as hdus:
-        pixels = hdus[hdu].data
-    fits.writeto(folder / "image.fits", pixels)
-    keys = {**TEXT_KEYS, "BACK_SIZE": 32, "DETECT_MINAREA": 3, "PIXEL_SCALE": 1}
-    return Case(lambda folder: None, keys, PACKAGED_COLUMNS, checks=CHECKS)
-
-
 def write_case(folder: Path, case: Case) -> None:
     """The input files of a case, with run.sex and run.param."""
     case.make(folder)

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from purepipe.commands.sex import main
 
-from .sex_cases import CASES, PACKAGED, STORED, arguments, write_case, write_packaged
+from .sex_cases import CASES, STORED, arguments, write_case
 from .sex_files import PROGRAM, run_original
 
 FOLDER = Path(__file__).parents[1] / "reference" / "commands" / "sex"
@@ -35,23 +35,6 @@ def test_beside_the_original(folder, name):
         compare_tables("ours.cat", "theirs.cat")
     else:
         compare_text(Path("ours.cat").read_text(), Path("theirs.cat").read_text())
-    for number, kind in enumerate(case.checks):
-        compare_images(f"ours{number}.fits", f"theirs{number}.fits", kind)
-
-
-@pytest.mark.binaries
-@pytest.mark.skipif(PROGRAM is None, reason="source-extractor is not installed")
-@pytest.mark.parametrize("name", PACKAGED)
-def test_images_of_the_sky_beside_the_original(folder, name):
-    place, hdu = PACKAGED[name]
-    path = Path(np.__file__).parents[1] / place
-    if not path.exists():
-        pytest.skip(f"this installation lacks {place}")
-    case = write_packaged(folder, path, hdu)
-    write_case(folder, case)
-    run_original(folder, *arguments(case, "theirs"))
-    assert main(arguments(case, "ours")) == 0
-    compare_text(Path("ours.cat").read_text(), Path("theirs.cat").read_text())
     for number, kind in enumerate(case.checks):
         compare_images(f"ours{number}.fits", f"theirs{number}.fits", kind)
 
