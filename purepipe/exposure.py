@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,9 +92,12 @@ class Exposure:
     flux_scale: float = 1.0
     name: str = "exposure"
     header: str = field(default="", repr=False)
+    _own: frozenset[str] = field(default=frozenset(), init=False, repr=False)
 
     def __post_init__(self) -> None:
-        image = _plane(self.image, np.float32, "image", self.name)
+        own = set()
+        image, may_write = _plane(self.image, np.float32, "image", self.name)
+        own |= {"image"} if may_write else set()
         object.__setattr__(self, "image", image)
         if self.weight is not None:
             if self.weight_kind is None:
@@ -103,11 +107,13 @@ class Exposure:
                     remedy="Say what the numbers mean; purepipe does not guess.",
                 )  # fmt: skip
             object.__setattr__(self, "weight_kind", known_kind(self.weight_kind))
-            weight = _plane(self.weight, np.float32, "weight", self.name, image.shape)
+            weight, may_write = _plane(self.weight, np.float32, "weight", self.name, image.shape)
+            own |= {"weight"} if may_write else set()
             object.__setattr__(self, "weight", weight)
         if self.flags is not None:
-            flags = _plane(self.flags, np.int32, "flags", self.name, image.shape)
+            flags, _ = _plane(self.flags, np.int32, "flags", self.name, image.shape)
             object.__setattr__(self, "flags", flags)
+        object.__setattr__(self, "_own", frozenset(own))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -116,11 +122,22 @@ class Exposure:
 
     def replace(self, **changes: Any) -> Exposure:
         """A copy with some attributes changed, checked again."""
-        return replace(self, **changes)
+        copy = replace(self, **changes)
+        same = {name for name in self._own if getattr(copy, name) is getattr(self, name)}
+        object.__setattr__(copy, "_own", copy._own | same)
+        return copy
+
+    def overwritable(self, name: str) -> bool:
+        """Whether the memory of ``"image"`` or ``"weight"`` may be used for something else.
+
+        It may if the array that was given could be written to, or had to be converted, and is no
+        mapped file.
+        """
+        return name in self._own
 
     def with_flags(self, flags: ArrayLike) -> Exposure:
         """A copy that carries `flags` as its mask planes."""
-        return replace(self, flags=np.asarray(flags))
+        return self.replace(flags=np.asarray(flags))
 
     __repr__ = brief
 
@@ -223,14 +240,24 @@ def _facts(exposure: Exposure) -> Iterator[tuple[str, object]]:
         yield from ((key, header.get(key)) for key in _SHOWN_CARDS)
 
 
+def _is_mapped(array: NDArray[Any]) -> bool:
+    memory: object = array
+    while isinstance(memory, np.ndarray | memoryview):
+        memory = memory.base if isinstance(memory, np.ndarray) else memory.obj
+    return isinstance(memory, mmap)
+
+
 def _plane(
     array: ArrayLike,
     dtype: type[np.generic],
     what: str,
     name: str,
     shape: tuple[int, ...] | None = None,
-) -> NDArray[Any]:
-    """A contiguous, native-endian, read-only 2-D view or copy of `array`."""
+) -> tuple[NDArray[Any], bool]:
+    """A contiguous, native-endian, read-only 2-D view or copy of `array`.
+
+    And whether its memory may be written: that of a copy, or of a writable array in no mapped file.
+    """
     plane = np.asarray(array)
     if plane.ndim != 2 or 0 in plane.shape:
         raise DataError(
@@ -243,7 +270,8 @@ def _plane(
             remedy="Image, weight and flag files must belong to the same CCD.",
         )  # fmt: skip
     plane = np.ascontiguousarray(plane, dtype=dtype)
+    may_write = plane.flags.writeable and not _is_mapped(plane)
     if plane.flags.writeable:
         plane = plane.view()
         plane.flags.writeable = False
-    return plane
+    return plane, may_write

@@ -26,6 +26,23 @@ def test_the_callers_array_stays_writable():
     image[0, 0] = 1  # still the caller's to change
 
 
+def test_copies_know_which_memory_may_be_overwritten():
+    image, weight = np.zeros((3, 4), np.float32), np.ones((3, 4), np.float32)
+    seen = np.broadcast_to(np.float32(1), (3, 4))
+    given = Exposure(image, weight=weight, weight_kind="rms")
+    for copy in (given, given.replace(name="b"), given.with_flags(np.zeros((3, 4), int))):
+        assert copy.overwritable("image")
+        assert copy.overwritable("weight")
+    assert not given.replace(weight=given.image).overwritable("weight")
+    frozen = image.view()
+    frozen.flags.writeable = False
+    assert not Exposure(frozen).overwritable("image")
+    assert not given.replace(image=frozen).overwritable("image")
+    for converted in (image.astype(">f4"), frozen.astype(float), seen, image.tolist()):
+        assert Exposure(converted).overwritable("image")
+    assert not Exposure(image).overwritable("weight")
+
+
 def test_a_weight_needs_its_kind():
     with pytest.raises(DataError, match=r"a weight map needs its kind.*does not guess"):
         Exposure(np.zeros((3, 4)), weight=np.ones((3, 4)))

@@ -132,7 +132,8 @@ def extract(
     overwrite_input
         Use the memory of image and weight (of `detection`, too) for the background-subtracted
         image and its variance: the exposures are worthless afterwards. It halves the memory.
-        Arrays that cannot be written to stay as they are; the result is the same.
+        Arrays that were read-only when the exposure was made, and mapped files, stay as they are;
+        the result is the same.
     threads
         Number of threads; the result does not depend on it.
 

@@ -79,7 +79,7 @@ def prepare_image(
     gets a weight map of ones and zeros. The background is held at a constant if that is asked for
     either of detection and measurement, then at the constant of the detection, as in SExtractor;
     whether the weights are scaled is decided by the measurement's setting. `overwrite_input` puts
-    the results in the place of image and weight, where these can be written.
+    the results in the place of image and weight, where `Exposure.overwritable` allows it.
 
     Raises
     ------
@@ -238,8 +238,10 @@ def _prepared(
     own = weight is not exposure.weight
     image, variance, bad = _prepared_rows(
         exposure.image, background, (weight, kind, factor, bad_level), threads,
-        _room(exposure.image, overwrite, (*kept, weight)),
-        _room(weight, overwrite or own, (*kept, exposure.image)),
+        _room(exposure.image, overwrite and exposure.overwritable("image"), (*kept, weight)),
+        _room(
+            weight, own or (overwrite and exposure.overwritable("weight")), (*kept, exposure.image)
+        ),
     )  # fmt: skip
     weighted = kind != nb.NONE
     if treatment.weight_type == "background" and not weighted:
@@ -295,7 +297,7 @@ def _room(array: Image, overwrite: bool, kept: Sequence[Image]) -> Image:
     if overwrite and not any(np.may_share_memory(array, other) for other in kept):
         try:
             view.flags.writeable = True
-        except ValueError:  # the memory is read-only
+        except ValueError:  # the memory has become read-only
             pass
         else:
             return view

@@ -113,6 +113,23 @@ def test_input_that_cannot_be_written_or_is_needed_twice_stays():
     assert found["FLUX_AUTO"].tobytes() == expected["FLUX_AUTO"].tobytes()
 
 
+def test_what_was_given_read_only_or_mapped_stays(tmp_path):
+    """Also if the memory behind it can be written to."""
+    memory = FIELD.image.astype(np.float32)
+    seen = memory.view()
+    seen.flags.writeable = False
+    np.save(tmp_path / "weight.npy", FIELD.weight.astype(np.float32))
+    mapped = np.load(tmp_path / "weight.npy", mmap_mode="r+")
+    given = exposure_of(FIELD).replace(image=seen, weight=mapped)
+    assert not given.overwritable("image")
+    assert not given.overwritable("weight")
+    found = extract(given, CONFIG, overwrite_input=True)
+    assert np.array_equal(memory, FIELD.image.astype(np.float32))
+    assert np.array_equal(np.load(tmp_path / "weight.npy"), FIELD.weight.astype(np.float32))
+    expected = extract(exposure(), CONFIG)
+    assert np.array_equal(found.segmentation.data, expected.segmentation.data)
+
+
 @pytest.mark.parametrize("kind", ["uint8", "int16", "int32"])
 @pytest.mark.parametrize("zipped", [False, True])
 def test_flag_maps_from_files(tmp_path, kind, zipped):
