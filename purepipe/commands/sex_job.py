@@ -45,7 +45,6 @@ CHECKS = (
     "-BACKGROUND", "FILTERED", "OBJECTS", "-OBJECTS", "SEGMENTATION", "APERTURES",
 )  # fmt: skip
 VERBOSITY = ("QUIET", "NORMAL", "WARN", "FULL")
-WEIGHTS = ("NONE", "BACKGROUND", "MAP_RMS", "MAP_VAR", "MAP_WEIGHT")
 _DEFAULT_FILE = "default.sex"
 
 
@@ -259,12 +258,6 @@ def _columns(settings: Settings, lenient: bool) -> tuple[RequestedColumn, ...]:
 
 def _weights(settings: Settings) -> tuple[WeightFile, WeightFile]:
     words = [word.upper() for word in settings.texts("WEIGHT_TYPE")] or ["NONE"]
-    for word in words:
-        if word not in WEIGHTS:
-            raise ConfigError(
-                "unknown word", file=settings.file or None, key=settings["WEIGHT_TYPE"].where,
-                got=repr(word), remedy=did_you_mean(word, WEIGHTS),
-            )  # fmt: skip
     names = [image_name(word) for word in settings.texts("WEIGHT_IMAGE")]
     kinds = (words[0], words[-1])
     if any(kind.startswith("MAP") for kind in kinds) and not names:

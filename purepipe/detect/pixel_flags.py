@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from purepipe.config.detect import DetectConfig
 from purepipe.detect import pixel_flags_nb as nb
 from purepipe.detect.footprints import Catalogued, filter_mask
 from purepipe.detect.planes import PreparedImage
+from purepipe.errors import DataError
+from purepipe.exposure import Exposure
 
 Values = NDArray[Any]
 FLAG_COLUMNS = ("IMAFLAGS_ISO", "NIMAFLAGS_ISO")
@@ -19,10 +22,55 @@ WEIGHT_COLUMNS = ("NLOWWEIGHT_ISO", "NLOWDWEIGHT_ISO", "FLAGS_WEIGHT")
 _KINDS = {"or": nb.OR, "and": nb.AND, "min": nb.MIN, "max": nb.MAX, "most": nb.MOST}
 
 
+def usable_maps(given: Iterable[ArrayLike], exposure: Exposure) -> Iterable[NDArray[np.integer]]:
+    """Flag maps as arrays, without any the flags of the exposure.
+
+    Those of an iterator are taken and checked one by one, when they are needed.
+
+    Raises
+    ------
+    DataError
+        No maps; a map of another size or of other numbers than whole ones of 31 bits.
+    """
+    if not isinstance(given, Iterable):
+        raise DataError(
+            "flag_maps must be a sequence of maps", file=exposure.name, key="flag_maps",
+            got=type(given).__name__, remedy="Give a list, as in flag_maps=[flags].",
+        )  # fmt: skip
+    if isinstance(given, Iterator):
+        return map(lambda one: _usable_map(one, exposure), given)
+    maps = [_usable_map(one, exposure) for one in given]
+    return maps if maps or exposure.flags is None else [exposure.flags]
+
+
+def _usable_map(given: ArrayLike, exposure: Exposure) -> NDArray[np.integer]:
+    """A flag map as an array; see `usable_maps` for the errors."""
+    flags = np.asarray(given)
+    if flags.shape != exposure.shape:
+        raise DataError(
+            "image and flag map differ in size", file=exposure.name, got=flags.shape,
+            allowed=exposure.shape,
+        )  # fmt: skip
+    if flags.dtype.kind not in "biu":
+        raise DataError(
+            "a flag map must hold whole numbers", file=exposure.name, got=flags.dtype,
+            allowed="integers", remedy="Convert it, as in flags.astype(numpy.int32).",
+        )  # fmt: skip
+    if not np.can_cast(flags.dtype, np.int32):
+        least, most, limit = int(flags.min()), int(flags.max()), np.iinfo(np.int32)
+        if least < limit.min or most > limit.max:
+            raise DataError(
+                "a flag map must hold numbers of at most 31 bits", file=exposure.name,
+                got=f"{flags.dtype} values {least} to {most}",
+                allowed=f"{limit.min} to {limit.max}", remedy="Leave the higher bits out.",
+            )  # fmt: skip
+    return flags
+
+
 def pixel_flag_columns(
     names: Iterable[str],
     catalogued: Catalogued,
-    maps: Sequence[NDArray[np.integer]],
+    maps: Iterable[NDArray[np.integer]],
     sought: PreparedImage,
     measured: PreparedImage,
     config: DetectConfig,
@@ -40,7 +88,7 @@ def pixel_flag_columns(
 def _flag_columns(
     wanted: Collection[str],
     catalogued: Catalogued,
-    maps: Sequence[NDArray[np.integer]],
+    maps: Iterable[NDArray[np.integer]],
     config: DetectConfig,
 ) -> dict[str, Values]:
     """Combined flags and numbers of pixels, (rows, maps); without a map, one column of zeros.
@@ -48,24 +96,28 @@ def _flag_columns(
     As in the original, what is no column is zero for all objects when cleaning merges them.
     """
     prints = catalogued.footprints
-    shape = (max(len(maps), 1), prints.objects.size)
-    values, counts = np.zeros(shape, np.uint32), np.zeros(shape, np.int32)
+    size = prints.objects.size
+    columns = []
     # In the original a word is for one map only; the maps without a word are combined by "or".
-    words = (*config.flag_type, *("or" for _ in maps))
-    for flags, word, value, count in zip(maps, words, values, counts, strict=False):
-        nb.object_flags(_flags_at(flags, prints.pixels), _KINDS[word], prints.starts, value, count)
+    words = chain(config.flag_type, repeat("or"))
+    # By a function, as a loop over the maps would hold one while the next one is read.
+    for flags, word in zip(map(lambda one: _flags_at(one, prints.pixels), maps), words):
+        value, count = np.zeros(size, np.uint32), np.zeros(size, np.int32)
+        nb.object_flags(flags, _KINDS[word], prints.starts, value, count)
         for name, numbers in zip(FLAG_COLUMNS, (value, count), strict=True):
             if name not in wanted:
                 numbers[:] = 0
         nb.merge_flags(value, count, _KINDS[word], catalogued.survivor)
-    return {
-        "IMAFLAGS_ISO": values.view(np.int32).T[catalogued.source],
-        "NIMAFLAGS_ISO": counts.T[catalogued.source],
-    }
+        columns.append((value.view(np.int32)[catalogued.source], count[catalogued.source]))
+    if not columns:
+        none = np.zeros(catalogued.source.size, np.int32)
+        columns.append((none, none))
+    values, counts = zip(*columns, strict=True)
+    return {"IMAFLAGS_ISO": np.stack(values, axis=1), "NIMAFLAGS_ISO": np.stack(counts, axis=1)}
 
 
 def _flags_at(flags: NDArray[np.integer], pixels: NDArray[np.int64]) -> NDArray[np.uint32]:
-    """Flags of pixels given by flat index; of a mapped file, no other pixel is read."""
+    """Flags of pixels given by flat index."""
     return flags.reshape(-1)[pixels].astype(np.int32).view(np.uint32)
 
 
@@ -75,14 +127,13 @@ def _weight_columns(
     """Numbers of pixels without weight (measurement), and near such pixels (detection).
 
     As in the original those of objects swallowed by cleaning are not counted, and none at all if
-    the detection has no weights.
+    either detection or measurement has no weights.
     """
     prints = catalogued.footprints
     bad, near = (np.zeros(prints.objects.size, np.int32) for _ in range(2))
     lists = prints.starts, prints.pixels
     if sought.plane.weighted and measured.plane.weighted:
         nb.count_bad_pixels(measured.plane.variance, measured.plane.bad_level, *lists, bad)
-    if sought.plane.weighted:
         plane = sought.plane
         nb.count_doubtful_pixels(plane.variance, filter_mask(config), plane.bad_level, *lists, near)
     bad, near = bad[catalogued.source], near[catalogued.source]

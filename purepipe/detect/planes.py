@@ -104,8 +104,9 @@ def prepare_images(
     They are one, unless there is a detection image or a kind of weights is set for the detection,
     be it the same one.
     A weight map that both share serves the measurement as it was scaled for the detection, and
-    then no value of a bad pixel is replaced, as in SExtractor. `overwrite_input`: see
-    `prepare_image`.
+    then no value of a bad pixel is replaced, as in SExtractor. Neither are the variances of the
+    measurement if these are of the background and only variances are replaced. `overwrite_input`:
+    see `prepare_image`.
 
     Raises
     ------
@@ -113,7 +114,8 @@ def prepare_images(
         No pixel of an image or of its weight map can be used.
     """
     sought, measured = _treatments(config)
-    if detection is None and config.detection_weight_type is None:
+    apart = config.weight_type == "background" and sought.mend == "variance"
+    if detection is None and config.detection_weight_type is None and not apart:
         prepared = prepare_image(exposure, config, overwrite_input=overwrite_input, threads=threads)
         return prepared, prepared
     if detection is None or detection.image is exposure.image:
@@ -121,10 +123,10 @@ def prepare_images(
     shared = config.detection_weight_type is None and (
         config.weight_type == "background" or detection.weight is exposure.weight is not None
     )
-    if shared and config.weight_type == "map":
+    if shared and not apart:
         sought = replace(sought, mend="nothing" if sought.mend == "nothing" else "variance")
         measured = replace(measured, weight_threshold=sought.weight_threshold)
-    if shared and config.weight_type == "background" and sought.mend == "variance":
+    if shared and apart:
         # The original then holds one map for each image, both of the measured image's rms.
         second = _prepared(
             exposure, config, measured, threads, overwrite=overwrite_input, kept=_planes(detection)
@@ -188,7 +190,9 @@ def _treatments(config: DetectConfig) -> tuple[_Treatment, _Treatment]:
     """What is done to the detection and to the measured image."""
     back_type = config.detection_back_type or config.back_type
     back_value = config.detection_back_value
-    limit = config.detection_weight_threshold
+    limit, second = config.detection_weight_threshold, config.weight_threshold
+    if second is None and config.weight_type == "background" and not config.detection_weight_type:
+        second = limit  # one word for both
     rescale = config.detection_rescale_weights
     mend = "variance" if not config.interpolate_image else "all"
     sought = _Treatment(
@@ -203,7 +207,7 @@ def _treatments(config: DetectConfig) -> tuple[_Treatment, _Treatment]:
     measured = _Treatment(
         weight_type=config.weight_type,
         rescale=config.rescale_weights,
-        weight_threshold=config.weight_threshold,
+        weight_threshold=second,
         constant=None if config.back_type == "auto" else config.back_value,
         mend="nothing",
     )
@@ -226,7 +230,8 @@ def _prepared(
     """
     exposure.require_data()
     weight, kind = _weight(exposure, treatment.weight_type)
-    bad_level = _bad_level(kind, treatment.weight_threshold)
+    given = treatment.weight_type == "map" and exposure.weight is not None
+    bad_level = _bad_level(kind, treatment.weight_threshold if given else None)
     if not nb.has_good_pixel(exposure.image, weight, kind, np.float32(bad_level)):
         raise DataError(
             "no pixel has both a finite value and a usable weight", file=exposure.name,
@@ -247,8 +252,9 @@ def _prepared(
     if treatment.weight_type == "background" and not weighted:
         variance = (sky or background).rms_image()
         np.square(variance, out=variance)
-        weighted = True
-    elif weighted and treatment.mend != "nothing":
+        weighted, bad_level = True, _bad_level(nb.RMS, treatment.weight_threshold)
+        bad = np.count_nonzero(variance >= np.float32(bad_level), axis=1)
+    if weighted and treatment.mend != "nothing":
         max_x, max_y = config.interpolate_max
         with_image = treatment.mend == "all"
 

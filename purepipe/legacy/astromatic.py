@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _SEPARATORS = re.compile(r"""[\s,=;"']+""")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
+WEIGHT_TYPES = ("NONE", "BACKGROUND", "MAP_RMS", "MAP_VAR", "MAP_WEIGHT")
 # SExtractor's and PSFEx's words that purepipe calls otherwise.
 _SEX_WORDS: dict[str, dict[str, Any]] = {
     "WEIGHT_TYPE": {"map_rms": "map", "map_var": "map", "map_weight": "map"},
@@ -315,22 +316,35 @@ def _thresholds(settings: Settings) -> dict[str, Any]:
 
 def _interpolation(settings: Settings) -> dict[str, Any]:
     """What is done to bad pixels."""
-    word, allowed = settings.text("INTERP_TYPE").upper(), ("NONE", "VAR_ONLY", "ALL")
-    if word not in allowed:
-        raise ConfigError(
-            "unknown word", file=settings.file, key=settings["INTERP_TYPE"].where, got=repr(word),
-            remedy=did_you_mean(word, allowed),
-        )  # fmt: skip
+    word = settings.text("INTERP_TYPE").upper()
+    _require_words(settings, "INTERP_TYPE", [word], ("NONE", "VAR_ONLY", "ALL"))
     return {"interpolate": word != "NONE", "interpolate_image": word != "VAR_ONLY"}
 
 
 def _weights(settings: Settings) -> dict[str, Any]:
     """One kind of weights is shared by detection and measurement; two words keep them apart.
 
-    Two names of maps do so, too, even where no map is read.
+    Two names of maps do so, too, even where no map is read. One threshold is the detection's.
     """
-    words = max(len(settings.texts(key)) for key in ("WEIGHT_TYPE", "WEIGHT_IMAGE"))
-    return {"detection_weight_type": None} if words < 2 else {}
+    words = [word.upper() for word in settings.texts("WEIGHT_TYPE")]
+    _require_words(settings, "WEIGHT_TYPE", words, WEIGHT_TYPES)
+    given: dict[str, Any] = {}
+    if max(len(settings.texts(key)) for key in ("WEIGHT_TYPE", "WEIGHT_IMAGE")) < 2:
+        given["detection_weight_type"] = None
+    if len(settings.texts("WEIGHT_THRESH")) == 1:
+        given["weight_threshold"] = None
+    return given
+
+
+def _require_words(
+    settings: Settings, key: str, words: Sequence[str], allowed: Sequence[str]
+) -> None:
+    for word in words:
+        if word not in allowed:
+            raise ConfigError(
+                "unknown word", file=settings.file, key=settings[key].where, got=repr(word),
+                remedy=did_you_mean(word, allowed),
+            )  # fmt: skip
 
 
 def read_psf_config(settings: Settings) -> PSFConfig:

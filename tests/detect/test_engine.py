@@ -43,6 +43,7 @@ BARE = ONE.replace(weight=None)
 SAME = ONE.replace(weight=WEIGHT2)  # the same image with other weights
 TWO = exposure_of(OTHER).replace(weight=WEIGHT2)
 SHARED = ONE.replace(image=OTHER.image)  # another image with the same weights
+LIMIT, OTHER_LIMIT = 13.0, 9.5  # amid the rms of the backgrounds of the two images
 
 
 def compare(folder, keys, changes, exposure=ONE, detection=None, **options: Any):
@@ -96,6 +97,21 @@ SINGLE: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure]] = {
     "rms of the background": (
         {"WEIGHT_TYPE": "BACKGROUND"}, {"weight_type": "background"}, ONE,
     ),
+    "rms of the background, limit": (
+        {"WEIGHT_TYPE": "BACKGROUND", "WEIGHT_THRESH": LIMIT},
+        {"weight_type": "background", "weight_threshold": LIMIT}, ONE,
+    ),
+    "rms of the background, all too large": (
+        {"WEIGHT_TYPE": "BACKGROUND", "WEIGHT_THRESH": 0},
+        {"weight_type": "background", "weight_threshold": 0.0}, ONE,
+    ),
+    "rms of the background, limits, variance mended": (
+        {"WEIGHT_TYPE": "BACKGROUND", "WEIGHT_THRESH": LIMIT, "INTERP_TYPE": "VAR_ONLY,VAR_ONLY"},
+        {"weight_type": "background", "weight_threshold": LIMIT, "interpolate_image": False}, ONE,
+    ),
+    "one map, two words": (
+        {"WEIGHT_TYPE": "MAP_WEIGHT,MAP_WEIGHT"}, {"detection_weight_type": "map"}, ONE,
+    ),
     "constant of either": (
         {"BACK_TYPE": "AUTO,MANUAL", "BACK_VALUE": "610,590"},
         {"detection_back_type": "auto", "back_type": "manual", "detection_back_value": 610.0,
@@ -141,6 +157,17 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None
         {**TWICE, "WEIGHT_THRESH": "0.008,0.005"},
         {"detection_weight_threshold": 0.008, "weight_threshold": 0.005}, ONE, SAME,
     ),
+    "two weights, limit of the detection": (
+        {**TWICE, "WEIGHT_THRESH": 0.008}, {"detection_weight_threshold": 0.008}, ONE, SAME,
+    ),
+    "map and nothing, limit": (
+        {"WEIGHT_TYPE": "MAP_WEIGHT,NONE", "WEIGHT_THRESH": 0.008},
+        {"detection_weight_threshold": 0.008}, BARE, ONE,
+    ),
+    "nothing and map, limit of the detection": (
+        {"WEIGHT_TYPE": "NONE,MAP_WEIGHT", "WEIGHT_THRESH": 0.008},
+        {"detection_weight_type": "none", "detection_weight_threshold": 0.008}, ONE, None,
+    ),
     "map and nothing": ({"WEIGHT_TYPE": "MAP_WEIGHT,NONE"}, {}, BARE, ONE),
     "nothing and map": (
         {"WEIGHT_TYPE": "NONE,MAP_WEIGHT"}, {"detection_weight_type": "none"}, ONE, None,
@@ -174,6 +201,22 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None
     "two images, background": (
         {"WEIGHT_TYPE": "BACKGROUND"}, {"weight_type": "background"}, ONE, TWO,
     ),
+    "two images, background, limits": (
+        {"WEIGHT_TYPE": "BACKGROUND", "WEIGHT_THRESH": f"{OTHER_LIMIT},{LIMIT}"},
+        {"weight_type": "background", "detection_weight_threshold": OTHER_LIMIT,
+         "weight_threshold": LIMIT}, ONE, TWO,
+    ),
+    "two images, background, limits, variance mended": (
+        {"WEIGHT_TYPE": "BACKGROUND", "WEIGHT_THRESH": f"{OTHER_LIMIT},{LIMIT}",
+         "INTERP_TYPE": "VAR_ONLY"},
+        {"weight_type": "background", "detection_weight_threshold": OTHER_LIMIT,
+         "weight_threshold": LIMIT, "interpolate_image": False}, ONE, TWO,
+    ),
+    "two images, background, limit, variance mended": (
+        {"WEIGHT_TYPE": "BACKGROUND", "WEIGHT_THRESH": LIMIT, "INTERP_TYPE": "VAR_ONLY"},
+        {"weight_type": "background", "detection_weight_threshold": LIMIT,
+         "interpolate_image": False}, ONE, TWO,
+    ),
     "two images, background, variance mended": (
         {"WEIGHT_TYPE": "BACKGROUND", "INTERP_TYPE": "VAR_ONLY"},
         {"weight_type": "background", "interpolate_image": False}, ONE, TWO,
@@ -193,6 +236,9 @@ PAIRS: dict[str, tuple[dict[str, Any], dict[str, Any], Exposure, Exposure | None
     "two images, limits": (
         {**MAPS, "WEIGHT_THRESH": "0.008,0.005"},
         {"detection_weight_threshold": 0.008, "weight_threshold": 0.005}, ONE, TWO,
+    ),
+    "two images, limit of the detection": (
+        {**MAPS, "WEIGHT_THRESH": 0.008}, {"detection_weight_threshold": 0.008}, ONE, TWO,
     ),
     "two images, one rescaled": (
         {**MAPS, "RESCALE_WEIGHTS": "Y,N"},

@@ -228,6 +228,22 @@ def detect_config(folder, **overrides):
     )
 
 
+def test_one_limit_of_weights_is_for_the_detection(folder):
+    one, two = (detect_config(folder, WEIGHT_THRESH=words) for words in ("0.5", "0.5,1"))
+    assert (one.detection_weight_threshold, one.weight_threshold) == (0.5, None)
+    assert (two.detection_weight_threshold, two.weight_threshold) == (0.5, 1)
+
+
+@pytest.mark.parametrize("words", ["MAP_RMSS", "NONE,MAP_RMSS", "none,map_rmss"])
+def test_unknown_kinds_of_weights(words, folder):
+    message = "WEIGHT_TYPE .*unknown word .*'MAP_RMSS'.*Did you mean 'MAP_RMS'"
+    with pytest.raises(ConfigError, match=message):
+        detect_config(folder, WEIGHT_TYPE=words)
+    message = "Valid names: BACKGROUND, MAP_RMS, MAP_VAR, MAP_WEIGHT, NONE"
+    with pytest.raises(ConfigError, match=message):
+        detect_config(folder, WEIGHT_TYPE="NONE,FOO")
+
+
 def test_thresholds_of_surface_brightness(folder):
     config = detect_config(folder, DETECT_THRESH="24,30")
     assert (config.threshold, config.threshold_zero_point) == (24, 30)
