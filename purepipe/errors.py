@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -139,3 +139,13 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     names = sorted(candidates)
     best = nearest(word, names)
     return f"Did you mean {best!r}?" if best else f"Valid names: {', '.join(names)}."
+
+
+def did_you_mean_each(places: Mapping[str, str], candidates: Iterable[str]) -> str:
+    """Unknown words by their places, each with its nearest name; the valid names once at most."""
+    names = sorted(candidates)
+    matches = {place: nearest(word, names) for place, word in places.items()}
+    text = "; ".join(
+        f"{place}: Did you mean {best!r}?" if best else place for place, best in matches.items()
+    )
+    return text if all(matches.values()) else f"{text}. Valid names: {', '.join(names)}."

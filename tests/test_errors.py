@@ -7,7 +7,7 @@ import pytest
 
 from purepipe import errors
 from purepipe.config import SurveyConfig
-from purepipe.errors import InputFileError, PurepipeError, did_you_mean, nearest
+from purepipe.errors import InputFileError, PurepipeError, did_you_mean, did_you_mean_each, nearest
 
 
 def every_class():
@@ -63,3 +63,11 @@ def test_the_keys_that_remedies_name_exist():
         for part in name.split("."):
             assert hasattr(place, part), name
             place = getattr(place, part)
+
+
+def test_many_unknown_words_list_the_valid_names_once():
+    names = ["thresh", "size"]
+    near = did_you_mean_each({"line 1 tresh": "tresh", "line 2 siz": "siz"}, names)
+    assert near == "line 1 tresh: Did you mean 'thresh'?; line 2 siz: Did you mean 'size'?"
+    far = did_you_mean_each({"line 1 q": "q", "line 2 w": "w", "line 3 siz": "siz"}, names)
+    assert far == "line 1 q; line 2 w; line 3 siz: Did you mean 'size'?. Valid names: size, thresh."

@@ -11,7 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from purepipe.errors import ConfigError, InputFileError, did_you_mean
+from purepipe.errors import (
+    ConfigError,
+    InputFileError,
+    did_you_mean,
+    did_you_mean_each,
+    nearest,
+)
 from purepipe.legacy.astromatic_files import (
     RequestedColumn,
     content_lines,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from purepipe.config.mask import MaskConfig
-from purepipe.errors import ConfigError, InputFileError, did_you_mean
+from purepipe.errors import ConfigError, InputFileError, did_you_mean_each
 from purepipe.legacy.astromatic import read_settings
 from purepipe.legacy.astromatic_files import read_text
 from purepipe.legacy.originals import Setting, config_from_originals, original_keys
@@ -133,7 +133,7 @@ def _refuse_unknown(settings: dict[str, Setting], file: str, lenient: bool) -> N
     unknown = [setting for key, setting in settings.items() if key not in known]
     if not unknown:
         return
-    text = "; ".join(f"{item.where}: {did_you_mean(item.key, known)}" for item in unknown)
+    text = did_you_mean_each({item.where: item.key for item in unknown}, known)
     if not lenient:
         raise ConfigError(f"unknown keys: {text}", file=file)
     log.warning("%s: unknown keys: %s", file, text)
