@@ -163,25 +163,35 @@ def parse_settings(
         )  # fmt: skip
     known = DEFAULTS[program]
     entries: dict[str, Setting] = {}
-    problems: list[ConfigError] = []
+    unknown: list[Setting] = []
     for setting in (*_settings(text, file), *_overrides(overrides or {}, file)):
         if setting.key in known:
             # A keyword given twice: the last one counts, also for its place in the order.
             entries.pop(setting.key, None)
             entries[setting.key] = setting
         else:
-            problems.append(unknown_key(setting, known, file))
-    if problems and lenient:
-        for problem in problems:
-            log.warning("%s", problem)
-    elif len(problems) == 1:
-        raise problems[0]
-    elif problems:
-        lines = "; ".join(f"{problem.key}: {problem.remedy}" for problem in problems)
-        raise ConfigError(f"{len(problems)} unknown keywords: {lines}", file=file)
+            unknown.append(setting)
+    if unknown:
+        _refuse_unknown(unknown, known, file, lenient)
     if program == "sex":
         _refuse_empty(entries, file)
     return Settings(program, MappingProxyType(entries), file)
+
+
+def _refuse_unknown(
+    unknown: Sequence[Setting], known: Mapping[str, Any], file: str, lenient: bool
+) -> None:
+    if lenient:
+        for setting in unknown:
+            best = nearest(setting.key, known)
+            remedy = f"Did you mean {best!r}?" if best else "It is passed over."
+            problem = ConfigError("unknown keyword", file=file, key=setting.where, remedy=remedy)
+            log.warning("%s", problem)
+    elif len(unknown) == 1:
+        raise unknown_key(unknown[0], known, file)
+    else:
+        text = did_you_mean_each({setting.where: setting.key for setting in unknown}, known)
+        raise ConfigError(f"{len(unknown)} unknown keywords: {text}", file=file)
 
 
 def _refuse_empty(entries: Mapping[str, Setting], file: str) -> None:
