@@ -1,4 +1,4 @@
-"""Kernels do not read or write beyond their arrays, which compiled code does not check by itself."""
+"""Kernels stay within their arrays, which compiled code does not check by itself."""
 
 import os
 import subprocess
@@ -29,6 +29,6 @@ def test_kernels_stay_within_their_arrays(tmp_path, files):
     checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
-        cwd=TESTS, env=os.environ | checked, capture_output=True, text=True,
+        cwd=TESTS, env=os.environ | checked, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout[-3000:]
