@@ -33,6 +33,7 @@ _KINDS = {
     ("RA---TPV", "DEC--TPV"): "TPV",
     ("RA---TAN-SIP", "DEC--TAN-SIP"): "SIP",
 }
+SINGULAR = 1e-10  # determinant of the linear terms of a distortion
 _HIGHEST = 7  # degree of TPV
 # Where the search for an undistorted position ends, pixels.
 _TOLERANCE = 1e-10
@@ -80,9 +81,9 @@ def read_gnomonic(cards: str) -> Gnomonic | None:
     Notes
     -----
     Greisen & Calabretta (2002), A&A 395, 1061; Shupe et al. (2005), ASPC 347, 491 (SIP). TAN with
-    PV cards is TPV, as in SExtractor and SCAMP. Refused, hence None: other projections and units,
-    turned native poles, a reference point at a pole, more axes, tables of distortions, CROTA,
-    cards that occur twice or break the standard, and a singular matrix.
+    PV cards is TPV, and TPV without any is TAN, as in SExtractor and SCAMP. Refused, hence None:
+    other projections and units, turned native poles, a reference point at a pole, more axes, tables
+    of distortions, CROTA, cards that occur twice or break the standard, and singular linear terms.
     """
     values = _relevant_values(cards)
     if values is None:
@@ -176,7 +177,7 @@ def _undistorted(
     from purepipe.gnomonic_nb import undistort
 
     linear = np.array([plane[:, 1, 0], plane[:, 0, 1]]).T
-    if abs(np.linalg.det(linear)) < 1e-10:
+    if abs(np.linalg.det(linear)) <= SINGULAR:
         return np.full_like(x, np.nan), np.full_like(y, np.nan)
     inverse = np.linalg.inv(linear)
     used = [int(p + q) for _, p, q in np.argwhere(plane)]
@@ -239,8 +240,8 @@ def _kind(values: Mapping[str, str | float]) -> str | None:
         return None
     has_pv = any(key.startswith("PV") for key in values)
     has_sip = any(key.startswith(("A_", "B_")) for key in values)
-    if kind == "TAN" and has_pv:
-        kind = "TPV"
+    if kind in ("TAN", "TPV"):
+        kind = "TPV" if has_pv else "TAN"
     return None if (has_pv and kind == "SIP") or (has_sip and kind != "SIP") else kind
 
 
@@ -297,7 +298,7 @@ def _sip(values: Mapping[str, str | float]) -> Values | None:
 
 
 def _tpv(values: Mapping[str, str | float]) -> tuple[Values | None, Values]:
-    """Coefficients [axis, p, q] and [axis, power of r] of TPV; None without the linear terms."""
+    """Coefficients [axis, p, q] and [axis, power of r] of TPV; None without good linear terms."""
     plane, radial = np.zeros((2, _HIGHEST + 1, _HIGHEST + 1)), np.zeros((2, _HIGHEST + 1))
     for axis in (1, 2):
         number = 0
@@ -309,7 +310,9 @@ def _tpv(values: Mapping[str, str | float]) -> tuple[Values | None, Values]:
                 radial[axis - 1, degree] = _coefficient(values, axis, number)
                 number += 1
     linear = all(isinstance(values.get(f"PV{axis}_1"), float) for axis in (1, 2))
-    return (plane if linear and np.isfinite(plane).all() else None), radial
+    determinant = plane[0, 1, 0] * plane[1, 1, 0] - plane[0, 0, 1] * plane[1, 0, 1]
+    usable = linear and abs(determinant) > SINGULAR and np.isfinite(plane).all()
+    return (plane if usable else None), radial
 
 
 def _coefficient(values: Mapping[str, str | float], axis: int, number: int) -> float:

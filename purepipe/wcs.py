@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from purepipe.errors import DataError
-from purepipe.gnomonic import CARD, Gnomonic, pixels_of, projected, read_gnomonic, sky_of
+from purepipe.gnomonic import CARD, SINGULAR, Gnomonic, pixels_of, projected, read_gnomonic, sky_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import Header
@@ -108,7 +108,7 @@ class WCS:
         from astropy.wcs import FITSFixedWarning
 
         header = Header.fromstring(self.cards)
-        _tan_with_pv_is_tpv(header)
+        _name_by_pv_cards(header)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FITSFixedWarning)
@@ -117,6 +117,11 @@ class WCS:
                 raise DataError("the header has no celestial coordinates")
             if abs(np.linalg.det(wcs.pixel_scale_matrix)) < 1e-30:
                 raise DataError("the CD matrix is singular")
+            if _is_flat(header):
+                raise DataError(
+                    "the distortion is singular: the linear terms of TPV are missing or zero",
+                    key="PV1_1, PV2_1", remedy="Correct the header.",
+                )  # fmt: skip
         except (ValueError, KeyError, np.linalg.LinAlgError) as error:
             # wcslib names its source files over several lines; the last says what is wrong.
             reason = str(error).strip().strip("'\"").splitlines()[-1].rstrip(".")
@@ -338,13 +343,23 @@ def _size(lines: Sequence[str], key: str) -> int:
     return 0
 
 
-def _tan_with_pv_is_tpv(header: Any) -> None:
-    """Read TAN with PVi_j distortion terms as TPV, as SExtractor and SCAMP do."""
+def _name_by_pv_cards(header: Any) -> None:
+    """Read TAN with PVi_j distortion terms as TPV, TPV without as TAN, as SExtractor and SCAMP."""
+    given = [j for i in (1, 2) for j in range(40) if f"PV{i}_{j}" in header]
     for axis in (1, 2):
         ctype = str(header.get(f"CTYPE{axis}", ""))
-        distorted = any(f"PV{i}_{j}" in header for i in (1, 2) for j in range(1, 40))
-        if ctype.endswith("-TAN") and distorted:
+        if ctype.endswith("-TAN") and any(given):
             header[f"CTYPE{axis}"] = ctype[:-3] + "TPV"
+        elif ctype.endswith("-TPV") and not given:
+            header[f"CTYPE{axis}"] = ctype[:-3] + "TAN"
+
+
+def _is_flat(header: Any) -> bool:
+    """Whether TPV maps the neighbourhood of the reference point onto a line, or a point."""
+    if not str(header.get("CTYPE1", "")).endswith("-TPV"):
+        return False
+    a, b, c, d = (float(header.get(key, 0)) for key in ("PV1_1", "PV1_2", "PV2_1", "PV2_2"))
+    return abs(a * c - b * d) <= SINGULAR
 
 
 def _separation(

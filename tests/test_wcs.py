@@ -133,6 +133,33 @@ def test_tan_with_pv_terms_is_read_as_tpv():
     assert abs(plain[0] - distorted[0]) > 1e-6
 
 
+@pytest.mark.parametrize("frame", [("RA--", "DEC-"), ("GLON", "GLAT")])  # own code, and astropy
+def test_tpv_without_pv_cards_is_tan(frame):
+    header = make_header()
+    places = []
+    for projection in ("TAN", "TPV"):
+        header["CTYPE1"], header["CTYPE2"] = (f"{name}-{projection}" for name in frame)
+        places.append(WCS.from_header(header).pixel_to_sky([0.0, 300.0], [0.0, 40.0]))
+    np.testing.assert_array_equal(*places)
+
+
+@pytest.mark.parametrize("system", ["RA---", "GLON-"])
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"PV1_7": 0.001}, {"PV1_0": 0.0}, {"PV1_1": 1.0}, {"PV1_1": 1.0, "PV2_1": 0.0},
+        {"PV1_1": 1.0, "PV1_2": 0.5, "PV2_1": 1.0, "PV2_2": 2.0},
+    ],
+)  # fmt: skip
+def test_singular_distortions_are_refused(system, cards):
+    header = make_header()
+    other = {"RA---": "DEC--", "GLON-": "GLAT-"}[system]
+    header["CTYPE1"], header["CTYPE2"] = system + "TPV", other + "TPV"
+    header.update(cards)
+    with pytest.raises(DataError, match=r"distortion is singular: the linear terms of TPV"):
+        WCS.from_header(header)
+
+
 def test_headers_without_coordinates_are_refused():
     header = make_header()
     del header["CTYPE1"], header["CTYPE2"]
