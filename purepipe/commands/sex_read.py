@@ -45,7 +45,7 @@ class Inputs:
     sought
         The image to search, if it or its weights are others.
     flags
-        Flag maps, each opened when it is taken: only who takes them keeps them in memory.
+        Flag maps, each read when it is taken, so that no two of them are in memory.
     cards
         Header of the measured image.
     external
@@ -141,9 +141,8 @@ def _read_weight(
 def _read_flags(job: Job, number: int, shape: tuple[int, ...]) -> Iterator[NDArray[np.integer]]:
     for file in job.flags:
         item = _companion(job, file, number)
-        flags = read_flag_image(file.name, item, threads=threads_of(job))
-        _require_size(file, flags.shape, shape)
-        yield flags
+        _require_size(file, item.image_shape or (0, 0), shape)
+        yield read_flag_image(file.name, item, threads=threads_of(job))
 
 
 def _coordinates(cards: Sequence[str], shape: tuple[int, ...]) -> WCS | None:

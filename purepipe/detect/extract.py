@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from purepipe.detect.footprints import (
     threshold_level,
 )
 from purepipe.detect.photometry import measure_objects
-from purepipe.detect.pixel_flags import pixel_flag_columns
+from purepipe.detect.pixel_flags import pixel_flag_columns, usable_maps
 from purepipe.detect.planes import PreparedImage, prepare_images
 from purepipe.detect.segmentation import Segmentation
 from purepipe.detect.sep_engine import find_objects_sep
@@ -98,7 +98,7 @@ def extract(
     psf: TabulatedPSF | None = None,
     network: StarNetwork | None = None,
     catalogue: ArrayLike | None = None,
-    flag_maps: Iterable[NDArray[np.integer]] = (),
+    flag_maps: Iterable[ArrayLike] = (),
     checks: Iterable[str] = (),
     after: Continuation | None = None,
     overwrite_input: bool = False,
@@ -122,8 +122,8 @@ def extract(
     catalogue
         Rows of numbers (entries, columns) to which the objects are associated, for VECTOR_ASSOC.
     flag_maps
-        (ny, nx) maps of whole numbers (32 bits are used) for IMAFLAGS_ISO, in this order; they may
-        be mapped files. Default: the flags of the exposure.
+        (ny, nx) maps of whole numbers, at most 31 bits, for IMAFLAGS_ISO, in this order. Those of
+        an iterator are taken, one by one, if that is a column. Default: the flags of the exposure.
     checks
         Check-images to make, by SExtractor's names: ``"-BACKGROUND"``, ``"APERTURES"``, ...
     after
@@ -154,8 +154,9 @@ def extract(
     -----
     Bertin & Arnouts (1996), A&AS 117, 393; details as in SExtractor 2.25.
     """
-    checks, flag_maps = tuple(checks), tuple(flag_maps)
-    _require_usable(exposure, detection, flag_maps, checks)
+    checks = tuple(checks)
+    _require_usable(exposure, detection, checks)
+    maps = usable_maps(flag_maps, exposure)
     sought, measured = prepare_images(
         exposure, detection, config, overwrite_input=overwrite_input, threads=threads
     )
@@ -163,10 +164,7 @@ def extract(
     catalogued = find_objects(sought, measured, found, exposure, config, after, threads)
     catalogued, extra = _associated(catalogued, catalogue, exposure, config)
     names = [item.name for item in requested_columns(config)]
-    if not flag_maps and exposure.flags is not None:
-        flag_maps = (exposure.flags,)
-    extra |= pixel_flag_columns(names, catalogued, flag_maps, sought, measured, config)
-    flag_maps = ()  # of the memory's peak, which is to come, mapped files need not be a part
+    extra |= pixel_flag_columns(names, catalogued, maps, sought, measured, config)
     results = measure_objects(
         catalogued, sought, measured, config, saturation=exposure.saturation, threads=threads
     )
@@ -195,8 +193,7 @@ def extract(
 def _require_usable(
     exposure: Exposure,
     detection: Exposure | None,
-    flag_maps: Sequence[NDArray[np.integer]],
-    checks: Sequence[str],
+    checks: Iterable[str],
 ) -> None:
     """Refuse what cannot be extracted; see `extract` for the errors."""
     if not isinstance(exposure, Exposure):
@@ -210,17 +207,6 @@ def _require_usable(
             got=detection.shape, allowed=exposure.shape,
         )  # fmt: skip
     require_known(checks)
-    for flags in flag_maps:
-        if flags.shape != exposure.shape:
-            raise DataError(
-                "image and flag map differ in size", file=exposure.name, got=flags.shape,
-                allowed=exposure.shape,
-            )  # fmt: skip
-        if flags.dtype.kind not in "biu":
-            raise DataError(
-                "a flag map must hold whole numbers", file=exposure.name, got=flags.dtype,
-                allowed="integers", remedy="Convert it, as in flags.astype(numpy.int32).",
-            )  # fmt: skip
 
 
 def _associated(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -38,7 +39,7 @@ def usable_maps(given: Iterable[ArrayLike], exposure: Exposure) -> Iterable[NDAr
             got=type(given).__name__, remedy="Give a list, as in flag_maps=[flags].",
         )  # fmt: skip
     if isinstance(given, Iterator):
-        return map(lambda one: _usable_map(one, exposure), given)
+        return map(partial(_usable_map, exposure=exposure), given)
     maps = [_usable_map(one, exposure) for one in given]
     return maps if maps or exposure.flags is None else [exposure.flags]
 
@@ -100,8 +101,9 @@ def _flag_columns(
     columns = []
     # In the original a word is for one map only; the maps without a word are combined by "or".
     words = chain(config.flag_type, repeat("or"))
-    # By a function, as a loop over the maps would hold one while the next one is read.
-    for flags, word in zip(map(lambda one: _flags_at(one, prints.pixels), maps), words):
+    # A loop over the maps would hold one while the next one is read.
+    taken = map(partial(_flags_at, pixels=prints.pixels), maps)
+    for flags, word in zip(taken, words, strict=False):
         value, count = np.zeros(size, np.uint32), np.zeros(size, np.int32)
         nb.object_flags(flags, _KINDS[word], prints.starts, value, count)
         for name, numbers in zip(FLAG_COLUMNS, (value, count), strict=True):

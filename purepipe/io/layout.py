@@ -104,7 +104,7 @@ def stream_layout(stream: BinaryIO, path: Path) -> tuple[HDULayout, ...]:
         size = stream.seek(0, os.SEEK_END)
         return tuple(_hdus(stream, size, path))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _truncated(path, None, "the gzip stream ends early or is damaged") from error
+        raise truncated(path, None, "the gzip stream ends early or is damaged") from error
 
 
 def find_hdu(
@@ -184,9 +184,9 @@ def _hdus(stream: BinaryIO, size: int, path: Path) -> Iterator[HDULayout]:
         position = data_start + -(-hdu.data_size // BLOCK) * BLOCK
         if data_start + hdu.data_size > size:
             lost = data_start + hdu.data_size - size
-            raise _truncated(path, hdu.label, f"{lost} of {hdu.data_size} bytes are missing")
+            raise truncated(path, hdu.label, f"{lost} of {hdu.data_size} bytes are missing")
         if position > size:  # the data are whole, but HDUs may have followed
-            raise _truncated(path, hdu.label, f"its last block ends {position - size} bytes early")
+            raise truncated(path, hdu.label, f"its last block ends {position - size} bytes early")
         if index == 0:
             promised = _integer(cards, "NEXTEND", 0)
         yield hdu
@@ -196,10 +196,11 @@ def _hdus(stream: BinaryIO, size: int, path: Path) -> Iterator[HDULayout]:
             "this is not a FITS file", file=path, got="an empty file", remedy="Fetch it again."
         )
     if index <= promised:
-        raise _truncated(path, None, f"NEXTEND promises {promised} extensions, {index - 1} exist")
+        raise truncated(path, None, f"NEXTEND promises {promised} extensions, {index - 1} exist")
 
 
-def _truncated(path: Path, hdu: str | None, got: str) -> InputFileError:
+def truncated(path: Path, hdu: str | None, got: str) -> InputFileError:
+    """The error about a FITS file that has ended too early."""
     return InputFileError(
         "the FITS file is truncated", file=path, hdu=hdu, got=got,
         remedy="Fetch or write the file again; its remaining data are not used.",
@@ -212,7 +213,7 @@ def _header(stream: BinaryIO, position: int, path: Path, index: int) -> tuple[di
     while True:
         block = stream.read(BLOCK)
         if len(block) < BLOCK and b"END     " not in block:
-            raise _truncated(path, str(index), "the header has no END card")
+            raise truncated(path, str(index), "the header has no END card")
         position += BLOCK
         for start in range(0, len(block), CARD):
             card = block[start : start + CARD].decode("latin-1")

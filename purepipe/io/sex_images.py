@@ -28,7 +28,15 @@ from purepipe.io.cards import (
     header_block,
     split_cards,
 )
-from purepipe.io.layout import CARD, HDULayout, find_hdu, fits_layout, is_zipped, open_input
+from purepipe.io.layout import (
+    CARD,
+    HDULayout,
+    find_hdu,
+    fits_layout,
+    is_zipped,
+    open_input,
+    truncated,
+)
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +153,7 @@ def read_float_image(name: ImageName, item: HDULayout, *, threads: int = 1) -> N
 
 
 def read_flag_image(name: ImageName, item: HDULayout, *, threads: int = 1) -> NDArray[np.integer]:
-    """The pixels of a flag map, as at most 32 bits; those of a plain file are mapped, not read.
+    """The pixels of a flag map, as at most 32 bits; those of a plain file in their own type.
 
     Raises
     ------
@@ -153,19 +161,15 @@ def read_flag_image(name: ImageName, item: HDULayout, *, threads: int = 1) -> ND
         The numbers are not whole, or have more than 31 bits.
     """
     kind = _plain_type(name, item)
-    if kind is not None and np.can_cast(kind, np.int32):
-        mapped = _mapped(name, item, kind)
-        if mapped is not None:
-            return mapped
-        return _read_plain(name, item, kind, np.dtype(np.int32), threads)
     if kind is not None:
+        # Not mapped: a file that is cut while it is used would end the program.
         pixels = _read_plain(name, item, kind, kind.newbyteorder("="), threads)
     else:
         from purepipe.io.images import read_pixels  # slow to import
 
         pixels = read_pixels(name.path, item)[0]
-        if np.can_cast(pixels.dtype, np.int32):
-            return np.asarray(pixels, np.int32)
+    if np.can_cast(pixels.dtype, np.int32):
+        return pixels
     from purepipe.io.exposures import whole_numbers  # slow to import
 
     return whole_numbers(pixels, name.path)
@@ -181,16 +185,6 @@ def _plain_type(name: ImageName, item: HDULayout) -> np.dtype[Any] | None:
     return np.dtype(_TYPES[code])
 
 
-def _mapped(name: ImageName, item: HDULayout, kind: np.dtype[Any]) -> NDArray[Any] | None:
-    """The pixels as a read-only mapped file; None where the file cannot be mapped."""
-    if is_zipped(name.path):
-        return None
-    try:
-        return np.memmap(name.path, kind, "r", item.data_start, item.image_shape or (0, 0))
-    except OSError:  # a file system without mapping
-        return None
-
-
 def _read_plain(
     name: ImageName, item: HDULayout, kind: np.dtype[Any], wanted: np.dtype[Any], threads: int
 ) -> NDArray[Any]:
@@ -204,7 +198,9 @@ def _read_plain(
             stream.seek(item.data_start + first * kind.itemsize)
             for start in range(first, last, PIECE):
                 part = piece[: min(PIECE, last - start)]
-                cast(BufferedIOBase, stream).readinto(part.view(np.uint8).data)
+                count = cast(BufferedIOBase, stream).readinto(part.view(np.uint8).data)
+                if count != part.nbytes:
+                    raise truncated(name.path, item.label, "fewer bytes than before")
                 flat[start : start + part.size] = part
 
     in_threads(some, flat.size, 1 if is_zipped(name.path) else threads)  # unpacked from its start

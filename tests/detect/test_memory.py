@@ -1,8 +1,9 @@
-"""Input whose memory takes the results, and flag maps that are mapped files."""
+"""Input whose memory takes the results, and flag maps that are taken one by one."""
 
 from __future__ import annotations
 
 import gzip
+import weakref
 
 import numpy as np
 import pytest
@@ -23,6 +24,15 @@ FIELD = make_field((240, 200), 40, seed=5)
 OTHER = make_field((240, 200), 40, seed=5, noise=9.0, sky=100.0)
 WEIGHT2 = make_field((240, 200), 40, seed=99).weight
 HOLES = np.where(np.hypot(*np.indices((240, 200)) - 90) < 9, np.nan, FIELD.image)
+
+
+FLAGS = DetectConfig.exposure(columns=("NUMBER", "IMAFLAGS_ISO", "NIMAFLAGS_ISO"))
+
+
+class Counted(np.ndarray):
+    """An array that is known by what it is, not by its values."""
+
+    __hash__ = object.__hash__
 
 
 def exposure(image=FIELD.image, weight=FIELD.weight, **changes) -> Exposure:
@@ -140,12 +150,12 @@ def test_flag_maps_from_files(tmp_path, kind, zipped):
         path.write_bytes(gzip.compress(path.read_bytes()))
     name = image_name(f"{path}[1]")
     read = read_flag_image(name, images_of(name)[0])
-    assert isinstance(read, np.memmap) != zipped
+    assert read.dtype == np.dtype(kind)
+    assert read.dtype.isnative
     assert np.array_equal(read, flags)
-    config = DetectConfig.exposure(columns=("NUMBER", "IMAFLAGS_ISO", "NIMAFLAGS_ISO"))
     given = exposure()
-    found = extract(given, config, flag_maps=iter([read])).columns
-    expected = extract(given, config, flag_maps=[flags.astype(np.int32)]).columns
+    found = extract(given, FLAGS, flag_maps=iter([read])).columns
+    expected = extract(given, FLAGS, flag_maps=[flags.astype(np.int32)]).columns
     assert found["NIMAFLAGS_ISO"].any()
     for column in expected:
         assert np.array_equal(found[column], expected[column])
@@ -164,6 +174,36 @@ def test_flag_maps_of_large_numbers(tmp_path):
 def test_flag_maps_must_hold_whole_numbers():
     with pytest.raises(DataError, match=r"whole numbers.*got float32.*astype"):
         extract(exposure(), CONFIG, flag_maps=[FIELD.weight.astype(np.float32)])
+    with pytest.raises(DataError, match=r"sequence of maps .got NoneType.*flag_maps=.flags"):
+        extract(exposure(), CONFIG, flag_maps=None)
+    with pytest.raises(DataError, match=r"map differ in size .got \(200,\)"):
+        extract(exposure(), CONFIG, flag_maps=FIELD.flags)
+    for large in (FIELD.flags.astype(np.int64) << 40, FIELD.flags.astype(np.uint32) << 29):
+        for maps in ([large], iter([large])):
+            with pytest.raises(DataError, match=r"at most 31 bits .got u?int.*to 2147483647"):
+                extract(exposure(), FLAGS, flag_maps=maps)
+
+
+def test_flag_maps_may_be_lists_and_are_let_go_one_by_one():
+    given = exposure()
+    expected = extract(given, FLAGS, flag_maps=[FIELD.flags, 2 * FIELD.flags]).columns
+    lists = [FIELD.flags.tolist(), (2 * FIELD.flags.astype(np.int64)).tolist()]
+    held, most = weakref.WeakSet(), []
+
+    def one(factor):
+        flags = (factor * FIELD.flags).view(Counted)
+        held.add(flags)
+        most.append(len(held))
+        return flags
+
+    for maps in (lists, map(one, (1, 2))):
+        found = extract(given, FLAGS, flag_maps=maps).columns
+        assert found["IMAFLAGS_ISO"].shape[1] == 2
+        for column in expected:
+            assert np.array_equal(found[column], expected[column])
+    assert most == [1, 1]
+    assert not held
+    extract(given, DetectConfig(columns=("NUMBER",)), flag_maps=iter([None]))  # not taken
 
 
 @pytest.mark.parametrize("kind", ["uint8", "int16", "int32", "int64", "float32", "float64"])

@@ -4,7 +4,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from astropy.io import fits
+
+from purepipe.errors import InputFileError
+from purepipe.io.sex_images import image_name, images_of, read_flag_image, read_float_image
 
 READ = """
 import sys
@@ -22,3 +26,18 @@ def test_plain_images_are_read_without_compiled_code(tmp_path):
     words = [sys.executable, "-c", READ, str(tmp_path / "flag.fits")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:3] == ["1200.0", "1200", "[]"]
+
+
+@pytest.mark.parametrize("read", [read_float_image, read_flag_image])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_files_that_are_cut_after_they_were_looked_at(tmp_path, read, threads):
+    path = tmp_path / "flag.fits"
+    fits.writeto(path, np.ones((300, 40), np.int32))
+    name = image_name(str(path))
+    (item,) = images_of(name)
+    before = read(name, item, threads=threads)
+    with path.open("r+b") as stream:
+        stream.truncate(30_000)
+    with pytest.raises(InputFileError, match=r"flag\.fits.HDU 0.: the FITS file is truncated"):
+        read(name, item, threads=threads)
+    assert before.sum() == 12_000  # nothing of it is in the file
