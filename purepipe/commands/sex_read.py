@@ -104,7 +104,7 @@ def _read_sought(job: Job, number: int, measured: Exposure) -> Exposure | None:
         item = _companion(job, job.sought, number)
         image = read_float_image(job.sought.name, item, threads=threads_of(job))
         _require_size(job.sought, image.shape, measured.shape)
-    if job.sought is not None and len(job.settings.texts("WEIGHT_IMAGE")) == 1:
+    if job.sought is not None and len(job.settings.texts("WEIGHT_IMAGE")) == 1 and _one_kind(job):
         weight, kind = measured.weight, measured.weight_kind  # one map that both images share
     else:
         weight, kind = _read_weight(job, job.weights[0], number, measured.shape)
@@ -112,6 +112,10 @@ def _read_sought(job: Job, number: int, measured: Exposure) -> Exposure | None:
         image=image, weight=weight, weight_kind=kind,
         name=measured.name if job.sought is None else str(job.sought.name),
     )  # fmt: skip
+
+
+def _one_kind(job: Job) -> bool:
+    return job.weights[0].kind == job.weights[1].kind
 
 
 def _companion(job: Job, file: ImageFile, number: int) -> HDULayout:
