@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from purepipe.errors import ConfigError
+from purepipe.io.atomic import is_stream
 from purepipe.legacy.astromatic import Settings
 
 
@@ -23,11 +24,11 @@ def require_other_files(
 ) -> None:
     """Raise ConfigError where an output, given with its keyword, is an input.
 
-    The originals write over it without a word.
+    The originals write over it without a word. Devices and pipes are not replaced.
     """
     read = {path.resolve() for path in (*inputs, Path(settings.file or "."))}
     for key, path in outputs:
-        if path.resolve() in read:
+        if path.resolve() in read and not is_stream(path):
             raise ConfigError(
                 "an output would replace an input", file=settings.file or None,
                 key=settings[key].where, got=path, remedy="Name another output.",

@@ -52,7 +52,7 @@ def atomic_write(path: str | os.PathLike[str], *, durable: bool = True) -> Itera
         )
     if final.is_dir():
         raise StoreError("a folder has the name of the output", file=final)
-    stream = _is_stream(final)
+    stream = is_stream(final)
     folder = Path(gettempdir()) if stream else final.parent
     scratch = folder / f".{final.name}.{os.getpid()}-{token_hex(4)}{SCRATCH_SUFFIX}"
     try:
@@ -90,7 +90,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         scratch.write_text(text, encoding="utf-8", newline="")
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether a path is a device, a pipe or a stream of this program, which no file may replace."""
     if path.parent.absolute() in _STREAMS:
         return path.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -374,6 +375,12 @@ def test_a_filter_that_is_off_needs_no_file(folder):
     Path("default.conv").unlink(missing_ok=True)
     run("image.fits", "-c", "default.sex", "-FILTER", "N", "-FILTER_NAME", "no.conv")
     assert rows()
+
+
+def test_a_device_may_be_read_and_written():
+    words = ("-c", os.devnull, "-FILTER", "N", "-CATALOG_NAME", os.devnull)
+    assert main(["image.fits", "-VERBOSE_TYPE", "QUIET", *words]) == 0
+    assert not Path(os.devnull).is_file()
 
 
 def test_outputs_are_checked_before_the_work():
