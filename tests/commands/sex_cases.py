@@ -140,6 +140,11 @@ CASES: dict[str, Case] = {
         {**TEXT_KEYS, "WEIGHT_TYPE": "NONE,MAP_WEIGHT", "WEIGHT_IMAGE": "blueweight.fits"},
         image="redimage.fits,blueimage.fits",
     ),
+    "two images, one map": Case(
+        _two,
+        {**TEXT_KEYS, "WEIGHT_TYPE": "MAP_WEIGHT,NONE", "WEIGHT_IMAGE": "blueweight.fits"},
+        image="redimage.fits,blueimage.fits",
+    ),
     "extensions": Case(_three, {**TEXT_KEYS, **MEF_MAPS, "WEIGHT_TYPE": "MAP_WEIGHT"},
         (*USUAL, "IMAFLAGS_ISO"), image="mef.fits", checks=CHECKS),
     "extension": Case(
