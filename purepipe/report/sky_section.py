@@ -62,6 +62,9 @@ def survey_section(record: Record, ccds: Sequence[CCDRecord], catalogues: Catalo
     text = f"{counted(len(ccds), 'CCD')} of {counted(len({c.exposure for c in ccds}), 'exposure')}."
     if len(shown) < len(ccds):
         text += f" The maps of CCDs show {len(shown):,} of them."
+    if catalogues.read < catalogues.total:
+        tiles = counted(catalogues.total, "tile")
+        text += f" The maps of objects show those of {catalogues.read:,} of {tiles}."
     blocks: list[Block] = [Text(text), Gallery(tuple(pictures), wide=True)]
     if ccds:
         blocks.append(Gallery(_over_exposures(ccds)))

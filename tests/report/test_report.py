@@ -235,6 +235,21 @@ def test_table_grows_but_pictures_do_not(tmp_path):
     assert "of 12 of 60 exposures" in page.text
 
 
+def test_sections_say_of_how_many_tiles_their_objects_are(tmp_path, monkeypatch):
+    tiles = ("000-000", "000-001", "000-002")
+    outcomes = [each for tile in tiles for each in fabricated.tile_outcomes(tile, 60)]
+    fabricated.write_ledger(tmp_path, outcomes)
+    for tile in tiles:
+        fabricated.write_tile(tmp_path, tile, np.random.default_rng(2))
+    text = Page(write_report(tmp_path)).text
+    assert "180 objects in the final catalogues of 3 tiles." in text
+    assert "The maps of objects" not in text
+    monkeypatch.setattr("purepipe.report.records.MAX_CATALOGUE_BYTES", 40_000)
+    text = Page(write_report(tmp_path)).text
+    assert "120 objects in the final catalogues of 2 tiles (of 3)." in text
+    assert "The maps of objects show those of 2 of 3 tiles." in text
+
+
 def test_objects_of_failed_blocks_are_counted(tmp_path):
     fabricated.write_ledger(tmp_path, fabricated.tile_outcomes("000-000", 30))
     (tmp_path / "catalogue").mkdir()
