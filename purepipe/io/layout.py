@@ -21,6 +21,7 @@ from purepipe.errors import InputFileError
 BLOCK = 2880
 CARD = 80
 HDUName = int | str
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error)  # what unpacking raises
 # Structural keywords and the extension name; everything else is left to the FITS library.
 _WANTED = (
     "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "PCOUNT", "GCOUNT", "GROUPS", "EXTNAME", "NEXTEND",
@@ -103,7 +104,7 @@ def stream_layout(stream: BinaryIO, path: Path) -> tuple[HDULayout, ...]:
     try:
         size = stream.seek(0, os.SEEK_END)
         return tuple(_hdus(stream, size, path))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise truncated(path, None, "the gzip stream ends early or is damaged") from error
 
 
@@ -140,7 +141,7 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises
     ------
     InputFileError
-        The file is missing, a folder, or cannot be read.
+        The file is missing, a folder, or cannot be read; what is unpacked of it ends early.
     """
     path = Path(path)
     try:
@@ -164,6 +165,8 @@ def open_input(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise InputFileError(
             "the file cannot be read", file=path, remedy="Check its permissions."
         ) from error
+    except _DAMAGED as error:
+        raise truncated(path, None, "the gzip stream ends early or is damaged") from error
 
 
 def _hdus(stream: BinaryIO, size: int, path: Path) -> Iterator[HDULayout]:

@@ -1,5 +1,6 @@
 """Images for ``purepipe sex``: what is read of a file, and what is loaded for it."""
 
+import gzip
 import subprocess
 import sys
 
@@ -41,3 +42,9 @@ def test_files_that_are_cut_after_they_were_looked_at(tmp_path, read, threads):
     with pytest.raises(InputFileError, match=r"flag\.fits.HDU 0.: the FITS file is truncated"):
         read(name, item, threads=threads)
     assert before.sum() == 12_000  # nothing of it is in the file
+    fits.writeto(path, np.arange(12_000, dtype=np.int32).reshape(300, 40), overwrite=True)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    read(name, item, threads=threads)
+    path.write_bytes(path.read_bytes()[:-5000])
+    with pytest.raises(InputFileError, match=r"truncated.*the gzip stream ends early"):
+        read(name, item, threads=threads)
