@@ -15,7 +15,7 @@ NO_AREA, NO_PEAK = 0.01, 0.1  # what stands for zero in the logarithms
 
 
 class StarNetwork(Protocol):
-    """A layered network of logistic neurons, as `purepipe.legacy.read_neural_network` gives it.
+    """A layered network of logistic neurons, as given by `purepipe.legacy.astromatic_files`.
 
     The first layer sees ``x * input_scale + input_bias``; the result is
     ``(out - output_bias) / output_scale``.
@@ -104,7 +104,8 @@ def _check(network: StarNetwork | None, pixel_scale: float) -> None:
     if network is None:
         raise ConfigError(
             "CLASS_STAR needs a neural network", key="network", got="none",
-            remedy="Give network=read_neural_network('default.nnw'), from purepipe.legacy.",
+            remedy="Give network=read_neural_network('default.nnw'), from "
+            "purepipe.legacy.astromatic_files.",
         )  # fmt: skip
     layers = (network.input_bias.size, network.output_bias.size)
     if layers != (LEVELS + 2, 1):

@@ -118,7 +118,7 @@ def extract(
     psf
         Needed for SPREAD_MODEL: a PSF on a grid, such as `purepipe.psf.PSFModel`.
     network
-        Needed for CLASS_STAR; `purepipe.legacy.read_neural_network` reads one.
+        Needed for CLASS_STAR; `purepipe.legacy.astromatic_files.read_neural_network` reads one.
     catalogue
         Rows of numbers (entries, columns) to which the objects are associated, for VECTOR_ASSOC.
     flag_maps
@@ -168,15 +168,10 @@ def extract(
     results = measure_objects(
         catalogued, sought, measured, config, saturation=exposure.saturation, threads=threads
     )
-    if "CLASS_STAR" in names:
-        extra["CLASS_STAR"] = class_star(
-            results.objects, network, seeing=config.seeing, pixel_scale=measured.pixel_scale,
-            threshold=_analysis_threshold(measured, config),
-        )  # fmt: skip
-    if any(name in SPREAD_COLUMNS for name in names):
-        extra |= spread_columns(
-            catalogued, measured, psf, config, saturation=exposure.saturation, threads=threads
-        )
+    extra |= classifiers(
+        catalogued, results.objects, measured, config, network=network, psf=psf,
+        saturation=exposure.saturation, threads=threads,
+    )  # fmt: skip
     columns = detection_columns(results, exposure, config, extra)
     meta = detection_metadata(results, exposure, measured, sought, config)
     meta["SEXNDET"] = int(catalogued.footprints.objects.size)
@@ -231,6 +226,32 @@ def _associated(
     }  # fmt: skip
     kept = replace(catalogued, source=catalogued.source[keep], lines=catalogued.lines[keep])
     return kept, columns
+
+
+def classifiers(
+    catalogued: Catalogued,
+    objects: NDArray[Any],
+    measured: PreparedImage,
+    config: DetectConfig,
+    *,
+    network: StarNetwork | None,
+    psf: TabulatedPSF | None,
+    saturation: float,
+    threads: int,
+) -> dict[str, NDArray[Any]]:
+    """CLASS_STAR and the SPREAD columns, as far as they are asked for."""
+    names = [item.name for item in requested_columns(config)]
+    columns: dict[str, NDArray[Any]] = {}
+    if "CLASS_STAR" in names:
+        columns["CLASS_STAR"] = class_star(
+            objects, network, seeing=config.seeing, pixel_scale=measured.pixel_scale,
+            threshold=_analysis_threshold(measured, config),
+        )  # fmt: skip
+    if any(name in SPREAD_COLUMNS for name in names):
+        columns |= spread_columns(
+            catalogued, measured, psf, config, saturation=saturation, threads=threads
+        )
+    return columns
 
 
 def find_objects(

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from purepipe.catalogue.requests import SPREAD_COLUMNS, requested_columns
+from purepipe.catalogue.requests import requested_columns
 from purepipe.config.detect import DetectConfig
+from purepipe.detect.classify import StarNetwork
 from purepipe.detect.extract import (
     Detection,
     catalogue_numbers,
+    classifiers,
     find_objects,
     measure_isophotes,
     numbered_segmentation,
@@ -28,12 +30,13 @@ from purepipe.detect.pixel_flags import pixel_flag_columns
 from purepipe.detect.planes import prepare_images
 from purepipe.detect.records_nb import NO_LIMIT
 from purepipe.detect.segmentation import Segmentation
+from purepipe.detect.spread import TabulatedPSF
 from purepipe.detect.tabulate import detection_columns, detection_metadata
 from purepipe.errors import ConfigError, DataError
 from purepipe.exposure import Exposure
 
-# Columns that need more than the image and the footprints.
-_NOT_FORCED = ("CLASS_STAR", "VECTOR_ASSOC", "NUMBER_ASSOC", *SPREAD_COLUMNS)
+# An association finds objects of its own accord, others have found these.
+_NOT_FORCED = ("VECTOR_ASSOC", "NUMBER_ASSOC")
 
 
 def detect_sources(
@@ -58,6 +61,8 @@ def measure(
     config: DetectConfig = DetectConfig(),  # noqa: B008 - frozen
     *,
     detection: Exposure | None = None,
+    psf: TabulatedPSF | None = None,
+    network: StarNetwork | None = None,
     threads: int = 1,
 ) -> Detection:
     """Catalogue of objects that are given, with the columns of `extract`.
@@ -74,6 +79,8 @@ def measure(
         Apertures, masking, background and columns.
     detection
         Image on which shapes and Kron radii are measured; default: the exposure.
+    psf, network
+        Needed for SPREAD_MODEL and CLASS_STAR, as in `extract`.
     threads
         Number of threads; the result does not depend on it.
 
@@ -87,14 +94,15 @@ def measure(
     DataError
         A map of another size, negative labels, or positions that are not finite or off the image.
     ConfigError
-        A column that forced measurements do not have.
+        A column of an association, which forced measurements do not have, or one that lacks what
+        it needs (a PSF, a network).
     """
     names = [item.name for item in requested_columns(config)]
     for name in names:
         if name in _NOT_FORCED:
             raise ConfigError(
                 "forced measurements do not have this column", key="detect.columns", got=name,
-                remedy="Ask extract for it.",
+                remedy="Ask extract for it, or match the positions of its table.",
             )  # fmt: skip
     if detection is not None and detection.shape != exposure.shape:
         raise DataError(
@@ -114,6 +122,10 @@ def measure(
     )
     maps = [] if exposure.flags is None else [exposure.flags]
     extra = pixel_flag_columns(names, catalogued, maps, sought, measured, config)
+    extra |= classifiers(
+        catalogued, results.objects, measured, config, network=network, psf=psf,
+        saturation=exposure.saturation, threads=threads,
+    )  # fmt: skip
     columns = detection_columns(results, exposure, config, extra)
     meta = detection_metadata(results, exposure, measured, sought, config)
     numbers = catalogue_numbers(catalogued)

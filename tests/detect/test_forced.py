@@ -6,9 +6,12 @@ import pytest
 from purepipe.config import DetectConfig
 from purepipe.detect import detect_sources, extract, measure
 from purepipe.errors import ConfigError, DataError
+from purepipe.legacy.astromatic_files import read_neural_network
 
 from .cases import exposure_of
+from .columns import network_text
 from .fields import make_field
+from .spread import moffat_psf
 
 SHAPE = (200, 170)
 SAME = ("FLUX_AUTO", "FLUX_APER", "FLUX_RADIUS", "X_IMAGE", "XWIN_IMAGE", "A_IMAGE", "FLUX_ISO")
@@ -84,8 +87,27 @@ def test_what_is_given_is_checked(where, message, exposure, config):
         measure(exposure, where, config)
 
 
-def test_columns_that_need_more_are_refused(exposure):
-    for name in ("CLASS_STAR", "SPREAD_MODEL", "SPREADERR_MODEL"):
+def test_stars_are_told_from_galaxies_with_a_network_and_a_psf(exposure, tmp_path):
+    names = ("CLASS_STAR", "SPREAD_MODEL", "SPREADERR_MODEL")
+    config = DetectConfig.exposure(columns=("NUMBER", "X_IMAGE", "Y_IMAGE", *names), clean=False)
+    (tmp_path / "small.nnw").write_text(network_text())
+    network, psf = read_neural_network(tmp_path / "small.nnw"), moffat_psf(SHAPE)
+    found = extract(exposure, config, psf=psf, network=network)
+    forced = measure(exposure, found.segmentation, config, psf=psf, network=network).table
+    for name in names:
+        same = np.isclose(forced[name], found.table[name], rtol=1e-3, atol=1e-3)
+        assert same.mean() > 0.7  # specks that are no objects are in no segmentation map
+    places = np.column_stack([found.table["X_IMAGE"], found.table["Y_IMAGE"]]) - 1
+    table = measure(exposure, places, config, psf=psf, network=network, threads=2).table
+    assert np.median(np.abs(table["SPREAD_MODEL"] - found.table["SPREAD_MODEL"])) < 1e-3
+    assert np.isfinite(table["CLASS_STAR"]).all()
+    for name, what in (("CLASS_STAR", "a neural network"), ("SPREAD_MODEL", "a tabulated PSF")):
+        with pytest.raises(ConfigError, match=f"{name} needs {what}"):
+            measure(exposure, found.segmentation, DetectConfig(columns=(name,)))
+
+
+def test_associations_and_images_of_another_size_are_refused(exposure):
+    for name in ("VECTOR_ASSOC", "NUMBER_ASSOC"):
         with pytest.raises(ConfigError, match=rf"do not have this column.*{name}"):
             measure(exposure, np.zeros(SHAPE, int), DetectConfig(columns=(name,)))
     other = exposure_of(make_field((90, 80), 0, seed=1, holes=False))
