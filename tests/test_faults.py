@@ -472,7 +472,7 @@ def test_a_unit_that_takes_too_long_is_ended(finished, copy, monkeypatch):
     from purepipe.pipeline import work
 
     (copy.out / "tile/000-000/objects.fits").unlink()
-    monkeypatch.setattr(work, "extract", lambda *args: time.sleep(30))
+    monkeypatch.setattr(work, "extract", lambda *args, **options: time.sleep(30))
     slow = replace(copy, run=RunConfig(timeout=0.5))
     summary = run(slow, workers=1)
     tile = next(o for o in summary.outcomes if o.kind == "tile")
