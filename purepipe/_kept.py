@@ -77,7 +77,7 @@ class _Entries(IndexDataCacheFile):
     def _load_data(self, name: str) -> Any:
         try:
             return super()._load_data(name)
-        except Exception as error:
+        except Exception as error:  # as above
             log.debug("%s cannot be used: %r", self._data_path(name), error)
             raise OSError("damaged") from error  # which numba takes for an absent file
 

@@ -1,4 +1,4 @@
-"""Work on parts of an array, side by side; nothing here needs compiled code."""
+"""Work side by side, on parts of an array or on items; nothing here needs compiled code."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ def in_threads(work: Callable[[int, int], None], size: int, threads: int) -> Non
     with ThreadPoolExecutor(threads) as pool:
         for future in [pool.submit(work, first, last) for first, last in parts]:
             future.result()
+
+
+def each_in_threads(work: Callable[[int], None], items: Iterable[int], threads: int) -> None:
+    """Call ``work(item)`` for each item, in several threads."""
+    if threads <= 1:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, items))

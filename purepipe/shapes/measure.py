@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from purepipe._threads import each_in_threads
 from purepipe.catalogue import build_table
 from purepipe.catalogue.table import require_table
 from purepipe.config.shapes import ShapeConfig
@@ -22,7 +23,6 @@ from purepipe.shapes.metacal import (
     by_object,
     draw_noise,
     fill_with_model,
-    in_threads,
     measure_pairs,
 )
 from purepipe.shapes.metacal_result import MetacalResult
@@ -155,7 +155,7 @@ def prepare_epochs(
         after: list[Any] = [array[part] for array in made]
         prepare(*before, config.masked_fraction, *after)
 
-    in_threads(work, range(0, len(flags), _BATCH), threads)
+    each_in_threads(work, range(0, len(flags), _BATCH), threads)
     return images, bad, sigma, good, flags
 
 

@@ -7,14 +7,13 @@ The sheared images are never made: shearing relabels the frequencies of the deco
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from purepipe._threads import each_in_threads
 from purepipe.errors import ConfigError, did_you_mean
 from purepipe.flags import ShapeFlag
 from purepipe.shapes.checks import (
@@ -331,18 +330,8 @@ def measure_pairs(pairs: Pairs, options: FitOptions, *, threads: int = 1) -> Res
             _part(out, slice(first, last), slice(pairs.start[first], pairs.start[last])),
         )  # fmt: skip
 
-    in_threads(work, range(0, nobj, _BATCH), threads)
+    each_in_threads(work, range(0, nobj, _BATCH), threads)
     return out
-
-
-def in_threads(work: Callable[[int], None], items: Iterable[int], threads: int) -> None:
-    """Call a function of what releases the GIL for every item."""
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, items))
-    else:
-        for item in items:
-            work(item)
 
 
 def _measure_batch(pairs: Pairs, options: FitOptions, side: int, final: bool, out: Results) -> None:
